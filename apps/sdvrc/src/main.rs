@@ -1,0 +1,3 @@
+//! Streams cameras to an SDVR daemon.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The SDVR daemon: receives cameras and publishes their frames in shared memory.
+
+fn main() {}

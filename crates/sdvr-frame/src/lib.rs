@@ -1,0 +1,19 @@
+//! Plain data that every stage of SDVR speaks of.
+//!
+//! Labels, formats, times, keys and frame metadata: no I/O, no threads, nothing that can fail but
+//! the parsing of a text. A crate that only needs to *name* a thing of SDVR needs only this one.
+
+pub mod bench_frame;
+mod format;
+mod frame;
+mod identity;
+mod label;
+mod stream;
+mod time;
+
+pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
+pub use frame::{FrameFlags, FrameNumber};
+pub use identity::{Fingerprint, ParseFingerprintError, PublicKey};
+pub use label::{InvalidLabel, Label};
+pub use stream::{InstanceId, Link, StreamId, StreamKind, StreamState};
+pub use time::Timestamp;

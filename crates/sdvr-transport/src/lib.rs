@@ -1,0 +1,1 @@
+//! Packets over a link, ignorant of their content.

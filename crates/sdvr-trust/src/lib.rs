@@ -1,0 +1,1 @@
+//! Who may talk: keys, fingerprints, known servers and cameras, kept in atomic files.

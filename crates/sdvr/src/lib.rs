@@ -1,0 +1,1 @@
+//! Read the frames of every camera that an SDVR daemon receives.

@@ -1,0 +1,3 @@
+//! Builds, tests and measures the workspace: cargo xtask test | bench | check | demo.
+
+fn main() {}
