@@ -1,1 +1,61 @@
-//! The SDVR protocol: bytes and time in, bytes and frames out; no I/O, no clock, no threads.
+#![doc = include_str!("../WIRE.md")]
+//!
+//! # This crate
+//!
+//! Bytes and time in, bytes and frames out. It performs no I/O, starts no thread, reads no clock and has no `unsafe`; randomness
+//! comes only from the generator it is given. A program that joins it with a transport looks like `apps/sdvrc/src/uplink.rs`.
+//!
+//! A client goes through [`client::ExpectHelloReply`], [`client::ServerOffer`] (compare the key now) and
+//! [`client::ExpectResponse`] to a [`Session`]; a server through [`server::Door`] and [`server::Initiation`].
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod assembly;
+pub mod client;
+mod clock;
+mod codec;
+mod error;
+mod hello;
+mod keys;
+mod media;
+mod message;
+mod noise;
+mod packet;
+mod record;
+pub mod server;
+mod session;
+mod token;
+
+pub use clock::{CaptureTime, ClockSample, PeerClock};
+pub use error::{HandshakeError, Malformed, SessionError};
+pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
+pub use keys::{Suite, Suites};
+pub use media::MediaFragment;
+pub use message::{Close, CloseCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode};
+pub use packet::{
+    HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, RESPONSE_BYTES,
+    next_handshake_packet, next_record,
+};
+pub use record::RECORD_OVERHEAD_BYTES;
+pub use session::{Event, OutgoingFrame, Session};
+pub use token::SourceAddress;
+
+#[doc(hidden)]
+pub mod for_tests {
+    //! The parsers, for fuzzing and golden vectors. Not part of the interface.
+    pub use crate::hello::{HelloCore, HelloReply};
+    pub use crate::keys::{TrafficSecret, hkdf};
+    pub use crate::media::MediaHeader;
+    pub use crate::message::Control;
+    pub use crate::noise::{Finished, InitiatorStart, ResponderStart};
+    pub use crate::record::{RecordOpener, RecordSealer};
+}

@@ -1,0 +1,219 @@
+//! From a finished handshake to the keys that seal records.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use blake2::Blake2s256;
+use hmac::{KeyInit, Mac, SimpleHmac};
+use zeroize::Zeroizing;
+
+use crate::error::{HandshakeError, SessionError};
+
+/// The cipher of a session's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// For machines without AES in hardware.
+    ChaCha20Poly1305,
+    /// For machines with it.
+    Aes256Gcm,
+}
+
+impl Suite {
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::ChaCha20Poly1305 => 0,
+            Self::Aes256Gcm => 1,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::ChaCha20Poly1305),
+            1 => Some(Self::Aes256Gcm),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::ChaCha20Poly1305 => "X25519 + ChaCha20-Poly1305",
+            Self::Aes256Gcm => "X25519 + AES-256-GCM",
+        })
+    }
+}
+
+/// What ciphers an end offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suites(pub(crate) u16);
+
+impl Suites {
+    const CHACHA: u16 = 1;
+    const AES_GCM: u16 = 1 << 1;
+    const AES_IN_HARDWARE: u16 = 1 << 8;
+
+    /// Both ciphers, on a machine with or without AES in hardware.
+    #[must_use]
+    pub const fn all(aes_in_hardware: bool) -> Self {
+        Self(
+            Self::CHACHA
+                | Self::AES_GCM
+                | if aes_in_hardware {
+                    Self::AES_IN_HARDWARE
+                } else {
+                    0
+                },
+        )
+    }
+
+    /// The cipher for ends that offer `self` and `other`: AES where both are fast at it. No third choice.
+    pub(crate) const fn choose(self, other: Self) -> Result<Suite, HandshakeError> {
+        let both = self.0 & other.0;
+        let fast_aes = Self::AES_GCM | Self::AES_IN_HARDWARE;
+        if both & fast_aes == fast_aes {
+            Ok(Suite::Aes256Gcm)
+        } else if both & Self::CHACHA != 0 {
+            Ok(Suite::ChaCha20Poly1305)
+        } else {
+            Err(HandshakeError::Suite)
+        }
+    }
+}
+
+/// Which way records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    FromClient,
+    FromServer,
+}
+
+/// HMAC-BLAKE2s of the concatenation of `parts`.
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    // A key of any length is valid for HMAC, so the error arm is never taken; a fixed key there would be worse than zeros
+    // only if it could be.
+    let Ok(mut mac) = SimpleHmac::<Blake2s256>::new_from_slice(key) else {
+        return Zeroizing::new([0; 32]);
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+/// The key derivation of WIRE.md, section 2.
+#[must_use]
+pub fn hkdf(key: &[u8; 32], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let extracted = hmac(&[0; 32], &[key]);
+    let mut parts = info.to_vec();
+    parts.push(&[1]);
+    hmac(&*extracted, &parts)
+}
+
+/// The secret of one direction, from which its keys come.
+pub struct TrafficSecret(Zeroizing<[u8; 32]>);
+
+impl TrafficSecret {
+    pub(crate) fn new(
+        split_key: &[u8; 32],
+        suite: Suite,
+        direction: Direction,
+        handshake_hash: &[u8; 32],
+    ) -> Self {
+        let direction = match direction {
+            Direction::FromClient => b"c",
+            Direction::FromServer => b"s",
+        };
+        Self(hkdf(
+            split_key,
+            &[
+                b"sdvr2 secret",
+                &[suite.number()],
+                direction,
+                handshake_hash,
+            ],
+        ))
+    }
+
+    pub(crate) fn key(&self, suite: Suite) -> Option<TrafficKey> {
+        let algorithm = match suite {
+            Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+            Suite::Aes256Gcm => &AES_256_GCM,
+        };
+        let key = hkdf(&self.0, &[b"key"]);
+        let iv = hkdf(&self.0, &[b"iv"]);
+        Some(TrafficKey {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, &*key).ok()?),
+            iv: Zeroizing::new(*iv.first_chunk()?),
+            counter: 0,
+            bytes: 0,
+        })
+    }
+}
+
+impl fmt::Debug for TrafficSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TrafficSecret")
+    }
+}
+
+/// One key of one direction, with the counter of its records.
+pub(crate) struct TrafficKey {
+    pub(crate) key: LessSafeKey,
+    iv: Zeroizing<[u8; NONCE_LEN]>,
+    counter: u64,
+    bytes: u64,
+}
+
+impl TrafficKey {
+    /// After this many bytes or records a sender must have new keys. AES-GCM stays below a confidentiality advantage of
+    /// 2^-57 for 2^35 blocks under one key (RFC 9001, appendix B.1), which is 2^39 bytes.
+    const SENDER_BYTES: u64 = 1 << 38;
+    const SENDER_RECORDS: u64 = 1 << 26;
+
+    /// Whether the sender should end the session to get new keys.
+    pub(crate) const fn is_used_up(&self) -> bool {
+        self.bytes >= Self::SENDER_BYTES || self.counter >= Self::SENDER_RECORDS
+    }
+
+    /// Records that went under this key.
+    pub(crate) const fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// The nonce of the next record, for sealing. The counter advances even if sealing fails: a number used twice under one
+    /// key would break the cipher.
+    pub(crate) fn next_nonce(&mut self, record_bytes: usize) -> Result<Nonce, SessionError> {
+        let nonce = self.peek_nonce()?;
+        self.advance(record_bytes);
+        Ok(nonce)
+    }
+
+    /// The nonce of the next record, for opening; [`Self::advance`] when it has opened.
+    pub(crate) fn peek_nonce(&self) -> Result<Nonce, SessionError> {
+        let hard_limit =
+            self.bytes >= 2 * Self::SENDER_BYTES || self.counter >= 2 * Self::SENDER_RECORDS;
+        if hard_limit {
+            return Err(SessionError::KeysUsedUp);
+        }
+        let mut nonce = *self.iv;
+        for (byte, counter) in nonce.iter_mut().skip(4).zip(self.counter.to_be_bytes()) {
+            *byte ^= counter;
+        }
+        Ok(Nonce::assume_unique_for_key(nonce))
+    }
+
+    pub(crate) const fn advance(&mut self, record_bytes: usize) {
+        self.counter = self.counter.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(record_bytes as u64);
+    }
+}
+
+impl fmt::Debug for TrafficKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TrafficKey")
+            .field("counter", &self.counter)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,595 @@
+//! A session after its handshake: what either end may say, and when.
+//!
+//! The driver hands in records and time (`handle_*`), and takes out what happened ([`Session::poll_event`]), what to send
+//! ([`Session::poll_transmit`]) and when to call again ([`Session::poll_timeout`]).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sdvr_frame::{FrameFlags, FrameNumber, PublicKey, StreamId, Timestamp};
+
+use crate::assembly::StreamOrder;
+use crate::clock::{ClockSample, PeerClock};
+use crate::error::{HandshakeError, SessionError};
+use crate::hello::Limits;
+use crate::keys::{Direction, Suite, TrafficSecret};
+use crate::media::{MEDIA_HEADER_BYTES, MEDIA_TYPE, MediaFragment, MediaHeader};
+use crate::message::{
+    Close, CloseCode, Control, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
+};
+use crate::noise::Finished;
+use crate::record::{RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer};
+
+/// The most a record may have before the camera was accepted.
+const UNACCEPTED_RECORD_BYTES: usize = 4096;
+/// A client says that it is there when it has sent nothing for so long.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+/// A server says what it received, while it receives.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+const CLOCK_INTERVAL_AT_FIRST: Duration = Duration::from_secs(1);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+const CLOCK_REQUESTS_AT_FIRST: u32 = 10;
+/// Events a peer may cause before the driver takes them. More in one record is an attack.
+const EVENTS_MOST: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Client,
+    Server,
+}
+
+/// What both ends agreed on in the handshake.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    pub(crate) role: Role,
+    pub(crate) suite: Suite,
+    pub(crate) peer: PublicKey,
+    pub(crate) record_bytes: usize,
+    pub(crate) granted: Limits,
+    pub(crate) finished: Finished,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Server: the camera introduced itself. Decide with [`Session::accept`] or [`Session::refuse`].
+    Setup(Setup),
+    /// Client: the server decided.
+    SetupReply(SetupReply),
+    /// Server: a stream opens or is replaced. Answer with [`Session::reply_stream`].
+    OpenStream(OpenStream),
+    /// Server: a stream ended.
+    CloseStream(StreamId),
+    /// Client: the server's answer on a stream.
+    StreamReply {
+        /// Which.
+        stream: StreamId,
+        /// The answer.
+        code: StreamCode,
+    },
+    /// Client: what the server has received.
+    Report(Report),
+    /// The other end ended the session.
+    Closed(Close),
+}
+
+/// How far a session is.
+#[derive(Debug)]
+enum State {
+    /// Client: SETUP is sent when the driver asks for it. Server: waiting for SETUP.
+    BeforeSetup,
+    /// Client: waiting for the decision. Server: the decision is up to the driver.
+    Deciding,
+    /// Frames flow.
+    Accepted(Streams),
+    /// Nothing more is accepted or sent.
+    Closed,
+}
+
+/// What only an accepted session has.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Server: the open streams.
+    orders: Vec<StreamOrder>,
+}
+
+/// An authenticated, encrypted session with one peer.
+#[derive(Debug)]
+pub struct Session {
+    role: Role,
+    suite: Suite,
+    peer: PublicKey,
+    record_bytes: usize,
+    granted: Limits,
+    sealer: RecordSealer,
+    opener: RecordOpener,
+    state: State,
+    events: VecDeque<Event>,
+    /// Control messages, not yet sealed.
+    outbox: Vec<u8>,
+    clock: PeerClock,
+    timers: Timers,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Timers {
+    last_heard: Timestamp,
+    last_sent: Timestamp,
+    next_report: Timestamp,
+    next_clock_request: Timestamp,
+    clock_requests: u32,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    frames_received: u64,
+    frames_lost: u64,
+    bytes_since_report: u64,
+    last_report: Option<Timestamp>,
+}
+
+impl Session {
+    pub(crate) fn new(now: Timestamp, agreement: Agreement) -> Result<Self, HandshakeError> {
+        let Agreement {
+            role,
+            suite,
+            peer,
+            record_bytes,
+            granted,
+            finished,
+        } = agreement;
+        let from_client = TrafficSecret::new(
+            &finished.from_initiator,
+            suite,
+            Direction::FromClient,
+            &finished.handshake_hash,
+        );
+        let from_server = TrafficSecret::new(
+            &finished.from_responder,
+            suite,
+            Direction::FromServer,
+            &finished.handshake_hash,
+        );
+        let (sending, receiving) = match role {
+            Role::Client => (from_client, from_server),
+            Role::Server => (from_server, from_client),
+        };
+        Ok(Self {
+            role,
+            suite,
+            peer,
+            record_bytes,
+            granted,
+            sealer: RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?,
+            opener: RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?,
+            state: State::BeforeSetup,
+            events: VecDeque::new(),
+            outbox: Vec::new(),
+            clock: PeerClock::default(),
+            timers: Timers {
+                last_heard: now,
+                last_sent: now,
+                next_report: Timestamp::NEVER,
+                next_clock_request: Timestamp::NEVER,
+                clock_requests: 0,
+            },
+            counters: Counters::default(),
+        })
+    }
+
+    /// The other end's key, proved by the handshake.
+    #[must_use]
+    pub const fn peer(&self) -> PublicKey {
+        self.peer
+    }
+
+    /// The cipher in use.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// What the server takes.
+    #[must_use]
+    pub const fn granted(&self) -> Limits {
+        self.granted
+    }
+
+    /// When the other end was heard last.
+    #[must_use]
+    pub const fn last_heard(&self) -> Timestamp {
+        self.timers.last_heard
+    }
+
+    /// The peer's clock.
+    #[must_use]
+    pub const fn clock(&self) -> &PeerClock {
+        &self.clock
+    }
+
+    /// Whether the session should be replaced by a new one because its keys have sealed enough.
+    #[must_use]
+    pub const fn needs_new_keys(&self) -> bool {
+        self.sealer.is_used_up()
+    }
+
+    /// The most bytes a record from the peer may have after its header, in the session's present state.
+    #[must_use]
+    pub const fn longest_record_bytes(&self) -> usize {
+        match (self.role, &self.state) {
+            (Role::Server, State::BeforeSetup | State::Deciding) => UNACCEPTED_RECORD_BYTES,
+            _ => self.record_bytes,
+        }
+    }
+
+    /// Takes in one whole record, which is opened in place.
+    ///
+    /// Gives the piece of a frame it carries, if any; what else it carries becomes events. At a server the pieces of a
+    /// frame come in order (see [`MediaFragment`]).
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol or the record is not authentic: the session is of no more use.
+    pub fn handle_record<'a>(
+        &mut self,
+        now: Timestamp,
+        record: &'a mut [u8],
+    ) -> Result<Option<MediaFragment<'a>>, SessionError> {
+        let record_bytes = record.len();
+        let mut messages = self.opener.open(record)?;
+        self.timers.last_heard = now;
+        self.counters.bytes_since_report = self
+            .counters
+            .bytes_since_report
+            .saturating_add(record_bytes as u64);
+        while let Some(&message_type) = messages.first() {
+            if message_type == MEDIA_TYPE {
+                return self.handle_media(now, messages).map(Some);
+            }
+            let (message, rest) = Control::parse(messages)?;
+            self.handle_control(now, message)?;
+            messages = rest;
+        }
+        Ok(None)
+    }
+
+    fn handle_media<'a>(
+        &mut self,
+        now: Timestamp,
+        message: &'a [u8],
+    ) -> Result<MediaFragment<'a>, SessionError> {
+        let (Role::Server, State::Accepted(streams)) = (self.role, &mut self.state) else {
+            return Err(SessionError::Unexpected("MEDIA"));
+        };
+        let (header, bytes) = MediaHeader::parse(message)?;
+        let order = streams
+            .orders
+            .iter_mut()
+            .find(|order| order.stream == header.stream);
+        let order = order.ok_or(SessionError::Frame("its stream is not open"))?;
+        let missed = order.accept(&header, bytes.len())?;
+        if header.is_last {
+            self.counters.frames_received = self.counters.frames_received.saturating_add(1);
+        }
+        self.counters.frames_lost = self.counters.frames_lost.saturating_add(missed);
+        if self.timers.next_report == Timestamp::NEVER {
+            self.timers.next_report = now + REPORT_INTERVAL;
+        }
+        Ok(MediaFragment {
+            header,
+            bytes,
+            missed,
+        })
+    }
+
+    fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
+        match (self.role, message) {
+            (_, Control::Unknown(_) | Control::Pong(_)) => {}
+            (_, Control::Ping(number)) => self.queue(&Control::Pong(number)),
+            (_, Control::Close(close)) => {
+                self.state = State::Closed;
+                self.push(Event::Closed(close))?;
+            }
+            (Role::Server, Control::Setup(setup)) => {
+                if !matches!(self.state, State::BeforeSetup) {
+                    return Err(SessionError::Unexpected("SETUP"));
+                }
+                self.state = State::Deciding;
+                self.push(Event::Setup(setup))?;
+            }
+            (Role::Server, Control::OpenStream(open)) => self.handle_open_stream(open)?,
+            (Role::Server, Control::CloseStream(stream)) => {
+                if let State::Accepted(streams) = &mut self.state {
+                    streams.orders.retain(|order| order.stream != stream);
+                }
+                self.push(Event::CloseStream(stream))?;
+            }
+            (Role::Server, Control::ClockReply { t1, t2, t3 }) => {
+                if let Some(sample) = ClockSample::new(t1, t2, t3, now.as_nanoseconds()) {
+                    self.clock.add(sample);
+                }
+            }
+            (Role::Client, Control::ClockRequest { t1 }) => {
+                let t2 = now.as_nanoseconds();
+                self.queue(&Control::ClockReply { t1, t2, t3: t2 });
+            }
+            (Role::Client, Control::SetupReply(reply)) => {
+                if !matches!(self.state, State::Deciding) {
+                    return Err(SessionError::Unexpected("SETUP_REPLY"));
+                }
+                if reply.code == SetupCode::Accepted {
+                    self.state = State::Accepted(Streams::default());
+                }
+                self.push(Event::SetupReply(reply))?;
+            }
+            (Role::Client, Control::StreamReply { stream, code }) => {
+                self.push(Event::StreamReply { stream, code })?
+            }
+            (Role::Client, Control::Report(report)) => self.push(Event::Report(report))?,
+            (Role::Server, _) => return Err(SessionError::Unexpected("server's")),
+            (Role::Client, _) => return Err(SessionError::Unexpected("client's")),
+        }
+        Ok(())
+    }
+
+    fn handle_open_stream(&mut self, open: OpenStream) -> Result<(), SessionError> {
+        match &mut self.state {
+            State::BeforeSetup | State::Closed => {
+                return Err(SessionError::Unexpected("OPEN_STREAM"));
+            }
+            // The stream is admitted when the driver answers it, after the camera was accepted.
+            State::Deciding => {}
+            State::Accepted(streams) => streams.orders.retain(|order| order.stream != open.stream),
+        }
+        self.push(Event::OpenStream(open))
+    }
+
+    /// Acts on time that has passed. Calling it too early or too often does no harm.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if !matches!(self.state, State::Accepted(_)) {
+            return;
+        }
+        match self.role {
+            Role::Client => {
+                if now >= self.timers.last_sent + KEEPALIVE && self.outbox.is_empty() {
+                    self.queue(&Control::Ping(now.as_nanoseconds().cast_unsigned()));
+                }
+            }
+            Role::Server => {
+                if now >= self.timers.next_clock_request {
+                    self.request_clock(now);
+                }
+                if now >= self.timers.next_report {
+                    self.report(now);
+                }
+            }
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] if nothing else happens first.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Timestamp {
+        match (self.role, &self.state) {
+            (_, State::BeforeSetup | State::Deciding | State::Closed) => Timestamp::NEVER,
+            (Role::Client, State::Accepted(_)) => self.timers.last_sent + KEEPALIVE,
+            (Role::Server, State::Accepted(_)) => {
+                self.timers.next_clock_request.min(self.timers.next_report)
+            }
+        }
+    }
+
+    /// The next thing that happened; drain it until `None` after every `handle_*` call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Appends a record with what is to be said to `out`, if there is anything.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::KeysUsedUp`].
+    pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Result<(), SessionError> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let outbox = std::mem::take(&mut self.outbox);
+        self.timers.last_sent = now;
+        self.sealer
+            .seal(out, outbox.len(), |out| out.extend_from_slice(&outbox))
+    }
+
+    /// Client: introduces this camera and opens its streams.
+    pub fn introduce(&mut self, setup: Setup, streams: &[OpenStream]) {
+        if self.role == Role::Client && matches!(self.state, State::BeforeSetup) {
+            self.queue(&Control::Setup(setup));
+            streams
+                .iter()
+                .for_each(|open| self.queue(&Control::OpenStream(open.clone())));
+            self.state = State::Deciding;
+        }
+    }
+
+    /// Client: opens one more stream, or replaces an open one.
+    pub fn open_stream(&mut self, open: OpenStream) {
+        self.queue(&Control::OpenStream(open));
+    }
+
+    /// Client: ends a stream.
+    pub fn close_stream(&mut self, stream: StreamId) {
+        self.queue(&Control::CloseStream(stream));
+    }
+
+    /// Client: appends the next record of `frame`, whose bytes are `payload`, to `out`. Copies once.
+    ///
+    /// Returns whether that was the frame's last.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::KeysUsedUp`], or the frame is empty or longer than 4 GiB.
+    pub fn seal_frame(
+        &mut self,
+        now: Timestamp,
+        frame: &mut OutgoingFrame,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, SessionError> {
+        let rest = payload
+            .get(frame.sent_bytes..)
+            .filter(|rest| !rest.is_empty())
+            .ok_or(SessionError::Frame("it is empty"))?;
+        let piece_most_bytes = self
+            .record_bytes
+            .saturating_sub(MEDIA_HEADER_BYTES + RECORD_OVERHEAD_BYTES);
+        let piece = rest.get(..piece_most_bytes).unwrap_or(rest);
+        let too_long = |_| SessionError::Frame("it is longer than 4 GiB");
+        let header = MediaHeader {
+            stream: frame.stream,
+            frame_bytes: u32::try_from(payload.len()).map_err(too_long)?,
+            number: frame.number,
+            captured: frame.captured,
+            flags: frame.flags,
+            is_first: frame.sent_bytes == 0,
+            is_last: piece.len() == rest.len(),
+            offset: u32::try_from(frame.sent_bytes).map_err(too_long)?,
+        };
+        self.sealer
+            .seal(out, piece.len().saturating_add(MEDIA_HEADER_BYTES), |out| {
+                header.write(out);
+                out.extend_from_slice(piece);
+            })?;
+        self.timers.last_sent = now;
+        frame.sent_bytes = frame.sent_bytes.saturating_add(piece.len());
+        Ok(header.is_last)
+    }
+
+    /// Server: lets the camera in under `label`. Asks for its clock at once, so that its first frame has a time.
+    pub fn accept(&mut self, now: Timestamp, label: sdvr_frame::Label) {
+        if self.role == Role::Server && matches!(self.state, State::Deciding) {
+            self.state = State::Accepted(Streams::default());
+            self.queue(&Control::SetupReply(SetupReply {
+                code: SetupCode::Accepted,
+                retry_after_s: 0,
+                in_the_way: [0; 32],
+                label,
+            }));
+            self.request_clock(now);
+        }
+    }
+
+    /// Server: does not let the camera in.
+    pub fn refuse(&mut self, reply: SetupReply) {
+        self.queue(&Control::SetupReply(reply));
+        self.state = State::Closed;
+    }
+
+    /// Server: answers [`Event::OpenStream`]. Frames of the stream are taken from now on if the answer is
+    /// [`StreamCode::Open`].
+    pub fn reply_stream(&mut self, open: &OpenStream, code: StreamCode) {
+        if let State::Accepted(streams) = &mut self.state {
+            streams.orders.retain(|order| order.stream != open.stream);
+            if code == StreamCode::Open {
+                streams.orders.push(StreamOrder::new(open));
+            }
+        }
+        self.queue(&Control::StreamReply {
+            stream: open.stream,
+            code,
+        });
+    }
+
+    /// Ends the session. What was said before is still to be transmitted, and the CLOSE after it.
+    pub fn close(&mut self, code: CloseCode, text: &str) {
+        if !matches!(self.state, State::Closed) {
+            self.queue(&Control::Close(Close {
+                code,
+                text: text.to_owned(),
+            }));
+            self.state = State::Closed;
+        }
+    }
+
+    fn request_clock(&mut self, now: Timestamp) {
+        self.timers.clock_requests = self.timers.clock_requests.saturating_add(1);
+        let interval = if self.timers.clock_requests <= CLOCK_REQUESTS_AT_FIRST {
+            CLOCK_INTERVAL_AT_FIRST
+        } else {
+            CLOCK_INTERVAL
+        };
+        self.timers.next_clock_request = now + interval;
+        self.queue(&Control::ClockRequest {
+            t1: now.as_nanoseconds(),
+        });
+    }
+
+    fn report(&mut self, now: Timestamp) {
+        let counters = &mut self.counters;
+        let since = counters
+            .last_report
+            .map_or(REPORT_INTERVAL, |last| now.saturating_since(last));
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1);
+        let kbps = counters
+            .bytes_since_report
+            .saturating_mul(8)
+            .checked_div(milliseconds)
+            .unwrap_or(0);
+        let round_trip = self.clock.round_trip().unwrap_or_default().as_micros();
+        let report = Report {
+            highest_counter: self.opener.counter(),
+            frames_received: counters.frames_received,
+            frames_lost: counters.frames_lost,
+            jitter_us: 0,
+            received_kbps: u32::try_from(kbps).unwrap_or(u32::MAX),
+            round_trip_us: u32::try_from(round_trip).unwrap_or(u32::MAX),
+            congestion_marks: 0,
+        };
+        counters.bytes_since_report = 0;
+        counters.last_report = Some(now);
+        // The next piece of a frame starts the timer again: an idle session says nothing.
+        self.timers.next_report = Timestamp::NEVER;
+        self.queue(&Control::Report(report));
+    }
+
+    fn queue(&mut self, message: &Control) {
+        if !matches!(self.state, State::Closed) {
+            message.write(&mut self.outbox);
+        }
+    }
+
+    fn push(&mut self, event: Event) -> Result<(), SessionError> {
+        if self.events.len() >= EVENTS_MOST {
+            return Err(SessionError::Unexpected("flood of"));
+        }
+        self.events.push_back(event);
+        Ok(())
+    }
+}
+
+/// A frame on its way out, and how far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingFrame {
+    stream: StreamId,
+    number: FrameNumber,
+    captured: Timestamp,
+    flags: FrameFlags,
+    sent_bytes: usize,
+}
+
+impl OutgoingFrame {
+    /// A frame of which nothing was sent.
+    #[must_use]
+    pub const fn new(
+        stream: StreamId,
+        number: FrameNumber,
+        captured: Timestamp,
+        flags: FrameFlags,
+    ) -> Self {
+        Self {
+            stream,
+            number,
+            captured,
+            flags,
+            sent_bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The token: proof that a client can receive at its address, kept by the client so that the server need keep nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+use sdvr_frame::{PublicKey, Timestamp};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::codec::{Put, Reader, padded};
+use crate::error::HandshakeError;
+use crate::hello::HelloCore;
+use crate::keys::hmac;
+
+pub(crate) const TOKEN_BYTES: usize = 32;
+const LIFE: Duration = Duration::from_secs(10);
+const KEY_LIFE: Duration = Duration::from_secs(60);
+/// Used salts remembered per generation. A generation lasts a token's life, so this many handshakes fit in 10 s.
+const STRIKES_MOST: usize = 65_536;
+
+/// Where a packet came from, as the token binds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceAddress([u8; 19]);
+
+impl From<SocketAddr> for SourceAddress {
+    fn from(address: SocketAddr) -> Self {
+        let mut out = Vec::with_capacity(19);
+        match address.ip() {
+            IpAddr::V4(ip) => {
+                out.put_u8(4);
+                out.put(&[0; 12]);
+                out.put(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                out.put_u8(6);
+                out.put(&ip.octets());
+            }
+        }
+        out.put_u16(address.port());
+        Self(padded(out))
+    }
+}
+
+/// What a token stands for.
+#[derive(Debug)]
+pub(crate) struct TokenSubject<'a> {
+    pub(crate) source: &'a SourceAddress,
+    pub(crate) core: &'a HelloCore,
+    pub(crate) version: u8,
+    pub(crate) suite: u8,
+    pub(crate) server_key: &'a PublicKey,
+}
+
+/// Issues tokens and takes each back once.
+pub(crate) struct Tokens {
+    key: Zeroizing<[u8; 32]>,
+    previous_key: Zeroizing<[u8; 32]>,
+    key_since: Timestamp,
+    /// Salts of tokens that were used: this generation and the one before.
+    strikes: [std::collections::HashSet<[u8; 8]>; 2],
+    strikes_since: Timestamp,
+}
+
+impl Tokens {
+    pub(crate) fn new(now: Timestamp, random: &mut dyn CryptoRng) -> Self {
+        let mut tokens = Self {
+            key: Zeroizing::new([0; 32]),
+            previous_key: Zeroizing::new([0; 32]),
+            key_since: now,
+            strikes: Default::default(),
+            strikes_since: now,
+        };
+        random.fill_bytes(&mut *tokens.key);
+        random.fill_bytes(&mut *tokens.previous_key);
+        tokens
+    }
+
+    pub(crate) fn issue(
+        &mut self,
+        now: Timestamp,
+        subject: &TokenSubject<'_>,
+        random: &mut dyn CryptoRng,
+    ) -> [u8; TOKEN_BYTES] {
+        if now.saturating_since(self.key_since) >= KEY_LIFE {
+            self.previous_key = std::mem::replace(&mut self.key, Zeroizing::new([0; 32]));
+            random.fill_bytes(&mut *self.key);
+            self.key_since = now;
+        }
+        let mut salt = [0; 8];
+        random.fill_bytes(&mut salt);
+        let issued_ms = milliseconds(now);
+        let mut token = Vec::with_capacity(TOKEN_BYTES);
+        token.put_u64(issued_ms);
+        token.put(&salt);
+        token.put(&tag(&self.key, issued_ms, salt, subject));
+        padded(token)
+    }
+
+    /// Accepts a token that is ours, fresh, and was not used before.
+    pub(crate) fn accept(
+        &mut self,
+        now: Timestamp,
+        token: &[u8; TOKEN_BYTES],
+        subject: &TokenSubject<'_>,
+    ) -> Result<(), HandshakeError> {
+        let mut reader = Reader::new(token);
+        let issued_ms = reader.u64()?;
+        let salt: [u8; 8] = reader.array()?;
+        let received: [u8; 16] = reader.array()?;
+        let keys = [&self.key, &self.previous_key];
+        let is_ours = keys
+            .iter()
+            .any(|key| bool::from(tag(key, issued_ms, salt, subject).ct_eq(&received)));
+        let age_ms = milliseconds(now)
+            .checked_sub(issued_ms)
+            .ok_or(HandshakeError::Token)?;
+        if !is_ours || u128::from(age_ms) > LIFE.as_millis() {
+            return Err(HandshakeError::Token);
+        }
+        self.strike(now, salt)
+    }
+
+    fn strike(&mut self, now: Timestamp, salt: [u8; 8]) -> Result<(), HandshakeError> {
+        let [current, previous] = &mut self.strikes;
+        if now.saturating_since(self.strikes_since) > LIFE {
+            std::mem::swap(current, previous);
+            current.clear();
+            self.strikes_since = now;
+        }
+        if previous.contains(&salt) || current.contains(&salt) {
+            return Err(HandshakeError::Replayed);
+        }
+        // When full, nobody gets in who might be a replay; a fresh HELLO works again within seconds.
+        if current.len() >= STRIKES_MOST {
+            return Err(HandshakeError::Token);
+        }
+        current.insert(salt);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Tokens")
+    }
+}
+
+fn milliseconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanoseconds() / 1_000_000).unwrap_or(0)
+}
+
+fn tag(key: &[u8; 32], issued_ms: u64, salt: [u8; 8], subject: &TokenSubject<'_>) -> [u8; 16] {
+    let whole = hmac(
+        key,
+        &[
+            b"tok2",
+            &issued_ms.to_le_bytes(),
+            &salt,
+            &subject.source.0,
+            subject.core.bytes(),
+            &[subject.version, subject.suite],
+            &subject.server_key.0,
+        ],
+    );
+    let (half, _) = whole.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    *half
+}
