@@ -1,1 +1,42 @@
-//! Frames in shared memory: one writer, any number of read-only readers, no locks.
+#![doc = include_str!("../LAYOUT.md")]
+//!
+//! # This crate
+//!
+//! The daemon makes a [`RingDirectory`] and in it a [`RingWriter`] a stream; programs find rings with [`search_directories`], [`list_rings`] and
+//! [`RingWatch`] and read them with a [`RingReader`]. `unsafe` is in `shared_memory.rs` (the mapping) and `file_lock.rs` (OFD locks); all above is safe code over
+//! atomic words.
+#![deny(unsafe_code)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("rings need 64-bit atomic loads from read-only memory, which 32-bit hosts do not have");
+
+mod layout;
+mod slot;
+mod sync;
+mod wakeup;
+
+#[cfg(not(loom))]
+mod directory;
+#[cfg(not(loom))]
+mod file_lock;
+#[cfg(not(loom))]
+mod reader;
+#[cfg(not(loom))]
+mod shared_memory;
+#[cfg(not(loom))]
+mod watch;
+#[cfg(not(loom))]
+mod writer;
+
+pub use layout::{FrameMeta, RingInfo};
+pub use slot::{FrameWords, ReadError};
+#[cfg(not(loom))]
+pub use {
+    directory::{DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories},
+    reader::{OpenError, RawFrame, RingReader, Wait},
+    watch::RingWatch,
+    writer::{CreateError, RingOptions, RingWriter},
+};
+
+#[cfg(loom)]
+mod loom_model;

@@ -217,3 +217,54 @@ impl fmt::Debug for TrafficKey {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(counter: u64, bytes: u64) -> TrafficKey {
+        let secret =
+            TrafficSecret::new(&[5; 32], Suite::Aes256Gcm, Direction::FromClient, &[6; 32]);
+        let mut key = secret.key(Suite::Aes256Gcm).unwrap();
+        key.counter = counter;
+        key.bytes = bytes;
+        key
+    }
+
+    #[test]
+    fn no_nonce_comes_twice() {
+        let mut key = key(0, 0);
+        let nonces: std::collections::HashSet<[u8; NONCE_LEN]> = (0..100_000)
+            .map(|_| *key.next_nonce(1).unwrap().as_ref())
+            .collect();
+        assert_eq!(nonces.len(), 100_000);
+        assert_eq!(key.counter(), 100_000);
+    }
+
+    #[test]
+    fn a_key_asks_to_be_replaced_and_refuses_at_twice_that() {
+        assert!(!key((1 << 26) - 1, (1 << 38) - 1).is_used_up());
+        assert!(key(1 << 26, 0).is_used_up() && key(0, 1 << 38).is_used_up());
+        assert!(key((1 << 27) - 1, (1 << 39) - 1).next_nonce(1).is_ok());
+        let refused = Err(SessionError::KeysUsedUp);
+        assert_eq!(key(1 << 27, 0).next_nonce(1).map(|_| ()), refused);
+        assert_eq!(key(0, 1 << 39).next_nonce(1).map(|_| ()), refused);
+        assert_eq!(key(u64::MAX, u64::MAX).next_nonce(1).map(|_| ()), refused);
+    }
+
+    #[test]
+    fn directions_and_suites_have_different_keys() {
+        let secret = |suite, direction| {
+            let secret = TrafficSecret::new(&[5; 32], suite, direction, &[6; 32]);
+            *secret.0
+        };
+        let secrets: std::collections::HashSet<[u8; 32]> = [
+            secret(Suite::Aes256Gcm, Direction::FromClient),
+            secret(Suite::Aes256Gcm, Direction::FromServer),
+            secret(Suite::ChaCha20Poly1305, Direction::FromClient),
+            secret(Suite::ChaCha20Poly1305, Direction::FromServer),
+        ]
+        .into();
+        assert_eq!(secrets.len(), 4);
+    }
+}

@@ -58,4 +58,9 @@ pub mod for_tests {
     pub use crate::message::Control;
     pub use crate::noise::{Finished, InitiatorStart, ResponderStart};
     pub use crate::record::{RecordOpener, RecordSealer};
+
+    /// What seals and what opens a session's records: for a peer that owns its key and breaks the protocol.
+    pub const fn keys_of(session: &mut crate::Session) -> (&mut RecordSealer, &mut RecordOpener) {
+        session.keys()
+    }
 }

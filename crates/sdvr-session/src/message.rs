@@ -283,9 +283,14 @@ impl Control {
     /// [`Malformed`] says what is wrong; the session ends.
     pub fn parse(messages: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let mut reader = Reader::new(messages);
-        let [number, _flags, low, high] = reader.array::<HEADER_BYTES>()?;
+        let [number, flags, low, high] = reader.array::<HEADER_BYTES>()?;
         let body = reader.take(u16::from_le_bytes([low, high]).into())?;
-        Ok((Self::parse_body(number, body)?, reader.rest()))
+        let message = Self::parse_body(number, body)?;
+        // Flags of a type that is not known are its own business.
+        if flags != 0 && !matches!(message, Self::Unknown(_)) {
+            return Err(Malformed::ReservedNotZero);
+        }
+        Ok((message, reader.rest()))
     }
 
     fn parse_body(number: u8, body: &[u8]) -> Result<Self, Malformed> {
@@ -327,7 +332,7 @@ impl Control {
                 code: StreamCode::from_number(reader.u16()?),
             },
             30 => Self::Report(Report::parse(&mut reader)?),
-            // Bytes after a known body belong to a later version; an unknown type is one.
+            // Whatever a later version says in it; a known type with bytes after its body is malformed.
             unknown => return Ok(Self::Unknown(unknown)),
         };
         reader.end()?;

@@ -205,12 +205,12 @@ impl InitiatorStart<'_> {
 
     /// The whole exchange against a responder that answers through `exchange`: for comparison with other implementations.
     #[doc(hidden)]
-    pub fn run(
+    pub fn run<const N: usize>(
         self,
         random: &mut dyn CryptoRng,
         payload: &[u8],
         exchange: impl FnOnce(&[u8]) -> Vec<u8>,
-    ) -> Result<(Finished, [u8; 32]), HandshakeError> {
+    ) -> Result<(Finished, [u8; N]), HandshakeError> {
         let mut message = Vec::new();
         let waiting = self.write(random, payload, &mut message)?;
         waiting.read(&exchange(&message))

@@ -34,6 +34,12 @@ impl RecordSealer {
         self.0.is_used_up()
     }
 
+    /// Records sealed so far.
+    #[must_use]
+    pub const fn counter(&self) -> u64 {
+        self.0.counter()
+    }
+
     /// Appends one record to `out`, holding what `write` appends.
     ///
     /// # Errors
@@ -102,7 +108,8 @@ impl RecordOpener {
     }
 
     /// Records opened so far.
-    pub(crate) const fn counter(&self) -> u64 {
+    #[must_use]
+    pub const fn counter(&self) -> u64 {
         self.0.counter()
     }
 

@@ -219,11 +219,14 @@ fn granted_payload(limits: &Limits) -> [u8; RESPONSE_PAYLOAD_BYTES] {
 
 pub(crate) fn parse_granted(payload: &[u8; RESPONSE_PAYLOAD_BYTES]) -> Result<Limits, Malformed> {
     let mut reader = Reader::new(payload);
-    Ok(Limits {
+    let limits = Limits {
         record_kib: reader.u16()?,
         datagram_bytes: reader.u16()?,
         keepalive_ms: reader.u32()?,
         frame_kib: reader.u32()?,
         streams: reader.u8()?,
-    })
+    };
+    reader.zeros(19)?;
+    reader.end()?;
+    Ok(limits)
 }

@@ -18,10 +18,12 @@ use crate::message::{
     Close, CloseCode, Control, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
 };
 use crate::noise::Finished;
-use crate::record::{RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer};
+use crate::record::{RECORD_HEADER_BYTES, RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer};
 
 /// The most a record may have before the camera was accepted.
 const UNACCEPTED_RECORD_BYTES: usize = 4096;
+/// The most control messages in a record: with the tag, what may be sent before the camera was accepted.
+const CONTROL_RECORD_BYTES: usize = UNACCEPTED_RECORD_BYTES - 16;
 /// A client says that it is there when it has sent nothing for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A server says what it received, while it receives.
@@ -31,6 +33,8 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 const CLOCK_REQUESTS_AT_FIRST: u32 = 10;
 /// Events a peer may cause before the driver takes them. More in one record is an attack.
 const EVENTS_MOST: usize = 64;
+/// What may wait to be sent when a peer causes one more answer. An honest peer asks once a second.
+const ANSWERS_MOST_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -237,6 +241,10 @@ impl Session {
         record: &'a mut [u8],
     ) -> Result<Option<MediaFragment<'a>>, SessionError> {
         let record_bytes = record.len();
+        if record_bytes.saturating_sub(RECORD_HEADER_BYTES) > self.longest_record_bytes() {
+            let length = u32::try_from(record_bytes).unwrap_or(u32::MAX);
+            return Err(SessionError::RecordTooLong(length));
+        }
         let mut messages = self.opener.open(record)?;
         self.timers.last_heard = now;
         self.counters.bytes_since_report = self
@@ -244,6 +252,10 @@ impl Session {
             .bytes_since_report
             .saturating_add(record_bytes as u64);
         while let Some(&message_type) = messages.first() {
+            // What was on its way when the session ended is nobody's mistake.
+            if matches!(self.state, State::Closed) {
+                return Ok(None);
+            }
             if message_type == MEDIA_TYPE {
                 return self.handle_media(now, messages).map(Some);
             }
@@ -274,7 +286,10 @@ impl Session {
         }
         self.counters.frames_lost = self.counters.frames_lost.saturating_add(missed);
         if self.timers.next_report == Timestamp::NEVER {
-            self.timers.next_report = now + REPORT_INTERVAL;
+            // While frames flow the reports keep their rhythm, whatever the frames' is.
+            let in_rhythm = self.counters.last_report.map(|last| last + REPORT_INTERVAL);
+            let next = in_rhythm.filter(|&next| next > now);
+            self.timers.next_report = next.unwrap_or(now + REPORT_INTERVAL);
         }
         Ok(MediaFragment {
             header,
@@ -286,7 +301,7 @@ impl Session {
     fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
         match (self.role, message) {
             (_, Control::Unknown(_) | Control::Pong(_)) => {}
-            (_, Control::Ping(number)) => self.queue(&Control::Pong(number)),
+            (_, Control::Ping(number)) => self.answer(&Control::Pong(number))?,
             (_, Control::Close(close)) => {
                 self.state = State::Closed;
                 self.push(Event::Closed(close))?;
@@ -312,7 +327,7 @@ impl Session {
             }
             (Role::Client, Control::ClockRequest { t1 }) => {
                 let t2 = now.as_nanoseconds();
-                self.queue(&Control::ClockReply { t1, t2, t3: t2 });
+                self.answer(&Control::ClockReply { t1, t2, t3: t2 })?;
             }
             (Role::Client, Control::SetupReply(reply)) => {
                 if !matches!(self.state, State::Deciding) {
@@ -384,7 +399,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Appends a record with what is to be said to `out`, if there is anything.
+    /// Appends what is to be said to `out`, if there is anything, as one or more records.
     ///
     /// # Errors
     ///
@@ -395,8 +410,14 @@ impl Session {
         }
         let outbox = std::mem::take(&mut self.outbox);
         self.timers.last_sent = now;
-        self.sealer
-            .seal(out, outbox.len(), |out| out.extend_from_slice(&outbox))
+        let mut rest = outbox.as_slice();
+        while !rest.is_empty() {
+            let messages;
+            (messages, rest) = split_messages(rest, CONTROL_RECORD_BYTES);
+            self.sealer
+                .seal(out, messages.len(), |out| out.extend_from_slice(messages))?;
+        }
+        Ok(())
     }
 
     /// Client: introduces this camera and opens its streams.
@@ -556,6 +577,19 @@ impl Session {
         }
     }
 
+    /// Queues what a peer asked for, which may not pile up: a peer that asks and does not read would fill the memory.
+    fn answer(&mut self, message: &Control) -> Result<(), SessionError> {
+        if self.outbox.len() > ANSWERS_MOST_BYTES {
+            return Err(SessionError::Unexpected("flood of"));
+        }
+        self.queue(message);
+        Ok(())
+    }
+
+    pub(crate) const fn keys(&mut self) -> (&mut RecordSealer, &mut RecordOpener) {
+        (&mut self.sealer, &mut self.opener)
+    }
+
     fn push(&mut self, event: Event) -> Result<(), SessionError> {
         if self.events.len() >= EVENTS_MOST {
             return Err(SessionError::Unexpected("flood of"));
@@ -563,6 +597,23 @@ impl Session {
         self.events.push_back(event);
         Ok(())
     }
+}
+
+/// Splits off as many whole control messages as fit into `most_bytes`, but at least one.
+fn split_messages(messages: &[u8], most_bytes: usize) -> (&[u8], &[u8]) {
+    let mut end: usize = 0;
+    while let Some(&[_, _, low, high]) = messages.get(end..).and_then(<[u8]>::first_chunk) {
+        let message_bytes = usize::from(u16::from_le_bytes([low, high])).saturating_add(4);
+        let next = end.saturating_add(message_bytes);
+        if end > 0 && next > most_bytes {
+            break;
+        }
+        end = next;
+    }
+    messages
+        .split_at_checked(end)
+        .filter(|(first, _)| !first.is_empty())
+        .unwrap_or((messages, &[]))
 }
 
 /// A frame on its way out, and how far it is.

@@ -16,7 +16,10 @@ use crate::keys::hmac;
 pub(crate) const TOKEN_BYTES: usize = 32;
 const LIFE: Duration = Duration::from_secs(10);
 const KEY_LIFE: Duration = Duration::from_secs(60);
-/// Used salts remembered per generation. A generation lasts a token's life, so this many handshakes fit in 10 s.
+/// How long a generation of used salts lasts. Longer than a token's life, which is counted in whole milliseconds: a salt is
+/// forgotten one generation after its token was used, and the token must be too old by then.
+const STRIKES_LIFE: Duration = Duration::from_secs(11);
+/// Used salts remembered per generation, so this many handshakes fit into one.
 const STRIKES_MOST: usize = 65_536;
 
 /// Where a packet came from, as the token binds it.
@@ -123,7 +126,7 @@ impl Tokens {
 
     fn strike(&mut self, now: Timestamp, salt: [u8; 8]) -> Result<(), HandshakeError> {
         let [current, previous] = &mut self.strikes;
-        if now.saturating_since(self.strikes_since) > LIFE {
+        if now.saturating_since(self.strikes_since) > STRIKES_LIFE {
             std::mem::swap(current, previous);
             current.clear();
             self.strikes_since = now;
@@ -165,4 +168,76 @@ fn tag(key: &[u8; 32], issued_ms: u64, salt: [u8; 8], subject: &TokenSubject<'_>
     );
     let (half, _) = whole.split_first_chunk().unwrap_or((&[0; 16], &[]));
     *half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hello::Limits;
+    use crate::keys::Suites;
+    use rand_core::{Infallible, TryCryptoRng, TryRng};
+
+    /// Different numbers, which is all that salts need here.
+    struct Counting(u64);
+
+    impl TryRng for Counting {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(0)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(0)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+            self.0 += 1;
+            let number = self.0.to_le_bytes();
+            bytes
+                .iter_mut()
+                .zip(number.iter().cycle())
+                .for_each(|(to, from)| *to = *from);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Counting {}
+
+    /// A flood of good tokens fills the memory for used ones up to its limit; then nobody gets in who might be a replay,
+    /// and a generation later everybody does.
+    #[test]
+    fn the_memory_for_used_tokens_is_bounded() {
+        let random = &mut Counting(0);
+        let now = Timestamp::from_nanoseconds(1_000_000_000);
+        let core = HelloCore::new(Suites::all(true), &Limits::default(), None, random);
+        let subject = TokenSubject {
+            source: &SourceAddress([0; 19]),
+            core: &core,
+            version: 2,
+            suite: 0,
+            server_key: &PublicKey([7; 32]),
+        };
+        let mut tokens = Tokens::new(now, random);
+        let first = tokens.issue(now, &subject, random);
+        assert_eq!(tokens.accept(now, &first, &subject), Ok(()));
+        for _ in 1..STRIKES_MOST {
+            random.0 += 1;
+            assert_eq!(tokens.strike(now, random.0.to_le_bytes()), Ok(()));
+        }
+        let another = tokens.issue(now, &subject, random);
+        let full = tokens.accept(now, &another, &subject);
+        assert_eq!(full, Err(HandshakeError::Token));
+        let replayed = tokens.accept(now, &first, &subject);
+        assert_eq!(replayed, Err(HandshakeError::Replayed));
+        let later = now + STRIKES_LIFE + Duration::from_millis(1);
+        let another = tokens.issue(later, &subject, random);
+        assert_eq!(tokens.accept(later, &another, &subject), Ok(()));
+        assert!(
+            tokens
+                .strikes
+                .iter()
+                .all(|strikes| strikes.len() <= STRIKES_MOST)
+        );
+    }
 }

@@ -1,1 +1,37 @@
-//! Who may talk: keys, fingerprints, known servers and cameras, kept in atomic files.
+//! Who may talk: keys, and what is remembered of others, in files that are never torn.
+//!
+//! The model is OpenSSH's. Both sides own a persistent key; the first contact is remembered; a change is refused. A server is remembered by the address
+//! the user typed, a camera by its key; a label is only a label.
+//!
+//! ```text
+//! ~/.sdvr            0700; files 0600; a wrong owner or mode is refused with the command to type
+//!   server.key       this host's key as a server
+//!   cameras/NAME.key the keys of this host's cameras
+//!   known_servers    [host]:port x25519 KEY first=TIME last=TIME ver=2
+//!   known_cameras    LABEL x25519 KEY added=TIME via=tofu
+//!   revoked          x25519 KEY TIME REASON
+//! ```
+//!
+//! A file is read whole or refused: only a clean "no such file" means that nothing is known. It is written under a lock, beside itself, synchronised and renamed.
+#![forbid(unsafe_code)]
+
+mod error;
+mod key_file;
+mod known_cameras;
+mod known_servers;
+mod lines;
+mod store;
+
+pub use error::TrustError;
+pub use key_file::{CameraIdentity, SecretKey};
+pub use known_cameras::{Admission, Changes, KnownCamera, KnownCameras, Refusal};
+pub use known_servers::{KnownServer, KnownServers, Mismatch, ServerDecision};
+pub use store::{KeyDirectory, default_path};
+
+#[doc(hidden)]
+pub mod for_tests {
+    //! The parsers, for fuzzing. Not part of the interface.
+    pub use crate::key_file::parse_key_file;
+    pub use crate::known_cameras::{parse_known_cameras, parse_revoked};
+    pub use crate::known_servers::parse_known_servers;
+}

@@ -1,0 +1,41 @@
+//! Open-file-description locks: free the moment their process dies, and visible to readers that may not write.
+#![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK, which no safe wrapper at hand has")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+fn lock_of_byte_0(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind.try_into().unwrap_or_default(),
+        l_whence: libc::SEEK_SET.try_into().unwrap_or_default(),
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// Takes the write lock of a file's first byte; false when somebody else has it.
+pub(crate) fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let lock = lock_of_byte_0(libc::F_WRLCK);
+    // SAFETY: the descriptor is open, and F_OFD_SETLK only reads the structure.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Whether somebody holds the write lock. Asks for a read lock, so that another reader's lock does not answer.
+pub(crate) fn is_locked(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut lock = lock_of_byte_0(libc::F_RDLCK);
+    // SAFETY: the descriptor is open, and the structure lives through the call that fills it in.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}

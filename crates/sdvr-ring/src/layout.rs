@@ -1,0 +1,206 @@
+//! Where things are in a ring, and the description at its start. LAYOUT.md has the pictures.
+
+use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat, StreamId, StreamKind, Timestamp};
+
+pub(crate) const WORD_BYTES: usize = 8;
+pub(crate) const HEADER_BYTES: usize = 4096;
+pub(crate) const DESCRIPTION_BYTES: usize = 2048;
+pub(crate) const SLOT_BYTES: usize = 128;
+pub(crate) const SLOT_WORDS: usize = SLOT_BYTES / WORD_BYTES;
+/// Frames begin at multiples of this: a cache line.
+pub(crate) const FRAME_ALIGNMENT: u64 = 64;
+
+pub(crate) const STATE_WORD: usize = 0x800 / WORD_BYTES;
+pub(crate) const LINK_WORD: usize = 0x840 / WORD_BYTES;
+pub(crate) const LOST_WORD: usize = LINK_WORD + 1;
+pub(crate) const BYTES_WORD: usize = LINK_WORD + 2;
+pub(crate) const RATE_WORD: usize = LINK_WORD + 3;
+pub(crate) const RECLAIM_WORD: usize = 0x880 / WORD_BYTES;
+pub(crate) const HEAD_WORD: usize = 0x8c0 / WORD_BYTES;
+pub(crate) const LAST_KEY_WORD: usize = HEAD_WORD + 1;
+/// Byte offsets of the two futex words: for even and for odd frames.
+pub(crate) const FUTEX_OFFSETS: [usize; 2] = [0x900, 0x940];
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SDVRRING");
+const LAYOUT_VERSION: u32 = 1;
+pub(crate) const EXTRADATA_MOST_BYTES: usize = 1024;
+const LABEL_OFFSET: usize = 0x80;
+const EXTRADATA_OFFSET: usize = 0x400;
+/// No ring has more slots: 128 MiB of them.
+const SLOTS_MOST: u64 = 1 << 20;
+/// No ring has more data.
+const DATA_MOST_BYTES: u64 = 1 << 40;
+
+/// The sizes of a ring, from which all its offsets follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) slots: u64,
+    pub(crate) data_bytes: u64,
+}
+
+impl Geometry {
+    /// Checks that both are powers of two and within bounds.
+    pub(crate) fn new(slots: u64, data_bytes: u64) -> Option<Self> {
+        let is_valid = slots.is_power_of_two()
+            && data_bytes.is_power_of_two()
+            && (2..=SLOTS_MOST).contains(&slots)
+            && (FRAME_ALIGNMENT..=DATA_MOST_BYTES).contains(&data_bytes);
+        is_valid.then_some(Self { slots, data_bytes })
+    }
+
+    /// Where the data begins.
+    pub(crate) const fn data_offset(self) -> u64 {
+        (HEADER_BYTES as u64 + self.slots * SLOT_BYTES as u64).next_multiple_of(HEADER_BYTES as u64)
+    }
+
+    /// How long the file is.
+    pub(crate) const fn file_bytes(self) -> u64 {
+        self.data_offset() + self.data_bytes
+    }
+}
+
+/// What is said of a frame in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameMeta {
+    /// The source's number; a jump is a gap.
+    pub number: FrameNumber,
+    /// Facts about the frame.
+    pub flags: FrameFlags,
+    /// Frames between the one before in this ring and this one that were captured and did not arrive.
+    pub missed: u64,
+    /// When it was captured, on the source's clock.
+    pub captured_at_source: Timestamp,
+    /// When it was captured, on this host's clock.
+    pub captured: Timestamp,
+    /// By how much `captured` may be wrong, nanoseconds; `None` when nothing is known.
+    pub clock_error_ns: Option<u32>,
+    /// When its last byte had arrived.
+    pub received: Timestamp,
+    /// When it was published.
+    pub published: Timestamp,
+}
+
+/// What a ring says of its stream. Fixed for the ring's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingInfo {
+    /// The camera.
+    pub camera: PublicKey,
+    /// The camera's label.
+    pub label: Label,
+    /// Which of the camera's streams.
+    pub stream: StreamId,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// Which run of the source.
+    pub instance: InstanceId,
+    /// What its frames look like.
+    pub format: StreamFormat,
+    /// What a decoder needs beforehand.
+    pub extradata: Vec<u8>,
+    /// Frames it can hold at most.
+    pub slots: u64,
+    /// Bytes for frames.
+    pub data_bytes: u64,
+    /// The daemon's process, as information only.
+    pub writer_pid: u32,
+    /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME` when the ring was made, nanoseconds: for showing times to people.
+    pub realtime_offset_ns: i64,
+}
+
+impl RingInfo {
+    pub(crate) fn geometry(&self) -> Option<Geometry> {
+        Geometry::new(self.slots, self.data_bytes)
+    }
+
+    /// The description as bytes. The caller has checked the sizes.
+    pub(crate) fn to_bytes(&self, geometry: Geometry) -> [u8; DESCRIPTION_BYTES] {
+        let mut bytes = [0; DESCRIPTION_BYTES];
+        let label = self.label.as_str().as_bytes();
+        let extradata = self.extradata.get(..EXTRADATA_MOST_BYTES).unwrap_or(&self.extradata);
+        let mut put = |offset: usize, value: &[u8]| {
+            if let Some(place) = bytes.get_mut(offset..offset + value.len()) {
+                place.copy_from_slice(value);
+            }
+        };
+        put(0x00, &MAGIC.to_ne_bytes());
+        put(0x08, &LAYOUT_VERSION.to_ne_bytes());
+        put(0x0c, &u32::try_from(geometry.slots).unwrap_or(0).to_ne_bytes());
+        put(0x10, &geometry.data_bytes.to_ne_bytes());
+        put(0x18, &geometry.file_bytes().to_ne_bytes());
+        put(0x20, &self.instance.0);
+        put(0x30, &self.camera.0);
+        put(0x50, &self.stream.0.to_ne_bytes());
+        put(0x52, &[self.kind.number(), u8::try_from(label.len()).unwrap_or(0)]);
+        put(0x54, &self.format.fourcc.0);
+        put(0x58, &self.format.width.to_ne_bytes());
+        put(0x5c, &self.format.height.to_ne_bytes());
+        put(0x60, &self.format.rate.numerator.to_ne_bytes());
+        put(0x64, &self.format.rate.denominator.to_ne_bytes());
+        put(0x68, &self.writer_pid.to_ne_bytes());
+        put(0x6c, &u16::try_from(extradata.len()).unwrap_or(0).to_ne_bytes());
+        put(0x70, &self.realtime_offset_ns.to_ne_bytes());
+        put(LABEL_OFFSET, label);
+        put(EXTRADATA_OFFSET, extradata);
+        bytes
+    }
+
+    /// Parses a description out of a file of `file_bytes` bytes. Nothing in it is believed without a check.
+    pub(crate) fn parse(bytes: &[u8; DESCRIPTION_BYTES], file_bytes: u64) -> Result<(Self, Geometry), &'static str> {
+        let description = Description(bytes);
+        if description.u64(0x00) != MAGIC {
+            return Err("it is not a ring of SDVR");
+        }
+        if description.u32(0x08) != LAYOUT_VERSION {
+            return Err("its layout is of another version of SDVR");
+        }
+        let geometry = Geometry::new(description.u32(0x0c).into(), description.u64(0x10)).ok_or("its sizes are impossible")?;
+        if geometry.file_bytes() != file_bytes || description.u64(0x18) != file_bytes {
+            return Err("its length does not fit its sizes");
+        }
+        let label = description.text(LABEL_OFFSET, usize::from(description.array::<1>(0x53)[0]))?;
+        let extradata_bytes = usize::from(u16::from_ne_bytes(description.array(0x6c)));
+        let extradata = bytes.get(EXTRADATA_OFFSET..EXTRADATA_OFFSET + extradata_bytes).ok_or("its extradata is too long")?;
+        let rate = FrameRate::new(description.u32(0x60), description.u32(0x64)).ok_or("its frame rate is impossible")?;
+        let info = Self {
+            camera: PublicKey(description.array(0x30)),
+            label: label.parse().map_err(|_| "its label is none")?,
+            stream: StreamId(u16::from_ne_bytes(description.array(0x50))),
+            kind: StreamKind::from_number(description.array::<1>(0x52)[0]).ok_or("its kind is unknown")?,
+            instance: InstanceId(description.array(0x20)),
+            format: StreamFormat {
+                fourcc: FourCc(description.array(0x54)),
+                width: description.u32(0x58),
+                height: description.u32(0x5c),
+                rate,
+            },
+            extradata: extradata.to_vec(),
+            slots: geometry.slots,
+            data_bytes: geometry.data_bytes,
+            writer_pid: description.u32(0x68),
+            realtime_offset_ns: description.u64(0x70).cast_signed(),
+        };
+        Ok((info, geometry))
+    }
+}
+
+/// Reads fixed places of a description.
+struct Description<'a>(&'a [u8; DESCRIPTION_BYTES]);
+
+impl<'a> Description<'a> {
+    fn array<const N: usize>(&self, offset: usize) -> [u8; N] {
+        self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+    }
+
+    fn u32(&self, offset: usize) -> u32 {
+        u32::from_ne_bytes(self.array(offset))
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from_ne_bytes(self.array(offset))
+    }
+
+    fn text(&self, offset: usize, length: usize) -> Result<&'a str, &'static str> {
+        let bytes = self.0.get(offset..offset + length).ok_or("a text in it is too long")?;
+        std::str::from_utf8(bytes).map_err(|_| "a text in it is none")
+    }
+}

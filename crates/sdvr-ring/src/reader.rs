@@ -1,0 +1,301 @@
+//! A program's end of a ring: read-only.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::futex;
+use sdvr_frame::{Link, StreamState, Timestamp};
+
+use crate::directory::RingName;
+use crate::file_lock;
+use crate::layout::{
+    BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD, RATE_WORD, RingInfo, STATE_WORD,
+};
+use crate::shared_memory::{Access, Mapping};
+use crate::slot::{self, Found, FrameWords, ReadError, load};
+use crate::sync::{Ordering, fence};
+use crate::wakeup::{self, Patience, READER_WAKES};
+
+/// Why a ring cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no ring of that name.
+    #[error("there is no such ring")]
+    NotFound,
+    /// This user may not read it.
+    #[error("the frames may be read by the daemon's user and its --group only")]
+    Forbidden,
+    /// It is no ring, or a damaged one.
+    #[error("the ring cannot be used: {0}")]
+    Invalid(&'static str),
+    /// Something else failed.
+    #[error("cannot open the ring: {0}")]
+    Io(io::Error),
+}
+
+impl From<Errno> for OpenError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT => Self::NotFound,
+            Errno::ACCESS | Errno::PERM => Self::Forbidden,
+            Errno::LOOP => Self::Invalid("it is a symbolic link"),
+            error => Self::Io(error.into()),
+        }
+    }
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The frame is there.
+    Ready,
+    /// The stream's state has changed.
+    StateChanged,
+    /// Nothing happened for a while: the frame has not come, the state is the same. A moment to look whether the writer lives.
+    Nothing,
+}
+
+/// A frame's place in the ring, for system calls that copy from there.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFrame {
+    /// Where its bytes begin. Valid while the reader lives; they may be overwritten at any time.
+    pub pointer: *const u8,
+    /// How many there are.
+    pub length: usize,
+    /// What is said of it.
+    pub meta: FrameMeta,
+    found: Found,
+}
+
+/// Reads one ring.
+#[derive(Debug)]
+pub struct RingReader {
+    mapping: Mapping,
+    file: OwnedFd,
+    info: RingInfo,
+    geometry: Geometry,
+    patience: Patience,
+}
+
+impl RingReader {
+    /// Opens a ring of a directory that was opened with [`crate::open_directory`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]. Nothing in the file is believed without a check.
+    pub fn open(directory: BorrowedFd<'_>, name: &RingName) -> Result<Self, OpenError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(directory, name.as_str(), flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&file)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(OpenError::Invalid("it is no file"));
+        }
+        let file_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        if file_bytes < HEADER_BYTES as u64 {
+            return Err(OpenError::Invalid("it is too short"));
+        }
+        // Read, not mapped: the length is checked before anything is.
+        let mut description = [0; DESCRIPTION_BYTES];
+        let read = rustix::io::pread(&file, &mut description, 0)?;
+        if read != DESCRIPTION_BYTES {
+            return Err(OpenError::Invalid("it is too short"));
+        }
+        let (info, geometry) = RingInfo::parse(&description, file_bytes).map_err(OpenError::Invalid)?;
+        let mapping = Mapping::new(file.as_fd(), geometry, Access::Read).map_err(OpenError::Io)?;
+        let patience = Patience::new(info.format.rate.interval_ns().map(Duration::from_nanos));
+        Ok(Self { mapping, file, info, geometry, patience })
+    }
+
+    /// What the ring says of its stream.
+    #[must_use]
+    pub const fn info(&self) -> &RingInfo {
+        &self.info
+    }
+
+    /// How the stream is doing, as the daemon last said. A daemon that is gone says nothing: see [`Self::writer_lives`].
+    #[must_use]
+    pub fn state(&self) -> StreamState {
+        let number = load(self.mapping.words().header, STATE_WORD);
+        u8::try_from(number).ok().and_then(StreamState::from_number).unwrap_or(StreamState::Lost)
+    }
+
+    /// What the stream arrives over.
+    #[must_use]
+    pub fn link(&self) -> Option<Link> {
+        u8::try_from(load(self.mapping.words().header, LINK_WORD)).ok().and_then(Link::from_number)
+    }
+
+    /// Frames that were captured and did not arrive.
+    #[must_use]
+    pub fn frames_lost(&self) -> u64 {
+        load(self.mapping.words().header, LOST_WORD)
+    }
+
+    /// Bytes of all frames published.
+    #[must_use]
+    pub fn bytes_published(&self) -> u64 {
+        load(self.mapping.words().header, BYTES_WORD)
+    }
+
+    /// Frames that came lately, in thousandths a second.
+    #[must_use]
+    pub fn measured_rate(&self) -> u64 {
+        load(self.mapping.words().header, RATE_WORD)
+    }
+
+    /// Frames published into this ring: the next one will be frame `head()`.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        slot::head(self.mapping.words())
+    }
+
+    /// The newest frame at which decoding can begin, if it is still there.
+    #[must_use]
+    pub fn last_key(&self) -> Option<u64> {
+        let n = slot::last_key(self.mapping.words())?;
+        self.meta(n).is_ok().then_some(n)
+    }
+
+    /// The oldest frame that may still be read.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        let head = self.head();
+        let mut oldest = head.saturating_sub(self.geometry.slots);
+        let mut newest = head;
+        // What is overwritten ends somewhere: frames only grow older. A search of log2(slots) steps.
+        while oldest < newest {
+            let middle = oldest + (newest - oldest) / 2;
+            if matches!(slot::find(self.mapping.words(), self.geometry, middle), Err(ReadError::Lapped)) {
+                oldest = middle + 1;
+            } else {
+                newest = middle;
+            }
+        }
+        oldest
+    }
+
+    /// What is said of frame `n`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn meta(&self, n: u64) -> Result<FrameMeta, ReadError> {
+        slot::find(self.mapping.words(), self.geometry, n).map(|found| found.meta)
+    }
+
+    /// Copies frame `n` into `buffer`, whose memory is used again. Never blocks, never disturbs the writer.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; `buffer` then holds nothing of use.
+    pub fn read(&self, n: u64, buffer: &mut Vec<u8>) -> Result<FrameMeta, ReadError> {
+        self.with_words(n, |_, words| words.copy_into(buffer)).map(|(meta, ())| meta)
+    }
+
+    /// Looks at frame `n` where it lies, without a copy. What `look` returns is thrown away if the frame was
+    /// overwritten meanwhile; `look` must bear to see a mixture of frames.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn with_words<T>(&self, n: u64, look: impl FnOnce(&FrameMeta, FrameWords<'_>) -> T) -> Result<(FrameMeta, T), ReadError> {
+        let words = self.mapping.words();
+        let found = slot::find(words, self.geometry, n)?;
+        let seen = look(&found.meta, slot::frame_words(words, self.geometry, &found)?);
+        slot::check(words, &found)?;
+        Ok((found.meta, seen))
+    }
+
+    /// Where frame `n` lies, for `write(2)` and its like. Ask [`Self::is_still_valid`] after the call, and take back what it did if not.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn raw_frame(&self, n: u64) -> Result<RawFrame, ReadError> {
+        let found = slot::find(self.mapping.words(), self.geometry, n)?;
+        let pointer = self.mapping.data_pointer(found.position & (self.geometry.data_bytes - 1));
+        Ok(RawFrame { pointer, length: slot::usize_of(found.length), meta: found.meta, found })
+    }
+
+    /// Whether all that was read of `frame` until now was the frame.
+    #[must_use]
+    pub fn is_still_valid(&self, frame: &RawFrame) -> bool {
+        slot::check(self.mapping.words(), &frame.found).is_ok()
+    }
+
+    /// How much of the ring has been written since frame `n`, in hundredths: at 100 it is overwritten.
+    #[must_use]
+    pub fn age_percent(&self, n: u64) -> u64 {
+        let words = self.mapping.words();
+        match slot::find(words, self.geometry, n) {
+            Ok(found) => {
+                let written = slot::reclaim(words).saturating_add(self.geometry.data_bytes).saturating_sub(found.position);
+                let slots = self.head().saturating_sub(n).saturating_mul(100) / self.geometry.slots;
+                (written.saturating_mul(100) / self.geometry.data_bytes).max(slots)
+            }
+            Err(ReadError::NotYet) => 0,
+            Err(ReadError::Lapped | ReadError::Corrupt) => 100,
+        }
+    }
+
+    /// Waits for frame `n`, for a state other than `state`, or for a moment, but not past `deadline`.
+    pub fn wait(&mut self, n: u64, state: StreamState, deadline: Timestamp) -> Wait {
+        let index = wakeup::word_of(n);
+        loop {
+            let word = self.mapping.futex(index);
+            let value = word.load(std::sync::atomic::Ordering::Relaxed);
+            // Pairs with the writer's release store of the word: who sees it sees the head before it.
+            fence(Ordering::Acquire);
+            if self.head() > n {
+                return Wait::Ready;
+            }
+            if self.state() != state {
+                return Wait::StateChanged;
+            }
+            let now = Timestamp::now();
+            let longest = self.patience.longest_wait(now);
+            let rest = deadline.saturating_since(now).min(longest);
+            if rest.is_zero() {
+                return Wait::Nothing;
+            }
+            let timeout = rustix::time::Timespec { tv_sec: i64::try_from(rest.as_secs()).unwrap_or(0), tv_nsec: rest.subsec_nanos().into() };
+            match futex::wait(word, futex::Flags::empty(), value, Some(&timeout)) {
+                // Whoever was woken passes it on before it works.
+                Ok(()) => {
+                    let _ = futex::wake(word, futex::Flags::empty(), READER_WAKES);
+                }
+                Err(Errno::TIMEDOUT) => {
+                    if self.head() > n {
+                        self.patience.wake_was_lost(Timestamp::now());
+                        return Wait::Ready;
+                    }
+                    return if self.state() == state { Wait::Nothing } else { Wait::StateChanged };
+                }
+                // The word had changed already, or a signal came: look again.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether a daemon still writes this ring. A system call.
+    #[must_use]
+    pub fn writer_lives(&self) -> bool {
+        file_lock::is_locked(self.file.as_fd()).unwrap_or(false)
+    }
+
+    /// Whether the ring has lost its name: a newer one may have it.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        rustix::fs::fstat(&self.file).map_or(true, |stat| stat.st_nlink == 0)
+    }
+
+    /// The words the writer wakes on and what each must hold for a wait, for programs that wait on many rings at once
+    /// (`futex_waitv`): of even and of odd frames.
+    #[must_use]
+    pub fn futex_words(&self) -> [&std::sync::atomic::AtomicU32; 2] {
+        [self.mapping.futex(0), self.mapping.futex(1)]
+    }
+}

@@ -1,0 +1,285 @@
+//! The daemon's end of a ring.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::futex;
+use sdvr_frame::{InstanceId, Label, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState};
+
+use crate::directory::{RingDirectory, RingName};
+use crate::file_lock;
+use crate::layout::{FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo, STATE_WORD, WORD_BYTES};
+use crate::shared_memory::{Access, Mapping};
+use crate::slot::{Publisher, store};
+use crate::wakeup::{self, WRITER_WAKES};
+
+/// What a new ring is for.
+#[derive(Clone, Debug)]
+pub struct RingOptions {
+    /// The camera.
+    pub camera: PublicKey,
+    /// The camera's label.
+    pub label: Label,
+    /// Which of its streams.
+    pub stream: StreamId,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// Which run of the source.
+    pub instance: InstanceId,
+    /// What its frames look like.
+    pub format: StreamFormat,
+    /// What a decoder needs beforehand, at most 1,024 bytes.
+    pub extradata: Vec<u8>,
+    /// What it arrives over.
+    pub link: Link,
+    /// Frames to hold at most; rounded up to a power of two.
+    pub slots: u32,
+    /// Bytes for frames; rounded up to a power of two.
+    pub data_bytes: u64,
+}
+
+/// Why a ring could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The sizes are impossible.
+    #[error("a ring of {slots} slots and {data_bytes} bytes is impossible")]
+    Size {
+        /// As asked for.
+        slots: u32,
+        /// As asked for.
+        data_bytes: u64,
+    },
+    /// The file system is full.
+    #[error("shared memory is full: a ring of {bytes} bytes does not fit. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)")]
+    NoSpace {
+        /// What the ring needs.
+        bytes: u64,
+    },
+    /// Something else failed.
+    #[error("cannot make a ring ({step}): {error}")]
+    Io {
+        /// What was tried.
+        step: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// The one writer of a ring. Dropping it leaves the ring as it is, without a writer.
+#[derive(Debug)]
+pub struct RingWriter {
+    mapping: Mapping,
+    /// Holds the lock that tells readers that the writer lives.
+    file: OwnedFd,
+    directory: OwnedFd,
+    name: RingName,
+    geometry: Geometry,
+    publisher: Publisher,
+    state: StreamState,
+    state_bit: bool,
+    is_linked: bool,
+}
+
+/// Makes names of unfinished rings differ.
+static UNFINISHED: AtomicU64 = AtomicU64::new(0);
+
+impl RingWriter {
+    /// Makes a ring and gives it its name; a ring that had the name before loses it.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; nothing is left behind.
+    pub fn create(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
+        let impossible = || CreateError::Size { slots: options.slots, data_bytes: options.data_bytes };
+        let slots = options.slots.checked_next_power_of_two().ok_or_else(impossible)?;
+        let data_bytes = options.data_bytes.max(4096).checked_next_power_of_two().ok_or_else(impossible)?;
+        let geometry = Geometry::new(slots.max(2).into(), data_bytes).ok_or_else(impossible)?;
+        let failed = |step| move |error: Errno| CreateError::Io { step, error: error.into() };
+
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o600)).map_err(failed("open"))?;
+        reserve(&file, geometry.file_bytes())?;
+        let mapping = Mapping::new(file.as_fd(), geometry, Access::Write).map_err(|error| CreateError::Io { step: "map", error })?;
+        let name = RingName::new(&options.camera, options.stream);
+        describe(&mapping, geometry, options);
+        // Before the name exists: nobody can hold a lock that would be in the way.
+        match file_lock::try_lock(file.as_fd()) {
+            Ok(true) => {}
+            Ok(false) => return Err(CreateError::Io { step: "lock", error: io::ErrorKind::ResourceBusy.into() }),
+            Err(error) => return Err(CreateError::Io { step: "lock", error }),
+        }
+        rustix::fs::fchown(&file, None, directory.group()).map_err(failed("change the group"))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).map_err(failed("change the mode"))?;
+        link(directory, &file, &name).map_err(failed("link"))?;
+        Ok(Self {
+            mapping,
+            file,
+            directory: rustix::io::fcntl_dupfd_cloexec(directory, 0).map_err(failed("keep the directory"))?,
+            name,
+            geometry,
+            publisher: Publisher::new(geometry),
+            state: StreamState::Live,
+            state_bit: false,
+            is_linked: true,
+        })
+    }
+
+    /// The largest frame it takes.
+    #[must_use]
+    pub const fn frame_most_bytes(&self) -> u64 {
+        self.publisher.frame_most_bytes()
+    }
+
+    /// Frames published.
+    #[must_use]
+    pub const fn published(&self) -> u64 {
+        self.publisher.published()
+    }
+
+    /// The state as last set.
+    #[must_use]
+    pub const fn state(&self) -> StreamState {
+        self.state
+    }
+
+    /// Begins a frame of `length` bytes; one begun before and not published is given up. False when it does not fit.
+    #[must_use]
+    pub fn begin(&mut self, length: u64) -> bool {
+        self.publisher.begin(self.mapping.words(), length)
+    }
+
+    /// Adds the next bytes of the frame. Copies them once. False when they go past its end; the frame is then given up.
+    #[must_use]
+    pub fn write(&mut self, bytes: &[u8]) -> bool {
+        self.publisher.write(self.mapping.words(), bytes)
+    }
+
+    /// Publishes the frame and wakes readers. False when it is not whole; it is then given up. Never blocks.
+    pub fn publish(&mut self, meta: &FrameMeta) -> bool {
+        let Some(n) = self.publisher.publish(self.mapping.words(), meta) else {
+            return false;
+        };
+        let word = self.mapping.futex(wakeup::word_of(n));
+        // Pairs with the fence of a reader that has loaded the word before it waits.
+        word.store(wakeup::word(n + 1, self.state_bit), std::sync::atomic::Ordering::Release);
+        // Always: asking who waits would cost as much. Fails only for an address that is none.
+        let _ = futex::wake(word, futex::Flags::empty(), WRITER_WAKES);
+        true
+    }
+
+    /// Says how the stream is doing and wakes every reader, if that is new.
+    pub fn set_state(&mut self, state: StreamState) {
+        if state == self.state {
+            return;
+        }
+        self.state = state;
+        // Release: pairs with the fence of a reader that looks at the state after the word.
+        store(self.mapping.words().header, STATE_WORD, state.number().into(), Ordering::Release);
+        self.state_bit = !self.state_bit;
+        for index in 0..2 {
+            let word = self.mapping.futex(index);
+            // The word of the frames of this parity that came last, so that only the top bit changes.
+            word.fetch_xor(1 << 31, std::sync::atomic::Ordering::Release);
+            let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
+        }
+    }
+
+    /// Says what the stream arrives over.
+    pub fn set_link(&mut self, link: Link) {
+        // Relaxed: for people; nothing hangs on it.
+        store(self.mapping.words().header, LINK_WORD, link.number().into(), Ordering::Relaxed);
+    }
+
+    /// Says how many frames came lately, in thousandths a second.
+    pub fn set_measured_rate(&mut self, frames_per_1000_s: u64) {
+        // Relaxed: for people; nothing hangs on it.
+        store(self.mapping.words().header, RATE_WORD, frames_per_1000_s, Ordering::Relaxed);
+    }
+
+    /// Takes the ring's name away, if it still has it. Programs that have it mapped keep it.
+    pub fn unlink(&mut self) {
+        if std::mem::take(&mut self.is_linked) && !self.is_replaced() {
+            // Fails only if somebody removed it before.
+            let _ = rustix::fs::unlinkat(&self.directory, self.name.as_str(), AtFlags::empty());
+        }
+    }
+
+    /// Tells the ring that a newer one has its name now.
+    pub fn was_replaced(&mut self) {
+        self.is_linked = false;
+        self.set_state(StreamState::Moved);
+    }
+
+    /// Whether the file has lost its name, by us or by somebody else.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// Gives the memory of the frames back, even while programs have the ring mapped. Nothing can be read afterwards.
+    pub fn release_memory(&mut self) {
+        self.publisher.reclaim_all(self.mapping.words());
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
+        let _ = rustix::fs::fallocate(&self.file, hole, self.geometry.data_offset(), self.geometry.data_bytes);
+    }
+}
+
+/// Reserves all of the file's memory now, so that no later write can fail.
+fn reserve(file: &OwnedFd, bytes: u64) -> Result<(), CreateError> {
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT) => return Err(CreateError::NoSpace { bytes }),
+            Err(error) => return Err(CreateError::Io { step: "reserve", error: error.into() }),
+        }
+    }
+}
+
+fn describe(mapping: &Mapping, geometry: Geometry, options: RingOptions) {
+    let link = options.link;
+    let info = RingInfo {
+        camera: options.camera,
+        label: options.label,
+        stream: options.stream,
+        kind: options.kind,
+        instance: options.instance,
+        format: options.format,
+        extradata: options.extradata,
+        slots: geometry.slots,
+        data_bytes: geometry.data_bytes,
+        writer_pid: std::process::id(),
+        realtime_offset_ns: realtime_offset_ns(),
+    };
+    let header = mapping.words().header;
+    let bytes = info.to_bytes(geometry);
+    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
+    // Relaxed: the file has no name yet; linking it orders them.
+    for (index, word) in words.iter().enumerate() {
+        store(header, index, u64::from_ne_bytes(*word), Ordering::Relaxed);
+    }
+    store(header, LINK_WORD, link.number().into(), Ordering::Relaxed);
+}
+
+fn realtime_offset_ns() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let realtime = time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec);
+    realtime.saturating_sub(sdvr_frame::Timestamp::now().as_nanoseconds())
+}
+
+/// Gives a nameless file its name, in place of another that may have it.
+fn link(directory: &RingDirectory, file: &OwnedFd, name: &RingName) -> rustix::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // Relaxed: the number only has to differ.
+    let unfinished = format!(".new-{}-{}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed));
+    // Through /proc: linking a descriptor itself needs a capability on kernels before 6.10.
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(rustix::fs::CWD, source, directory, &unfinished, AtFlags::SYMLINK_FOLLOW)?;
+    rustix::fs::renameat(directory, &unfinished, directory, name.as_str()).inspect_err(|_| {
+        let _ = rustix::fs::unlinkat(directory, &unfinished, AtFlags::empty());
+    })
+}

@@ -1,0 +1,238 @@
+//! Two ends of a session, joined by nothing but a test.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "each test uses a part of this; a test that cannot go on must stop, with the place"
+)]
+
+use rand_core::{Infallible, TryCryptoRng, TryRng};
+use sdvr_frame::{
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, StreamFormat, StreamId,
+    StreamKind, Timestamp,
+};
+use sdvr_session::client::ExpectHelloReply;
+use sdvr_session::server::Door;
+use sdvr_session::{
+    Event, Limits, OpenStream, OutgoingFrame, Packet, Session, Setup, SourceAddress, StreamCode,
+    Suites, next_record,
+};
+
+/// Reproducible randomness: a counter through a mixing function. Not for keys outside tests.
+#[derive(Clone, Debug)]
+pub(crate) struct Seeded(pub(crate) u64);
+
+impl Seeded {
+    /// A number below `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        let Ok(number) = self.try_next_u64();
+        number % end
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        let Ok(()) = self.try_fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|number| number as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(mixed ^ (mixed >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            let number = self.try_next_u64()?.to_le_bytes();
+            chunk.copy_from_slice(&number[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
+pub(crate) const NOW: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
+pub(crate) const SERVER_PRIVATE_KEY: [u8; 32] = [1; 32];
+pub(crate) const CLIENT_PRIVATE_KEY: [u8; 32] = [2; 32];
+
+pub(crate) fn address(text: &str) -> SourceAddress {
+    text.parse::<std::net::SocketAddr>().unwrap().into()
+}
+
+pub(crate) fn source() -> SourceAddress {
+    address("192.0.2.1:4711")
+}
+
+pub(crate) fn door(random: &mut Seeded) -> Door {
+    Door::new(
+        NOW,
+        &SERVER_PRIVATE_KEY,
+        Suites::all(true),
+        Limits::default(),
+        random,
+    )
+}
+
+/// A handshake that went well, with its packets.
+pub(crate) struct Handshake {
+    pub(crate) client: Session,
+    pub(crate) server: Session,
+    pub(crate) hello: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) initiation: Vec<u8>,
+    pub(crate) response: Vec<u8>,
+}
+
+/// A handshake from `seed`; `aes` says whether the client has AES in hardware, as the server has.
+pub(crate) fn handshake(seed: u64, aes: bool) -> Handshake {
+    let mut random = Seeded(seed);
+    let mut door = door(&mut random);
+    let (client, hello) =
+        ExpectHelloReply::start(Suites::all(aes), Limits::default(), None, &mut random);
+    let reply = door
+        .handle_hello(NOW, &source(), &hello, None, &mut random)
+        .unwrap();
+    let (client, initiation) = client
+        .handle_reply(&reply)
+        .unwrap()
+        .initiate(&CLIENT_PRIVATE_KEY, &mut random)
+        .unwrap();
+    let (server, response) = door
+        .handle_initiation(NOW, &source(), &initiation)
+        .unwrap()
+        .accept(NOW, 1, &mut random)
+        .unwrap();
+    Handshake {
+        client: client.handle_response(NOW, &response).unwrap(),
+        server,
+        hello: hello.to_vec(),
+        reply: reply.to_vec(),
+        initiation: initiation.to_vec(),
+        response: response.to_vec(),
+    }
+}
+
+pub(crate) fn established(aes: bool) -> (Session, Session) {
+    let Handshake { client, server, .. } = handshake(7, aes);
+    (client, server)
+}
+
+pub(crate) fn label() -> Label {
+    "door".parse().unwrap()
+}
+
+pub(crate) fn setup() -> Setup {
+    Setup {
+        label: label(),
+        program: "test".to_owned(),
+    }
+}
+
+pub(crate) fn stream() -> OpenStream {
+    OpenStream {
+        stream: StreamId(0),
+        kind: StreamKind::Video,
+        instance: InstanceId([3; 16]),
+        format: StreamFormat {
+            fourcc: FourCc::MJPG,
+            width: 640,
+            height: 480,
+            rate: FrameRate::from_whole(30),
+        },
+        frame_kib: 2048,
+        parent: StreamId(0),
+        latency_ms: 0,
+        label: None,
+        extradata: b"header".to_vec(),
+    }
+}
+
+/// Hands every record of `bytes` to `to`; gives the frame bytes that came out.
+pub(crate) fn deliver(to: &mut Session, bytes: &mut [u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Ok(Packet::Complete(length)) = next_record(rest, to.longest_record_bytes()) else {
+            panic!("no record")
+        };
+        let (record, after) = rest.split_at_mut(length);
+        if let Some(fragment) = to.handle_record(NOW, record).unwrap() {
+            frame.extend_from_slice(fragment.bytes);
+        }
+        rest = after;
+    }
+    frame
+}
+
+/// Carries what `from` has to say to `to`, and gives the bytes.
+pub(crate) fn exchange(from: &mut Session, to: &mut Session) -> Vec<u8> {
+    let mut wire = Vec::new();
+    from.poll_transmit(NOW, &mut wire).unwrap();
+    deliver(to, &mut wire.clone());
+    wire
+}
+
+/// Lets `client`, which has not introduced itself, stream to `server`. Gives the first bytes of both directions.
+pub(crate) fn start_streaming(client: &mut Session, server: &mut Session) -> (Vec<u8>, Vec<u8>) {
+    client.introduce(setup(), &[stream()]);
+    let from_client = exchange(client, server);
+    assert_eq!(server.poll_event(), Some(Event::Setup(setup())));
+    server.accept(NOW, label());
+    let Some(Event::OpenStream(open)) = server.poll_event() else {
+        panic!("no stream")
+    };
+    assert_eq!(open, stream());
+    let mut from_server = exchange(server, client);
+    server.reply_stream(&open, StreamCode::Open);
+    from_server.extend(exchange(server, client));
+    assert!(matches!(client.poll_event(), Some(Event::SetupReply(_))));
+    assert!(matches!(
+        client.poll_event(),
+        Some(Event::StreamReply {
+            code: StreamCode::Open,
+            ..
+        })
+    ));
+    exchange(client, server);
+    (from_client, from_server)
+}
+
+pub(crate) fn streaming(aes: bool) -> (Session, Session) {
+    let (mut client, mut server) = established(aes);
+    start_streaming(&mut client, &mut server);
+    (client, server)
+}
+
+/// The bytes of a frame: they differ from frame to frame and from place to place.
+pub(crate) fn payload(number: u64, bytes: usize) -> Vec<u8> {
+    (0..bytes as u64)
+        .map(|index| (index.wrapping_mul(31) ^ (index >> 8) ^ number.wrapping_mul(131)) as u8)
+        .collect()
+}
+
+/// All records of one frame.
+pub(crate) fn seal_frame(
+    client: &mut Session,
+    now: Timestamp,
+    number: u64,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut frame = OutgoingFrame::new(StreamId(0), FrameNumber(number), now, FrameFlags::KEY);
+    let mut wire = Vec::new();
+    while !client
+        .seal_frame(now, &mut frame, payload, &mut wire)
+        .unwrap()
+    {}
+    wire
+}

@@ -1,0 +1,172 @@
+//! Bytes of a file or a pipe, in a buffer that is bounded by one frame.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
+
+use crate::error::SourceError;
+
+const READ_BYTES: usize = 256 * 1024;
+
+/// A file or a pipe.
+#[derive(Debug)]
+pub(crate) struct Input {
+    file: File,
+    name: String,
+    is_pipe: bool,
+    buffer: Vec<u8>,
+    start: usize,
+    /// Where in the file the buffer's start is.
+    offset: u64,
+    is_at_end: bool,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    More,
+    NotYet,
+    End,
+}
+
+impl Input {
+    pub(crate) fn new(file: File, name: String) -> Result<Self, SourceError> {
+        let failed = |action, error| SourceError::Io {
+            action,
+            name: name.clone(),
+            error,
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|error| failed("look at", error.into()))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return Err(failed("read", ErrorKind::IsADirectory.into()));
+        }
+        if rustix::termios::isatty(&file) {
+            return Err(SourceError::Terminal);
+        }
+        let is_pipe = kind != FileType::RegularFile;
+        Ok(Self {
+            file,
+            name,
+            is_pipe,
+            buffer: Vec::new(),
+            start: 0,
+            offset: 0,
+            is_at_end: false,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn is_pipe(&self) -> bool {
+        self.is_pipe
+    }
+
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (self.is_pipe && !self.is_at_end).then(|| self.file.as_fd())
+    }
+
+    /// The bytes that were read and not consumed.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Takes bytes off the front; gives them.
+    pub(crate) fn consume(&mut self, count: usize) -> &[u8] {
+        let start = self.start;
+        self.start = (start + count).min(self.buffer.len());
+        self.offset += (self.start - start) as u64;
+        self.buffer.get(start..self.start).unwrap_or_default()
+    }
+
+    /// Puts bytes after those consumed last, where they lie, and gives both: rare, so it may move what follows.
+    pub(crate) fn insert_after_consumed(&mut self, bytes: &[u8]) {
+        self.buffer
+            .splice(self.start..self.start, bytes.iter().copied());
+        self.start += bytes.len();
+    }
+
+    /// Reads once. A pipe that has nothing is not waited for.
+    pub(crate) fn fill(&mut self) -> Result<Filled, SourceError> {
+        if self.is_at_end {
+            return Ok(Filled::End);
+        }
+        if self.is_pipe && !is_readable(self.file.as_fd()) {
+            return Ok(Filled::NotYet);
+        }
+        // What was consumed makes room, once it is the larger part: so every byte is moved at most once.
+        if self.start * 2 >= self.buffer.len() {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + READ_BYTES, 0);
+        let read = self
+            .file
+            .read(self.buffer.get_mut(filled..).unwrap_or_default());
+        self.buffer
+            .truncate(filled + read.as_ref().map_or(0, |bytes| *bytes));
+        match read {
+            Ok(0) => {
+                self.is_at_end = true;
+                Ok(Filled::End)
+            }
+            Ok(_) => Ok(Filled::More),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) =>
+            {
+                Ok(Filled::NotYet)
+            }
+            Err(error) => Err(SourceError::Io {
+                action: "read",
+                name: self.name.clone(),
+                error,
+            }),
+        }
+    }
+
+    /// Begins again from the start of a file.
+    pub(crate) fn rewind(&mut self) -> Result<(), SourceError> {
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|error| SourceError::Io {
+                action: "rewind",
+                name: self.name.clone(),
+                error,
+            })?;
+        self.buffer.clear();
+        (self.start, self.offset, self.is_at_end) = (0, 0, false);
+        Ok(())
+    }
+}
+
+fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+impl Input {
+    /// The last `count` bytes that were consumed. They stay until the next read.
+    pub(crate) fn consumed_last(&self, count: usize) -> &[u8] {
+        self.buffer
+            .get(self.start.saturating_sub(count)..self.start)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,430 @@
+//! One place to take frames from, whatever they come from.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use sdvr_frame::{FourCc, FrameFlags, FrameNumber, StreamFormat, Timestamp};
+
+use crate::error::SourceError;
+use crate::input::{Filled, Input};
+use crate::pace::Pace;
+use crate::spec::{CaptureOptions, SourceSpec};
+use crate::splitter::Splitter;
+use crate::test_pattern::TestPattern;
+
+/// A source of frames.
+#[derive(Debug)]
+pub struct Source {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Test(Box<TestPattern>),
+    Stream(Box<ByteStream>),
+}
+
+/// What is known of a source before its first frame is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceDescription {
+    /// What its frames look like.
+    pub format: StreamFormat,
+    /// What a decoder needs beforehand.
+    pub extradata: Vec<u8>,
+    /// How long every frame is, at most, if that is known.
+    pub frame_bytes: Option<usize>,
+}
+
+/// One frame, borrowed from its source.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturedFrame<'a> {
+    /// Counts frames captured, handed out or not.
+    pub number: FrameNumber,
+    /// When, on this host's clock.
+    pub captured: Timestamp,
+    /// Facts about it.
+    pub flags: FrameFlags,
+    /// Its bytes.
+    pub payload: &'a [u8],
+}
+
+/// What a source has to give.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A frame.
+    Frame(CapturedFrame<'a>),
+    /// Nothing now: wait for [`Source::descriptor`] and [`Source::poll_timeout`].
+    NotYet,
+    /// Nothing more.
+    Ended,
+}
+
+impl Source {
+    /// Opens what `spec` names.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]: it is not there, or the options do not fit it.
+    pub fn open(spec: &SourceSpec, options: &CaptureOptions) -> Result<Self, SourceError> {
+        let kind = match spec {
+            SourceSpec::Test(test) => Kind::Test(Box::new(TestPattern::open(test, options)?)),
+            SourceSpec::StandardInput => {
+                let file = std::io::stdin()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .map(File::from);
+                let file = file.map_err(|error| SourceError::Io {
+                    action: "open",
+                    name: "standard input".to_owned(),
+                    error,
+                })?;
+                Kind::Stream(Box::new(ByteStream::new(
+                    Input::new(file, "standard input".to_owned())?,
+                    options,
+                )?))
+            }
+            SourceSpec::File(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| SourceError::Io {
+                    action: "open",
+                    name: name.clone(),
+                    error,
+                })?;
+                Kind::Stream(Box::new(ByteStream::new(Input::new(file, name)?, options)?))
+            }
+        };
+        Ok(Self { kind })
+    }
+
+    /// What is known of the frames; `None` until the first one of a byte stream was found.
+    #[must_use]
+    pub fn description(&self) -> Option<SourceDescription> {
+        match &self.kind {
+            Kind::Test(test) => Some(SourceDescription {
+                format: *test.format(),
+                extradata: Vec::new(),
+                frame_bytes: Some(test.frame_bytes()),
+            }),
+            Kind::Stream(stream) => stream.description(),
+        }
+    }
+
+    /// What to wait for reading when there is no frame.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.kind {
+            Kind::Test(_) => None,
+            Kind::Stream(stream) => stream.descriptor(),
+        }
+    }
+
+    /// When the next frame is due; `None` when that does not depend on time.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match &self.kind {
+            Kind::Test(test) => test.due(),
+            Kind::Stream(stream) => stream.due(),
+        }
+    }
+
+    /// Whether frames come whether or not somebody takes them. What the network cannot take of a live source is dropped; any other
+    /// source waits.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match &self.kind {
+            Kind::Test(test) => test.is_live(),
+            Kind::Stream(stream) => stream.pace.is_some(),
+        }
+    }
+
+    /// The next frame, if there is one. Never blocks on a pipe; reads at most 256 KiB of a pipe and up to a frame of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]: there will be no more.
+    pub fn try_next(&mut self, now: Timestamp) -> Result<Next<'_>, SourceError> {
+        match &mut self.kind {
+            Kind::Test(test) => {
+                if test.is_at_end() {
+                    return Ok(Next::Ended);
+                }
+                let Some(tick) = test.take(now) else {
+                    return Ok(Next::NotYet);
+                };
+                let payload = test.frame(tick);
+                Ok(Next::Frame(CapturedFrame {
+                    number: tick.number,
+                    captured: tick.captured,
+                    flags: FrameFlags::KEY,
+                    payload,
+                }))
+            }
+            Kind::Stream(stream) => stream.try_next(now),
+        }
+    }
+
+    /// Bytes at the end of a file or pipe that were no whole frame, and were not sent.
+    #[must_use]
+    pub fn cut_off_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Test(_) => 0,
+            Kind::Stream(stream) => stream.cut_off_bytes,
+        }
+    }
+}
+
+/// Frames out of a file or a pipe.
+#[derive(Debug)]
+struct ByteStream {
+    input: Input,
+    splitter: Option<Splitter>,
+    options: CaptureOptions,
+    pace: Option<Pace>,
+    /// The frame that is known to be whole.
+    pending: Option<Pending>,
+    next_number: FrameNumber,
+    found: u64,
+    found_this_round: u64,
+    cut_off_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Pending {
+    consumed: usize,
+    payload: std::ops::Range<usize>,
+    trailer: Vec<u8>,
+    flags: FrameFlags,
+    complete_at: Timestamp,
+}
+
+impl ByteStream {
+    fn new(input: Input, options: &CaptureOptions) -> Result<Self, SourceError> {
+        if options.looped && input.is_pipe() {
+            return Err(SourceError::Options(
+                "--loop needs a file; a pipe cannot begin again",
+            ));
+        }
+        if options.size.is_some() {
+            return Err(SourceError::Options(
+                "-s goes with cameras and the test pattern; the size of a stream is its own",
+            ));
+        }
+        let pace = options.rate.and_then(Pace::new);
+        Ok(Self {
+            input,
+            splitter: None,
+            options: options.clone(),
+            pace,
+            pending: None,
+            next_number: FrameNumber(0),
+            found: 0,
+            found_this_round: 0,
+            cut_off_bytes: 0,
+        })
+    }
+
+    fn description(&self) -> Option<SourceDescription> {
+        let splitter = self.splitter.as_ref().filter(|_| self.found > 0)?;
+        let mut format = splitter.format();
+        // A rate in the stream's header is what it was recorded with; unpaced, it comes as fast as it goes.
+        format.rate = self.options.rate.unwrap_or(sdvr_frame::FrameRate::UNPACED);
+        let frame_bytes = match format.fourcc {
+            fourcc if fourcc.is_raw() => self.pending.as_ref().map(|pending| pending.payload.len()),
+            _ => None,
+        };
+        Some(SourceDescription {
+            format,
+            extradata: splitter.extradata().to_vec(),
+            frame_bytes,
+        })
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        if self.pending.is_some() {
+            None
+        } else {
+            self.input.descriptor()
+        }
+    }
+
+    fn due(&self) -> Option<Timestamp> {
+        match (&self.pace, &self.pending) {
+            (Some(pace), Some(_)) => Some(pace.due()),
+            // A file is read on the next call.
+            (_, None) if self.input.descriptor().is_none() => {
+                Some(Timestamp::from_nanoseconds(i64::MIN))
+            }
+            (None, Some(_)) => Some(Timestamp::from_nanoseconds(i64::MIN)),
+            (_, None) => None,
+        }
+    }
+
+    fn try_next(&mut self, now: Timestamp) -> Result<Next<'_>, SourceError> {
+        loop {
+            if self.pending.is_none() {
+                match self.find(now)? {
+                    Filled::More => {}
+                    Filled::NotYet => return Ok(Next::NotYet),
+                    Filled::End => return Ok(Next::Ended),
+                }
+            }
+            let captured = match (&mut self.pace, &self.pending) {
+                (Some(pace), _) => match pace.take(now, false) {
+                    Some((due, _)) => due,
+                    None => return Ok(Next::NotYet),
+                },
+                (None, Some(pending)) => pending.complete_at,
+                (None, None) => now,
+            };
+            let Some(pending) = self.pending.take() else {
+                return Ok(Next::NotYet);
+            };
+            let index = self.found.saturating_sub(1);
+            if !index.is_multiple_of(self.options.every_nth.max(1).into()) {
+                self.input.consume(pending.consumed);
+                continue;
+            }
+            let number = self.next_number;
+            self.next_number.0 = number.0.saturating_add(1);
+            return Ok(Next::Frame(self.hand_out(number, captured, pending)));
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        number: FrameNumber,
+        captured: Timestamp,
+        pending: Pending,
+    ) -> CapturedFrame<'_> {
+        let Pending {
+            consumed,
+            payload,
+            trailer,
+            flags,
+            ..
+        } = pending;
+        let payload_bytes = payload.len() + trailer.len();
+        self.input.consume(payload.end);
+        if !trailer.is_empty() {
+            self.input.insert_after_consumed(&trailer);
+        }
+        let _ = consumed;
+        CapturedFrame {
+            number,
+            captured,
+            flags,
+            payload: self.input.consumed_last(payload_bytes),
+        }
+    }
+
+    /// Looks for the next whole frame.
+    fn find(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
+        loop {
+            if let Some(end) = self.split()? {
+                self.found = self.found.saturating_add(1);
+                self.found_this_round = self.found_this_round.saturating_add(1);
+                self.check_options()?;
+                self.pending = Some(Pending {
+                    consumed: end.consumed,
+                    payload: end.payload,
+                    trailer: end.trailer,
+                    flags: end.flags,
+                    complete_at: now,
+                });
+                return Ok(Filled::More);
+            }
+            match self.input.fill()? {
+                Filled::More => {}
+                Filled::NotYet => return Ok(Filled::NotYet),
+                Filled::End => {
+                    // The end may complete the last frame.
+                    if let Some(end) = self.split()? {
+                        self.found = self.found.saturating_add(1);
+                        self.found_this_round = self.found_this_round.saturating_add(1);
+                        self.check_options()?;
+                        self.pending = Some(Pending {
+                            consumed: end.consumed,
+                            payload: end.payload,
+                            trailer: end.trailer,
+                            flags: end.flags,
+                            complete_at: now,
+                        });
+                        return Ok(Filled::More);
+                    }
+                    self.finish()?;
+                    if !self.options.looped || self.found_this_round == 0 {
+                        return Ok(Filled::End);
+                    }
+                    self.found_this_round = 0;
+                    self.input.rewind()?;
+                    if let Some(splitter) = &mut self.splitter {
+                        splitter.restart();
+                    }
+                }
+            }
+        }
+    }
+
+    fn split(&mut self) -> Result<Option<crate::splitter::FrameEnd>, SourceError> {
+        let (offset, is_end) = (self.input.offset(), self.input.is_at_end());
+        let failed = |error| SourceError::Content {
+            name: self.input.name().to_owned(),
+            offset,
+            error,
+        };
+        if self.splitter.is_none() {
+            self.splitter = Splitter::detect(self.input.bytes(), is_end, self.options.fourcc)
+                .map_err(failed)?;
+        }
+        match &mut self.splitter {
+            Some(splitter) => splitter
+                .next_frame(self.input.bytes(), is_end)
+                .map_err(failed),
+            None => Ok(None),
+        }
+    }
+
+    fn check_options(&self) -> Result<(), SourceError> {
+        let Some(splitter) = self.splitter.as_ref().filter(|_| self.found == 1) else {
+            return Ok(());
+        };
+        let fourcc = splitter.format().fourcc;
+        if self.options.every_nth > 1 && fourcc.is_inter_coded() {
+            return Err(SourceError::Options(
+                "-x cannot thin out H.264 or H.265: every frame is needed to decode the next",
+            ));
+        }
+        if self
+            .options
+            .fourcc
+            .is_some_and(|wanted| wanted != fourcc && !(fourcc == FourCc::Y4M && wanted.is_raw()))
+        {
+            return Err(SourceError::Options(
+                "-f names another format than the stream has; a stream is never converted",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Looks at what is left at the end.
+    fn finish(&mut self) -> Result<(), SourceError> {
+        let rest = self.input.bytes();
+        let Some(splitter) = &self.splitter else {
+            return Ok(());
+        };
+        if self.found == 0 {
+            let error = crate::splitter::SplitError::Unknown;
+            return Err(SourceError::Content {
+                name: self.input.name().to_owned(),
+                offset: self.input.offset(),
+                error,
+            });
+        }
+        self.cut_off_bytes = if splitter.is_cut_off(rest) {
+            rest.len()
+        } else {
+            0
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! What a source is called on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sdvr_frame::{FourCc, FrameRate};
+
+/// A source as named with `-i`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// `-`
+    StandardInput,
+    /// A file or a named pipe.
+    File(PathBuf),
+    /// `test:?size=1280x720&fps=30&format=MJPG&bytes=100000&count=300`
+    Test(TestSpec),
+}
+
+/// What the test pattern is asked for; what is not said is up to the options, then to the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestSpec {
+    /// Pixels across and down.
+    pub size: Option<(u32, u32)>,
+    /// Frames a second; 0: as fast as they are taken.
+    pub rate: Option<FrameRate>,
+    /// MJPG, YUYV, NV12, GREY or BNCH.
+    pub fourcc: Option<FourCc>,
+    /// Bytes of a frame; BNCH only.
+    pub bytes: Option<usize>,
+    /// Frames until it ends.
+    pub count: Option<u64>,
+}
+
+/// What holds for any source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureOptions {
+    /// Frames a second (`-r`).
+    pub rate: Option<FrameRate>,
+    /// Pixels across and down (`-s`).
+    pub size: Option<(u32, u32)>,
+    /// The format (`-f`).
+    pub fourcc: Option<FourCc>,
+    /// Hand out every n-th frame only (`-x`).
+    pub every_nth: u32,
+    /// Begin again at the end of a file (`--loop`).
+    pub looped: bool,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            size: None,
+            fourcc: None,
+            every_nth: 1,
+            looped: false,
+        }
+    }
+}
+
+/// Why a text is not a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseSpecError {
+    /// Nothing was named.
+    #[error("the source is empty; name a file, - or test:")]
+    Empty,
+    /// A key that the test pattern does not have.
+    #[error(
+        "the test pattern has no {0:?}; it has size, fps, format, bytes and count, as in test:?size=1280x720&fps=30&format=MJPG"
+    )]
+    Key(String),
+    /// A value that does not fit its key.
+    #[error("{value:?} is not a value for {key}: {wanted}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What would be one.
+        wanted: &'static str,
+    },
+}
+
+impl FromStr for SourceSpec {
+    type Err = ParseSpecError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSpecError> {
+        match text {
+            "" => Err(ParseSpecError::Empty),
+            "-" => Ok(Self::StandardInput),
+            _ => match text.strip_prefix("test:") {
+                Some(query) => parse_test(query).map(Self::Test),
+                None => Ok(Self::File(PathBuf::from(
+                    text.strip_prefix("file:").unwrap_or(text),
+                ))),
+            },
+        }
+    }
+}
+
+fn parse_test(query: &str) -> Result<TestSpec, ParseSpecError> {
+    let mut spec = TestSpec::default();
+    for pair in query
+        .trim_start_matches('?')
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let wrong = |key, wanted| ParseSpecError::Value {
+            key,
+            value: value.to_owned(),
+            wanted,
+        };
+        match key {
+            "size" => {
+                spec.size =
+                    Some(parse_size(value).ok_or_else(|| {
+                        wrong("size", "WIDTHxHEIGHT, each from 16 to 8192 and even")
+                    })?)
+            }
+            "fps" => {
+                spec.rate = Some(value.parse().map_err(|_| {
+                    wrong(
+                        "fps",
+                        "a number such as 30, 29.97 or 30000/1001; 0 is as fast as possible",
+                    )
+                })?)
+            }
+            "format" => {
+                let fourcc = value.parse().ok().filter(|fourcc| FORMATS.contains(fourcc));
+                spec.fourcc =
+                    Some(fourcc.ok_or_else(|| wrong("format", "MJPG, YUYV, NV12, GREY or BNCH"))?);
+            }
+            "bytes" => {
+                let bytes = value
+                    .parse()
+                    .ok()
+                    .filter(|bytes| (24..=1 << 28).contains(bytes));
+                spec.bytes =
+                    Some(bytes.ok_or_else(|| wrong("bytes", "a number from 24 to 268435456"))?);
+            }
+            "count" => {
+                spec.count = Some(
+                    value
+                        .parse()
+                        .map_err(|_| wrong("count", "a number of frames"))?,
+                )
+            }
+            other => return Err(ParseSpecError::Key(other.to_owned())),
+        }
+    }
+    Ok(spec)
+}
+
+/// What the test pattern comes in.
+pub(crate) const FORMATS: [FourCc; 5] = [
+    FourCc::MJPG,
+    FourCc::YUYV,
+    FourCc::NV12,
+    FourCc::GREY,
+    FourCc::BNCH,
+];
+
+/// Reads `1280x720`.
+pub(crate) fn parse_size(text: &str) -> Option<(u32, u32)> {
+    let (width, height) = text.split_once('x')?;
+    let side = |text: &str| {
+        text.parse::<u32>()
+            .ok()
+            .filter(|side| (16..=8192).contains(side) && side.is_multiple_of(2))
+    };
+    Some((side(width)?, side(height)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sources() {
+        assert_eq!("-".parse(), Ok(SourceSpec::StandardInput));
+        assert_eq!("a/b.mjpg".parse(), Ok(SourceSpec::File("a/b.mjpg".into())));
+        let spec = TestSpec {
+            size: Some((64, 48)),
+            rate: Some(FrameRate::from_whole(5)),
+            fourcc: Some(FourCc::GREY),
+            bytes: None,
+            count: Some(3),
+        };
+        assert_eq!(
+            "test:?size=64x48&fps=5&format=grey&count=3".parse(),
+            Ok(SourceSpec::Test(spec))
+        );
+        assert_eq!("test:".parse(), Ok(SourceSpec::Test(TestSpec::default())));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(
+            "test:?sice=1x1".parse::<SourceSpec>(),
+            Err(ParseSpecError::Key("sice".to_owned()))
+        );
+        for wrong in [
+            "test:?size=0x0",
+            "test:?size=17x16",
+            "test:?fps=x",
+            "test:?format=H264",
+            "test:?bytes=1",
+            "test:?count=-1",
+        ] {
+            assert!(
+                matches!(
+                    wrong.parse::<SourceSpec>(),
+                    Err(ParseSpecError::Value { .. })
+                ),
+                "{wrong}"
+            );
+        }
+    }
+}

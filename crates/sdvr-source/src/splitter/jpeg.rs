@@ -1,0 +1,143 @@
+//! JPEG images one after the other: ITU-T T.81, annex B.
+//!
+//! Marker segments are stepped over by their length, so that a thumbnail in one does not end the image; in entropy-coded data an FF byte is
+//! followed by 00, a restart marker, or a real marker. Bytes between two images (padding, a multipart boundary) go with the image that
+//! follows them, so that an image is complete with its last byte.
+
+use memchr::memchr;
+use sdvr_frame::FrameFlags;
+
+use super::{FrameEnd, SplitError};
+
+/// More bytes than this between two images are no padding.
+const PADDING_MOST_BYTES: usize = 64 * 1024;
+
+/// Finds the ends of JPEG images.
+#[derive(Debug, Default)]
+pub struct Jpeg {
+    at: usize,
+    state: State,
+    size: Option<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before an image.
+    #[default]
+    Between,
+    /// A marker is next.
+    Marker,
+    /// In entropy-coded data.
+    Scan,
+}
+
+impl Jpeg {
+    /// Pixels across and down, of the image seen last.
+    pub(super) const fn size(&self) -> Option<(u32, u32)> {
+        self.size
+    }
+
+    pub(super) fn next_frame(&mut self, buffer: &[u8]) -> Result<Option<FrameEnd>, SplitError> {
+        while let Some(rest) = buffer.get(self.at..).filter(|rest| !rest.is_empty()) {
+            let moved = match self.state {
+                State::Between => self.find_image(rest)?,
+                State::Scan => self.skip_scan(rest),
+                State::Marker => match self.step_marker(rest)? {
+                    Step::End(bytes) => {
+                        let consumed = self.at.saturating_add(bytes);
+                        (self.at, self.state) = (0, State::Between);
+                        return Ok(Some(FrameEnd::whole(consumed, FrameFlags::KEY)));
+                    }
+                    Step::Over(bytes) => bytes,
+                    Step::NeedsMore => 0,
+                },
+            };
+            if moved == 0 {
+                break;
+            }
+            self.at = self.at.saturating_add(moved);
+        }
+        Ok(None)
+    }
+
+    /// Steps over padding and the start-of-image marker.
+    fn find_image(&mut self, rest: &[u8]) -> Result<usize, SplitError> {
+        if let Some(found) = memchr::memmem::find(rest, &[0xff, 0xd8]) {
+            self.state = State::Marker;
+            return Ok(found + 2);
+        }
+        if self.at.saturating_add(rest.len()) > PADDING_MOST_BYTES {
+            return Err(SplitError::NoImage);
+        }
+        // The last byte may be half a marker.
+        Ok(rest.len() - 1)
+    }
+
+    fn skip_scan(&mut self, rest: &[u8]) -> usize {
+        let Some(found) = memchr(0xff, rest) else {
+            return rest.len();
+        };
+        match rest.get(found + 1) {
+            None => found,
+            Some(0x00 | 0xd0..=0xd7) => found + 2,
+            // Fill bytes: the marker may begin at the next one.
+            Some(0xff) => found + 1,
+            // Past the FF: `step_marker` takes a marker's code with any number of FF bytes before it.
+            Some(_) => {
+                self.state = State::Marker;
+                found + 1
+            }
+        }
+    }
+
+    fn step_marker(&mut self, rest: &[u8]) -> Result<Step, SplitError> {
+        // Any number of FF bytes may stand before a marker's code.
+        let fill = rest.iter().take_while(|&&byte| byte == 0xff).count();
+        let Some(&code) = rest.get(fill) else {
+            return Ok(Step::NeedsMore);
+        };
+        match code {
+            0xd9 => Ok(Step::End(fill + 1)),
+            // Markers without a segment.
+            0x01 | 0xd0..=0xd7 => Ok(Step::Over(fill + 1)),
+            0x02..=0xbf | 0xd8 | 0x00 => Err(SplitError::Marker(code)),
+            _ => {
+                let Some(&[high, low]) = rest.get(fill + 1..).and_then(|rest| rest.first_chunk())
+                else {
+                    return Ok(Step::NeedsMore);
+                };
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(segment) = rest
+                    .get(fill + 1..)
+                    .and_then(|rest| rest.get(..length.max(2)))
+                else {
+                    return Ok(Step::NeedsMore);
+                };
+                self.handle_segment(code, segment);
+                Ok(Step::Over(fill + 1 + segment.len()))
+            }
+        }
+    }
+
+    fn handle_segment(&mut self, code: u8, segment: &[u8]) {
+        // Start of scan: entropy-coded data follows.
+        if code == 0xda {
+            self.state = State::Scan;
+        }
+        // Start of frame, of any process: length 2, precision 1, lines 2, columns 2.
+        if matches!(code, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf)
+            && let Some(&[_, _, _, a, b, c, d]) = segment.first_chunk()
+        {
+            self.size = Some((
+                u16::from_be_bytes([c, d]).into(),
+                u16::from_be_bytes([a, b]).into(),
+            ));
+        }
+    }
+}
+
+enum Step {
+    End(usize),
+    Over(usize),
+    NeedsMore,
+}

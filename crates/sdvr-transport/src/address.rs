@@ -1,0 +1,143 @@
+//! The address of a server as a person types it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// The port of SDVR, for every protocol that has ports.
+pub const DEFAULT_PORT: u16 = 1337;
+
+/// Host and port of a server. The host is kept as typed, in lower case: it is what a server's key is remembered by.
+///
+/// ```
+/// use sdvr_transport::ServerAddress;
+///
+/// assert_eq!(ServerAddress::parse("NVR.lan", None).unwrap().to_string(), "[nvr.lan]:1337");
+/// assert_eq!(ServerAddress::parse("[::1]:1400", None).unwrap().to_string(), "[::1]:1400");
+/// assert_eq!(ServerAddress::parse("10.0.0.7:1400", None).unwrap().port(), 1400);
+/// assert!(ServerAddress::parse("nvr.lan:1400", Some(1500)).is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    host: String,
+    port: u16,
+}
+
+impl ServerAddress {
+    /// Reads `HOST`, `HOST:PORT`, `[HOST]` or `[HOST]:PORT`; `port` is the one given apart, if any.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no host, or names another port than `port`.
+    pub fn parse(text: &str, port: Option<u16>) -> Result<Self, ParseAddressError> {
+        let (host, own_port) = split_port(text)?;
+        let is_host = |character: char| {
+            character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_' | ':' | '%')
+        };
+        if host.is_empty() || !host.chars().all(is_host) {
+            return Err(ParseAddressError::Host(text.to_owned()));
+        }
+        let port = match (own_port, port) {
+            (Some(own), Some(other)) if own != other => {
+                return Err(ParseAddressError::TwoPorts(own, other));
+            }
+            (own, other) => own.or(other).unwrap_or(DEFAULT_PORT),
+        };
+        Ok(Self {
+            host: host.to_ascii_lowercase(),
+            port,
+        })
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+fn split_port(text: &str) -> Result<(&str, Option<u16>), ParseAddressError> {
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (host, rest) = bracketed
+            .split_once(']')
+            .ok_or_else(|| ParseAddressError::Host(text.to_owned()))?;
+        if !rest.is_empty() && !rest.starts_with(':') {
+            return Err(ParseAddressError::Host(text.to_owned()));
+        }
+        (host, rest.strip_prefix(':'))
+    } else if text
+        .split_once('%')
+        .map_or(text, |(address, _zone)| address)
+        .parse::<Ipv6Addr>()
+        .is_ok()
+    {
+        (text, None)
+    } else {
+        text.split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port)))
+    };
+    match port {
+        Some(port) => match port.parse() {
+            Ok(0) | Err(_) => Err(ParseAddressError::Port(port.to_owned())),
+            Ok(port) => Ok((host, Some(port))),
+        },
+        None => Ok((host, None)),
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "[{}]:{}", self.host, self.port)
+    }
+}
+
+/// Why a text is not the address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseAddressError {
+    /// Not a host.
+    #[error("{0:?} is not the name or address of a host")]
+    Host(String),
+    /// Not a port.
+    #[error("{0:?} is not a port (1 to 65535)")]
+    Port(String),
+    /// Two different ports.
+    #[error("the host names port {0} and the option port {1}; give one")]
+    TwoPorts(u16, u16),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_no_host() {
+        for text in [
+            "",
+            "[",
+            "[]",
+            "[::1",
+            "[::1]x",
+            "a b",
+            "a/b",
+            "host:",
+            "host:0",
+            "host:70000",
+            "user@host",
+            "h\n",
+        ] {
+            assert!(ServerAddress::parse(text, None).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_needs_no_brackets() {
+        let address =
+            ServerAddress::parse("FE80::1%eth0", Some(9)).map(|address| address.to_string());
+        assert_eq!(address, Ok("[fe80::1%eth0]:9".to_owned()));
+    }
+}
