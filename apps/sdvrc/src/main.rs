@@ -1,3 +1,29 @@
-//! Streams cameras to an SDVR daemon.
+//! `sdvrc`: streams a camera to an SDVR daemon.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use sdvrc::{Arguments, Failure};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    sdvrc::start_log();
+    let config = match arguments.into_config() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("sdvrc: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match sdvrc::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sdvrc: {failure}");
+            ExitCode::from(match failure {
+                Failure::Usage(_) => 2,
+                Failure::Identity => 3,
+                Failure::Other(_) => 1,
+            })
+        }
+    }
+}

@@ -1,3 +1,18 @@
-//! The SDVR daemon: receives cameras and publishes their frames in shared memory.
+//! `sdvrd`: receives cameras and publishes their frames in shared memory.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use sdvrd::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    sdvrd::start_log(arguments.log);
+    match arguments.into_config().and_then(sdvrd::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sdvrd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

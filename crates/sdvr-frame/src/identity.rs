@@ -50,6 +50,12 @@ impl Fingerprint {
         HEXLOWER.encode(name)
     }
 
+    /// The fingerprint that is this hash.
+    #[must_use]
+    pub const fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The whole hash.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

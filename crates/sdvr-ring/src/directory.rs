@@ -20,16 +20,23 @@ impl RingName {
     /// The name for a stream of a camera. Made of the key, never of anything a camera says.
     #[must_use]
     pub fn new(camera: &PublicKey, stream: StreamId) -> Self {
-        Self { text: format!("{}.{stream}", camera.fingerprint().file_name()) }
+        Self {
+            text: format!("{}.{stream}", camera.fingerprint().file_name()),
+        }
     }
 
     /// The name, if `file_name` is that of a ring.
     #[must_use]
     pub fn parse(file_name: &str) -> Option<Self> {
         let (camera, stream) = file_name.split_once('.')?;
-        let is_hash = camera.len() == 32 && camera.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        let is_hash = camera.len() == 32
+            && camera
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         let number: u16 = stream.parse().ok()?;
-        (is_hash && number.to_string() == stream).then(|| Self { text: file_name.to_owned() })
+        (is_hash && number.to_string() == stream).then(|| Self {
+            text: file_name.to_owned(),
+        })
     }
 
     /// The name as a file name.
@@ -51,7 +58,9 @@ pub enum DirectoryError {
         error: io::Error,
     },
     /// Somebody else made it first.
-    #[error("{path} belongs to user {owner}, not to user {own}: somebody else made it. Remove it, or choose another with --shm-dir")]
+    #[error(
+        "{path} belongs to user {owner}, not to user {own}: somebody else made it. Remove it, or choose another with --shm-dir"
+    )]
     Foreign {
         /// Which.
         path: PathBuf,
@@ -92,7 +101,10 @@ impl RingDirectory {
     ///
     /// [`DirectoryError`]; each says what to do.
     pub fn create(path: &Path, group: Option<u32>) -> Result<Self, DirectoryError> {
-        let io_error = |error: Errno| DirectoryError::Io { path: path.to_owned(), error: error.into() };
+        let io_error = |error: Errno| DirectoryError::Io {
+            path: path.to_owned(),
+            error: error.into(),
+        };
         match rustix::fs::mkdir(path, Mode::from_raw_mode(0o750)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(io_error(error)),
@@ -101,18 +113,34 @@ impl RingDirectory {
         let stat = rustix::fs::fstat(&directory).map_err(io_error)?;
         let own = rustix::process::geteuid().as_raw();
         if stat.st_uid != own {
-            return Err(DirectoryError::Foreign { path: path.to_owned(), owner: stat.st_uid, own });
+            return Err(DirectoryError::Foreign {
+                path: path.to_owned(),
+                owner: stat.st_uid,
+                own,
+            });
         }
         let mode = stat.st_mode & 0o7777;
         if mode & 0o022 != 0 {
-            return Err(DirectoryError::TooOpen { path: path.to_owned(), mode });
+            return Err(DirectoryError::TooOpen {
+                path: path.to_owned(),
+                mode,
+            });
         }
-        let lock = lock_directory(&directory).map_err(io_error)?.ok_or_else(|| DirectoryError::Busy { path: path.to_owned() })?;
+        let lock = lock_directory(&directory)
+            .map_err(io_error)?
+            .ok_or_else(|| DirectoryError::Busy {
+                path: path.to_owned(),
+            })?;
         let group = group.map(Gid::from_raw);
         // The umask may have taken away more than was meant, and the group may be new.
         rustix::fs::fchown(&directory, None, group).map_err(io_error)?;
         rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o750)).map_err(io_error)?;
-        Ok(Self { path: path.to_owned(), directory, group, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            group,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -162,13 +190,18 @@ impl AsFd for RingDirectory {
 }
 
 fn open_no_follow(path: &Path) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 fn lock_directory(directory: &OwnedFd) -> rustix::io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = rustix::fs::openat(directory, ".lock", flags, Mode::from_raw_mode(0o600))?;
-    let is_locked = file_lock::try_lock(lock.as_fd()).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let is_locked = file_lock::try_lock(lock.as_fd())
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     Ok(is_locked.then_some(lock))
 }
 
@@ -182,8 +215,13 @@ pub fn open_directory(path: &Path) -> Option<OwnedFd> {
 }
 
 fn is_trusted(path: &Path, stat: &Stat) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let named_user = name.strip_prefix("sdvr-").and_then(|uid| uid.parse::<u32>().ok());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let named_user = name
+        .strip_prefix("sdvr-")
+        .and_then(|uid| uid.parse::<u32>().ok());
     let own = rustix::process::geteuid().as_raw();
     let is_owner_known = stat.st_uid == 0 || stat.st_uid == own || Some(stat.st_uid) == named_user;
     FileType::from_raw_mode(stat.st_mode).is_dir() && is_owner_known && stat.st_mode & 0o022 == 0
@@ -193,15 +231,24 @@ fn is_trusted(path: &Path, stat: &Stat) -> bool {
 /// under `/dev/shm`. A directory that is not there yet is listed, too.
 #[must_use]
 pub fn search_directories() -> Vec<PathBuf> {
-    if let Some(directory) = std::env::var_os("SDVR_SHM_DIR").filter(|directory| !directory.is_empty()) {
+    if let Some(directory) =
+        std::env::var_os("SDVR_SHM_DIR").filter(|directory| !directory.is_empty())
+    {
         return vec![directory.into()];
     }
-    let own = PathBuf::from(format!("/dev/shm/sdvr-{}", rustix::process::geteuid().as_raw()));
+    let own = PathBuf::from(format!(
+        "/dev/shm/sdvr-{}",
+        rustix::process::geteuid().as_raw()
+    ));
     let mut others: Vec<PathBuf> = std::fs::read_dir("/dev/shm")
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("sdvr-")) && *path != own)
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("sdvr-"))
+                && *path != own
+        })
         .collect();
     others.sort();
     std::iter::once(own).chain(others).collect()

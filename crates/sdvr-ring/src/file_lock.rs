@@ -1,5 +1,8 @@
 //! Open-file-description locks: free the moment their process dies, and visible to readers that may not write.
-#![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK, which no safe wrapper at hand has")]
+#![expect(
+    unsafe_code,
+    reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK, which no safe wrapper at hand has"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

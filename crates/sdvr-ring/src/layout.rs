@@ -1,6 +1,9 @@
 //! Where things are in a ring, and the description at its start. LAYOUT.md has the pictures.
 
-use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat, StreamId, StreamKind, Timestamp};
+use sdvr_frame::{
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat,
+    StreamId, StreamKind, Timestamp,
+};
 
 pub(crate) const WORD_BYTES: usize = 8;
 pub(crate) const HEADER_BYTES: usize = 4096;
@@ -108,15 +111,14 @@ pub struct RingInfo {
 }
 
 impl RingInfo {
-    pub(crate) fn geometry(&self) -> Option<Geometry> {
-        Geometry::new(self.slots, self.data_bytes)
-    }
-
     /// The description as bytes. The caller has checked the sizes.
     pub(crate) fn to_bytes(&self, geometry: Geometry) -> [u8; DESCRIPTION_BYTES] {
         let mut bytes = [0; DESCRIPTION_BYTES];
         let label = self.label.as_str().as_bytes();
-        let extradata = self.extradata.get(..EXTRADATA_MOST_BYTES).unwrap_or(&self.extradata);
+        let extradata = self
+            .extradata
+            .get(..EXTRADATA_MOST_BYTES)
+            .unwrap_or(&self.extradata);
         let mut put = |offset: usize, value: &[u8]| {
             if let Some(place) = bytes.get_mut(offset..offset + value.len()) {
                 place.copy_from_slice(value);
@@ -124,20 +126,29 @@ impl RingInfo {
         };
         put(0x00, &MAGIC.to_ne_bytes());
         put(0x08, &LAYOUT_VERSION.to_ne_bytes());
-        put(0x0c, &u32::try_from(geometry.slots).unwrap_or(0).to_ne_bytes());
+        put(
+            0x0c,
+            &u32::try_from(geometry.slots).unwrap_or(0).to_ne_bytes(),
+        );
         put(0x10, &geometry.data_bytes.to_ne_bytes());
         put(0x18, &geometry.file_bytes().to_ne_bytes());
         put(0x20, &self.instance.0);
         put(0x30, &self.camera.0);
         put(0x50, &self.stream.0.to_ne_bytes());
-        put(0x52, &[self.kind.number(), u8::try_from(label.len()).unwrap_or(0)]);
+        put(
+            0x52,
+            &[self.kind.number(), u8::try_from(label.len()).unwrap_or(0)],
+        );
         put(0x54, &self.format.fourcc.0);
         put(0x58, &self.format.width.to_ne_bytes());
         put(0x5c, &self.format.height.to_ne_bytes());
         put(0x60, &self.format.rate.numerator.to_ne_bytes());
         put(0x64, &self.format.rate.denominator.to_ne_bytes());
         put(0x68, &self.writer_pid.to_ne_bytes());
-        put(0x6c, &u16::try_from(extradata.len()).unwrap_or(0).to_ne_bytes());
+        put(
+            0x6c,
+            &u16::try_from(extradata.len()).unwrap_or(0).to_ne_bytes(),
+        );
         put(0x70, &self.realtime_offset_ns.to_ne_bytes());
         put(LABEL_OFFSET, label);
         put(EXTRADATA_OFFSET, extradata);
@@ -145,7 +156,10 @@ impl RingInfo {
     }
 
     /// Parses a description out of a file of `file_bytes` bytes. Nothing in it is believed without a check.
-    pub(crate) fn parse(bytes: &[u8; DESCRIPTION_BYTES], file_bytes: u64) -> Result<(Self, Geometry), &'static str> {
+    pub(crate) fn parse(
+        bytes: &[u8; DESCRIPTION_BYTES],
+        file_bytes: u64,
+    ) -> Result<(Self, Geometry), &'static str> {
         let description = Description(bytes);
         if description.u64(0x00) != MAGIC {
             return Err("it is not a ring of SDVR");
@@ -153,19 +167,24 @@ impl RingInfo {
         if description.u32(0x08) != LAYOUT_VERSION {
             return Err("its layout is of another version of SDVR");
         }
-        let geometry = Geometry::new(description.u32(0x0c).into(), description.u64(0x10)).ok_or("its sizes are impossible")?;
+        let geometry = Geometry::new(description.u32(0x0c).into(), description.u64(0x10))
+            .ok_or("its sizes are impossible")?;
         if geometry.file_bytes() != file_bytes || description.u64(0x18) != file_bytes {
             return Err("its length does not fit its sizes");
         }
         let label = description.text(LABEL_OFFSET, usize::from(description.array::<1>(0x53)[0]))?;
         let extradata_bytes = usize::from(u16::from_ne_bytes(description.array(0x6c)));
-        let extradata = bytes.get(EXTRADATA_OFFSET..EXTRADATA_OFFSET + extradata_bytes).ok_or("its extradata is too long")?;
-        let rate = FrameRate::new(description.u32(0x60), description.u32(0x64)).ok_or("its frame rate is impossible")?;
+        let extradata = bytes
+            .get(EXTRADATA_OFFSET..EXTRADATA_OFFSET + extradata_bytes)
+            .ok_or("its extradata is too long")?;
+        let rate = FrameRate::new(description.u32(0x60), description.u32(0x64))
+            .ok_or("its frame rate is impossible")?;
         let info = Self {
             camera: PublicKey(description.array(0x30)),
             label: label.parse().map_err(|_| "its label is none")?,
             stream: StreamId(u16::from_ne_bytes(description.array(0x50))),
-            kind: StreamKind::from_number(description.array::<1>(0x52)[0]).ok_or("its kind is unknown")?,
+            kind: StreamKind::from_number(description.array::<1>(0x52)[0])
+                .ok_or("its kind is unknown")?,
             instance: InstanceId(description.array(0x20)),
             format: StreamFormat {
                 fourcc: FourCc(description.array(0x54)),
@@ -188,7 +207,11 @@ struct Description<'a>(&'a [u8; DESCRIPTION_BYTES]);
 
 impl<'a> Description<'a> {
     fn array<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+        self.0
+            .get(offset..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .unwrap_or([0; N])
     }
 
     fn u32(&self, offset: usize) -> u32 {
@@ -200,7 +223,10 @@ impl<'a> Description<'a> {
     }
 
     fn text(&self, offset: usize, length: usize) -> Result<&'a str, &'static str> {
-        let bytes = self.0.get(offset..offset + length).ok_or("a text in it is too long")?;
+        let bytes = self
+            .0
+            .get(offset..offset + length)
+            .ok_or("a text in it is too long")?;
         std::str::from_utf8(bytes).map_err(|_| "a text in it is none")
     }
 }

@@ -8,7 +8,9 @@
 #![deny(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("rings need 64-bit atomic loads from read-only memory, which 32-bit hosts do not have");
+compile_error!(
+    "rings need 64-bit atomic loads from read-only memory, which 32-bit hosts do not have"
+);
 
 mod layout;
 mod slot;
@@ -32,7 +34,9 @@ pub use layout::{FrameMeta, RingInfo};
 pub use slot::{FrameWords, ReadError};
 #[cfg(not(loom))]
 pub use {
-    directory::{DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories},
+    directory::{
+        DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
+    },
     reader::{OpenError, RawFrame, RingReader, Wait},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},

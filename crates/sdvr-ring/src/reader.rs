@@ -12,7 +12,8 @@ use sdvr_frame::{Link, StreamState, Timestamp};
 use crate::directory::RingName;
 use crate::file_lock;
 use crate::layout::{
-    BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD, RATE_WORD, RingInfo, STATE_WORD,
+    BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD,
+    RATE_WORD, RingInfo, STATE_WORD,
 };
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::{self, Found, FrameWords, ReadError, load};
@@ -103,10 +104,17 @@ impl RingReader {
         if read != DESCRIPTION_BYTES {
             return Err(OpenError::Invalid("it is too short"));
         }
-        let (info, geometry) = RingInfo::parse(&description, file_bytes).map_err(OpenError::Invalid)?;
+        let (info, geometry) =
+            RingInfo::parse(&description, file_bytes).map_err(OpenError::Invalid)?;
         let mapping = Mapping::new(file.as_fd(), geometry, Access::Read).map_err(OpenError::Io)?;
         let patience = Patience::new(info.format.rate.interval_ns().map(Duration::from_nanos));
-        Ok(Self { mapping, file, info, geometry, patience })
+        Ok(Self {
+            mapping,
+            file,
+            info,
+            geometry,
+            patience,
+        })
     }
 
     /// What the ring says of its stream.
@@ -119,13 +127,18 @@ impl RingReader {
     #[must_use]
     pub fn state(&self) -> StreamState {
         let number = load(self.mapping.words().header, STATE_WORD);
-        u8::try_from(number).ok().and_then(StreamState::from_number).unwrap_or(StreamState::Lost)
+        u8::try_from(number)
+            .ok()
+            .and_then(StreamState::from_number)
+            .unwrap_or(StreamState::Lost)
     }
 
     /// What the stream arrives over.
     #[must_use]
     pub fn link(&self) -> Option<Link> {
-        u8::try_from(load(self.mapping.words().header, LINK_WORD)).ok().and_then(Link::from_number)
+        u8::try_from(load(self.mapping.words().header, LINK_WORD))
+            .ok()
+            .and_then(Link::from_number)
     }
 
     /// Frames that were captured and did not arrive.
@@ -168,7 +181,10 @@ impl RingReader {
         // What is overwritten ends somewhere: frames only grow older. A search of log2(slots) steps.
         while oldest < newest {
             let middle = oldest + (newest - oldest) / 2;
-            if matches!(slot::find(self.mapping.words(), self.geometry, middle), Err(ReadError::Lapped)) {
+            if matches!(
+                slot::find(self.mapping.words(), self.geometry, middle),
+                Err(ReadError::Lapped)
+            ) {
                 oldest = middle + 1;
             } else {
                 newest = middle;
@@ -192,7 +208,8 @@ impl RingReader {
     ///
     /// [`ReadError`]; `buffer` then holds nothing of use.
     pub fn read(&self, n: u64, buffer: &mut Vec<u8>) -> Result<FrameMeta, ReadError> {
-        self.with_words(n, |_, words| words.copy_into(buffer)).map(|(meta, ())| meta)
+        self.with_words(n, |_, words| words.copy_into(buffer))
+            .map(|(meta, ())| meta)
     }
 
     /// Looks at frame `n` where it lies, without a copy. What `look` returns is thrown away if the frame was
@@ -201,10 +218,17 @@ impl RingReader {
     /// # Errors
     ///
     /// [`ReadError`].
-    pub fn with_words<T>(&self, n: u64, look: impl FnOnce(&FrameMeta, FrameWords<'_>) -> T) -> Result<(FrameMeta, T), ReadError> {
+    pub fn with_words<T>(
+        &self,
+        n: u64,
+        look: impl FnOnce(&FrameMeta, FrameWords<'_>) -> T,
+    ) -> Result<(FrameMeta, T), ReadError> {
         let words = self.mapping.words();
         let found = slot::find(words, self.geometry, n)?;
-        let seen = look(&found.meta, slot::frame_words(words, self.geometry, &found)?);
+        let seen = look(
+            &found.meta,
+            slot::frame_words(words, self.geometry, &found)?,
+        );
         slot::check(words, &found)?;
         Ok((found.meta, seen))
     }
@@ -216,8 +240,15 @@ impl RingReader {
     /// [`ReadError`].
     pub fn raw_frame(&self, n: u64) -> Result<RawFrame, ReadError> {
         let found = slot::find(self.mapping.words(), self.geometry, n)?;
-        let pointer = self.mapping.data_pointer(found.position & (self.geometry.data_bytes - 1));
-        Ok(RawFrame { pointer, length: slot::usize_of(found.length), meta: found.meta, found })
+        let pointer = self
+            .mapping
+            .data_pointer(found.position & (self.geometry.data_bytes - 1));
+        Ok(RawFrame {
+            pointer,
+            length: slot::usize_of(found.length),
+            meta: found.meta,
+            found,
+        })
     }
 
     /// Whether all that was read of `frame` until now was the frame.
@@ -232,7 +263,9 @@ impl RingReader {
         let words = self.mapping.words();
         match slot::find(words, self.geometry, n) {
             Ok(found) => {
-                let written = slot::reclaim(words).saturating_add(self.geometry.data_bytes).saturating_sub(found.position);
+                let written = slot::reclaim(words)
+                    .saturating_add(self.geometry.data_bytes)
+                    .saturating_sub(found.position);
                 let slots = self.head().saturating_sub(n).saturating_mul(100) / self.geometry.slots;
                 (written.saturating_mul(100) / self.geometry.data_bytes).max(slots)
             }
@@ -261,7 +294,10 @@ impl RingReader {
             if rest.is_zero() {
                 return Wait::Nothing;
             }
-            let timeout = rustix::time::Timespec { tv_sec: i64::try_from(rest.as_secs()).unwrap_or(0), tv_nsec: rest.subsec_nanos().into() };
+            let timeout = rustix::time::Timespec {
+                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(0),
+                tv_nsec: rest.subsec_nanos().into(),
+            };
             match futex::wait(word, futex::Flags::empty(), value, Some(&timeout)) {
                 // Whoever was woken passes it on before it works.
                 Ok(()) => {
@@ -272,7 +308,11 @@ impl RingReader {
                         self.patience.wake_was_lost(Timestamp::now());
                         return Wait::Ready;
                     }
-                    return if self.state() == state { Wait::Nothing } else { Wait::StateChanged };
+                    return if self.state() == state {
+                        Wait::Nothing
+                    } else {
+                        Wait::StateChanged
+                    };
                 }
                 // The word had changed already, or a signal came: look again.
                 Err(_) => {}

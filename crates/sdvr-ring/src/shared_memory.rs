@@ -1,5 +1,8 @@
 //! The mapping of a ring's file. Everything above this file is safe code over atomic words.
-#![expect(unsafe_code, reason = "maps a file and hands its bytes out as atomic words")]
+#![expect(
+    unsafe_code,
+    reason = "maps a file and hands its bytes out as atomic words"
+)]
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -36,17 +39,28 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a file of `geometry.file_bytes()` bytes. The caller has checked that the file has that length; it is never
     /// made shorter (LAYOUT.md).
-    pub(crate) fn new(file: BorrowedFd<'_>, geometry: Geometry, access: Access) -> io::Result<Self> {
+    pub(crate) fn new(
+        file: BorrowedFd<'_>,
+        geometry: Geometry,
+        access: Access,
+    ) -> io::Result<Self> {
         let bytes = usize_of(geometry.file_bytes());
         let (protection, flags) = match access {
             // Populated: the first lap must not fault page by page.
-            Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::POPULATE),
+            Access::Write => (
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::POPULATE,
+            ),
             Access::Read => (ProtFlags::READ, MapFlags::SHARED),
         };
         // SAFETY: a null address lets the kernel choose a place that is free, so no memory of this process is replaced.
         let base = unsafe { mmap(std::ptr::null_mut(), bytes, protection, flags, file, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, bytes, geometry })
+        Ok(Self {
+            base,
+            bytes,
+            geometry,
+        })
     }
 
     /// The parts of the ring.
@@ -60,7 +74,10 @@ impl Mapping {
     }
 
     fn slice(&self, offset: usize, words: usize) -> &[AtomicU64] {
-        assert!(offset.is_multiple_of(WORD_BYTES) && offset + words * WORD_BYTES <= self.bytes, "the geometry was checked");
+        assert!(
+            offset.is_multiple_of(WORD_BYTES) && offset + words * WORD_BYTES <= self.bytes,
+            "the geometry was checked"
+        );
         // SAFETY: the assertion above keeps the result inside the mapping.
         let start = unsafe { self.base.add(offset) }.cast::<AtomicU64>();
         // SAFETY: the range lies in the mapping, which lives as long as `self`; it is aligned, since mappings begin at a
@@ -71,7 +88,10 @@ impl Mapping {
 
     /// The futex word of even (0) or odd (1) frames.
     pub(crate) fn futex(&self, index: usize) -> &AtomicU32 {
-        let offset = FUTEX_OFFSETS.get(index).copied().unwrap_or(FUTEX_OFFSETS[0]);
+        let offset = FUTEX_OFFSETS
+            .get(index)
+            .copied()
+            .unwrap_or(FUTEX_OFFSETS[0]);
         // SAFETY: both offsets lie in the header, which every mapping has.
         let word = unsafe { self.base.add(offset) }.cast::<AtomicU32>();
         // SAFETY: aligned, inside the mapping, which lives as long as `self`; accessed as 32 bits everywhere.
@@ -80,7 +100,10 @@ impl Mapping {
 
     /// Where the word at `index` of the data lies, for system calls that copy from there.
     pub(crate) fn data_pointer(&self, byte: u64) -> *const u8 {
-        self.base.as_ptr().cast_const().wrapping_add(usize_of(self.geometry.data_offset() + byte))
+        self.base
+            .as_ptr()
+            .cast_const()
+            .wrapping_add(usize_of(self.geometry.data_offset() + byte))
     }
 }
 

@@ -5,7 +5,8 @@
 use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 
 use crate::layout::{
-    BYTES_WORD, FRAME_ALIGNMENT, FrameMeta, Geometry, HEAD_WORD, LAST_KEY_WORD, LOST_WORD, RECLAIM_WORD, SLOT_WORDS, WORD_BYTES,
+    BYTES_WORD, FRAME_ALIGNMENT, FrameMeta, Geometry, HEAD_WORD, LAST_KEY_WORD, LOST_WORD,
+    RECLAIM_WORD, SLOT_WORDS, WORD_BYTES,
 };
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -56,7 +57,15 @@ struct OpenFrame {
 
 impl Publisher {
     pub(crate) const fn new(geometry: Geometry) -> Self {
-        Self { geometry, published: 0, position: 0, reclaim: 0, lost: 0, bytes: 0, frame: None }
+        Self {
+            geometry,
+            published: 0,
+            position: 0,
+            reclaim: 0,
+            lost: 0,
+            bytes: 0,
+            frame: None,
+        }
     }
 
     pub(crate) const fn published(&self) -> u64 {
@@ -77,13 +86,24 @@ impl Publisher {
         }
         let room = length.next_multiple_of(FRAME_ALIGNMENT);
         let used = self.position & (data_bytes - 1);
-        let position = if used + room > data_bytes { self.position + (data_bytes - used) } else { self.position };
-        self.reclaim = self.reclaim.max((position + room).saturating_sub(data_bytes));
+        let position = if used + room > data_bytes {
+            self.position + (data_bytes - used)
+        } else {
+            self.position
+        };
+        self.reclaim = self
+            .reclaim
+            .max((position + room).saturating_sub(data_bytes));
         // W1. Relaxed: the fence below orders it before the data.
         store(words.header, RECLAIM_WORD, self.reclaim, Ordering::Relaxed);
         // F1. Pairs with F3, a reader's fence after its copy: who saw a byte of this frame sees the announcement.
         fence(Ordering::Release);
-        self.frame = Some(OpenFrame { position, length, written: 0, partial: [0; WORD_BYTES] });
+        self.frame = Some(OpenFrame {
+            position,
+            length,
+            written: 0,
+            partial: [0; WORD_BYTES],
+        });
         true
     }
 
@@ -103,7 +123,10 @@ impl Publisher {
 
     /// Publishes the frame; gives its `n`. `None` when it is not whole.
     pub(crate) fn publish(&mut self, words: Words<'_>, meta: &FrameMeta) -> Option<u64> {
-        let frame = self.frame.take().filter(|frame| frame.written == frame.length)?;
+        let frame = self
+            .frame
+            .take()
+            .filter(|frame| frame.written == frame.length)?;
         let start = frame.position & (self.geometry.data_bytes - 1);
         frame.write_partial(words.data, start);
         let n = self.published;
@@ -113,7 +136,10 @@ impl Publisher {
         // F2. Pairs with the fence between a reader's fields and R3.
         fence(Ordering::Release);
         // W4. Relaxed: F2 and W5 order them.
-        for (index, value) in slot_fields(frame.position, frame.length, meta).into_iter().enumerate() {
+        for (index, value) in slot_fields(frame.position, frame.length, meta)
+            .into_iter()
+            .enumerate()
+        {
             store(slot, index + 1, value, Ordering::Relaxed);
         }
         // W5. Pairs with the fence after R2: who sees this sees the data and the fields.
@@ -162,7 +188,12 @@ impl OpenFrame {
             if filled + taken < WORD_BYTES {
                 return;
             }
-            store(data, index, u64::from_ne_bytes(self.partial), Ordering::Relaxed);
+            store(
+                data,
+                index,
+                u64::from_ne_bytes(self.partial),
+                Ordering::Relaxed,
+            );
             index += 1;
             bytes = rest;
         }
@@ -184,7 +215,12 @@ impl OpenFrame {
             if let (Some(to), Some(from)) = (word.get_mut(..filled), self.partial.get(..filled)) {
                 to.copy_from_slice(from);
             }
-            store(data, usize_of((start + self.written) / WORD_BYTES as u64), u64::from_ne_bytes(word), Ordering::Relaxed);
+            store(
+                data,
+                usize_of((start + self.written) / WORD_BYTES as u64),
+                u64::from_ne_bytes(word),
+                Ordering::Relaxed,
+            );
         }
     }
 }
@@ -279,7 +315,10 @@ pub(crate) fn find(words: Words<'_>, geometry: Geometry, n: u64) -> Result<Found
     }
     let found = found(fields);
     let in_data = found.position & (geometry.data_bytes - 1);
-    if found.length == 0 || found.length > geometry.data_bytes - in_data || in_data % FRAME_ALIGNMENT != 0 {
+    if found.length == 0
+        || found.length > geometry.data_bytes - in_data
+        || !in_data.is_multiple_of(FRAME_ALIGNMENT)
+    {
         return Err(ReadError::Corrupt);
     }
     check(words, &found)?;
@@ -287,10 +326,18 @@ pub(crate) fn find(words: Words<'_>, geometry: Geometry, n: u64) -> Result<Found
 }
 
 /// The words of a frame that was found.
-pub(crate) fn frame_words<'a>(words: Words<'a>, geometry: Geometry, found: &Found) -> Result<FrameWords<'a>, ReadError> {
+pub(crate) fn frame_words<'a>(
+    words: Words<'a>,
+    geometry: Geometry,
+    found: &Found,
+) -> Result<FrameWords<'a>, ReadError> {
     let first = usize_of((found.position & (geometry.data_bytes - 1)) / WORD_BYTES as u64);
     let length = usize_of(found.length);
-    let words = words.data.get(first..).and_then(|rest| rest.get(..length.div_ceil(WORD_BYTES))).ok_or(ReadError::Corrupt)?;
+    let words = words
+        .data
+        .get(first..)
+        .and_then(|rest| rest.get(..length.div_ceil(WORD_BYTES)))
+        .ok_or(ReadError::Corrupt)?;
     Ok(FrameWords { words, length })
 }
 
@@ -298,7 +345,11 @@ pub(crate) fn frame_words<'a>(words: Words<'a>, geometry: Geometry, found: &Foun
 pub(crate) fn check(words: Words<'_>, found: &Found) -> Result<(), ReadError> {
     // F3. Pairs with F1: who saw a byte of a later frame sees its announcement in R5.
     fence(Ordering::Acquire);
-    if reclaim(words) <= found.position { Ok(()) } else { Err(ReadError::Lapped) }
+    if reclaim(words) <= found.position {
+        Ok(())
+    } else {
+        Err(ReadError::Lapped)
+    }
 }
 
 fn slot_fields(position: u64, length: u64, meta: &FrameMeta) -> [u64; 9] {
@@ -315,7 +366,19 @@ fn slot_fields(position: u64, length: u64, meta: &FrameMeta) -> [u64; 9] {
     ]
 }
 
-fn found([position, length_flags, number, at_source, captured, error, missed, received, published]: [u64; 9]) -> Found {
+fn found(
+    [
+        position,
+        length_flags,
+        number,
+        at_source,
+        captured,
+        error,
+        missed,
+        received,
+        published,
+    ]: [u64; 9],
+) -> Found {
     let time = |word: u64| Timestamp::from_nanoseconds(word.cast_signed());
     let flags = u32::try_from(length_flags >> 32).unwrap_or(0);
     let meta = FrameMeta {
@@ -328,7 +391,11 @@ fn found([position, length_flags, number, at_source, captured, error, missed, re
         received: time(received),
         published: time(published),
     };
-    Found { meta, position, length: length_flags & 0xffff_ffff }
+    Found {
+        meta,
+        position,
+        length: length_flags & 0xffff_ffff,
+    }
 }
 
 fn slot_words(slots: &[AtomicU64], geometry: Geometry, n: u64) -> Option<&[AtomicU64]> {
@@ -345,10 +412,15 @@ pub(crate) fn store(words: &[AtomicU64], index: usize, value: u64, ordering: Ord
 
 /// Relaxed: the callers' fences order it.
 pub(crate) fn load(words: &[AtomicU64], index: usize) -> u64 {
-    words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+    words
+        .get(index)
+        .map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "this crate compiles for 64-bit hosts only")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "this crate compiles for 64-bit hosts only"
+)]
 pub(crate) const fn usize_of(value: u64) -> usize {
     value as usize
 }

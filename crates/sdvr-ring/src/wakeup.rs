@@ -17,7 +17,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 const DISTRUST: Duration = Duration::from_secs(10);
 
 /// The value of a futex word after frame `published - 1`, with the state's bit.
-#[expect(clippy::cast_possible_truncation, reason = "the low bits of a count tell frames apart as well")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low bits of a count tell frames apart as well"
+)]
 pub(crate) const fn word(published: u64, state_bit: bool) -> u32 {
     (published as u32 & !STATE_BIT) | if state_bit { STATE_BIT } else { 0 }
 }
@@ -38,12 +41,19 @@ impl Patience {
     /// For frames that come every `interval`, if that is known.
     pub(crate) fn new(interval: Option<Duration>) -> Self {
         let usual = interval.map_or(LONGEST_WAIT, |interval| interval.saturating_mul(3) / 2);
-        Self { usual: usual.clamp(SHORT_WAIT, LONGEST_WAIT), distrust_until: None }
+        Self {
+            usual: usual.clamp(SHORT_WAIT, LONGEST_WAIT),
+            distrust_until: None,
+        }
     }
 
     /// The longest wait from `now` on.
     pub(crate) fn longest_wait(&self, now: Timestamp) -> Duration {
-        if self.distrust_until.is_some_and(|until| now < until) { SHORT_WAIT } else { self.usual }
+        if self.distrust_until.is_some_and(|until| now < until) {
+            SHORT_WAIT
+        } else {
+            self.usual
+        }
     }
 
     /// A deadline passed and the frame was there: its wake was lost, or taken away by another reader.
@@ -62,16 +72,28 @@ mod tests {
         let mut patience = Patience::new(Some(Duration::from_millis(100)));
         assert_eq!(patience.longest_wait(now), Duration::from_millis(150));
         patience.wake_was_lost(now);
-        assert_eq!(patience.longest_wait(now + Duration::from_secs(9)), SHORT_WAIT);
-        assert_eq!(patience.longest_wait(now + Duration::from_secs(10)), Duration::from_millis(150));
+        assert_eq!(
+            patience.longest_wait(now + Duration::from_secs(9)),
+            SHORT_WAIT
+        );
+        assert_eq!(
+            patience.longest_wait(now + Duration::from_secs(10)),
+            Duration::from_millis(150)
+        );
     }
 
     #[test]
     fn waits_stay_within_bounds() {
         let now = Timestamp::from_nanoseconds(0);
         assert_eq!(Patience::new(None).longest_wait(now), LONGEST_WAIT);
-        assert_eq!(Patience::new(Some(Duration::MAX)).longest_wait(now), LONGEST_WAIT);
-        assert_eq!(Patience::new(Some(Duration::ZERO)).longest_wait(now), SHORT_WAIT);
+        assert_eq!(
+            Patience::new(Some(Duration::MAX)).longest_wait(now),
+            LONGEST_WAIT
+        );
+        assert_eq!(
+            Patience::new(Some(Duration::ZERO)).longest_wait(now),
+            SHORT_WAIT
+        );
     }
 
     #[test]

@@ -32,7 +32,10 @@ impl RingWatch {
     /// Watches `path`, which need not exist yet.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), source: Source::open(path) }
+        Self {
+            path: path.to_owned(),
+            source: Source::open(path),
+        }
     }
 
     /// A descriptor that is readable when something has changed; `None` when there is none and [`Self::wait`] looks now and then.
@@ -73,7 +76,8 @@ impl Source {
     }
 
     fn kernel(path: &Path) -> io::Result<OwnedFd> {
-        let descriptor = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let descriptor =
+            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let events = inotify::WatchFlags::MOVED_TO
             | inotify::WatchFlags::DELETE
             | inotify::WatchFlags::MOVED_FROM
@@ -86,7 +90,10 @@ impl Source {
 }
 
 fn is_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> bool {
-    let timeout = Timespec { tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX), tv_nsec: timeout.subsec_nanos().into() };
+    let timeout = Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
     let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
     poll(&mut descriptors, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::futex;
-use sdvr_frame::{InstanceId, Label, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState};
+use sdvr_frame::{
+    InstanceId, Label, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState,
+};
 
 use crate::directory::{RingDirectory, RingName};
 use crate::file_lock;
@@ -53,7 +55,9 @@ pub enum CreateError {
         data_bytes: u64,
     },
     /// The file system is full.
-    #[error("shared memory is full: a ring of {bytes} bytes does not fit. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)")]
+    #[error(
+        "shared memory is full: a ring of {bytes} bytes does not fit. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)"
+    )]
     NoSpace {
         /// What the ring needs.
         bytes: u64,
@@ -93,23 +97,50 @@ impl RingWriter {
     ///
     /// [`CreateError`]; nothing is left behind.
     pub fn create(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
-        let impossible = || CreateError::Size { slots: options.slots, data_bytes: options.data_bytes };
-        let slots = options.slots.checked_next_power_of_two().ok_or_else(impossible)?;
-        let data_bytes = options.data_bytes.max(4096).checked_next_power_of_two().ok_or_else(impossible)?;
+        let impossible = || CreateError::Size {
+            slots: options.slots,
+            data_bytes: options.data_bytes,
+        };
+        let slots = options
+            .slots
+            .checked_next_power_of_two()
+            .ok_or_else(impossible)?;
+        let data_bytes = options
+            .data_bytes
+            .max(4096)
+            .checked_next_power_of_two()
+            .ok_or_else(impossible)?;
         let geometry = Geometry::new(slots.max(2).into(), data_bytes).ok_or_else(impossible)?;
-        let failed = |step| move |error: Errno| CreateError::Io { step, error: error.into() };
+        let failed = |step| {
+            move |error: Errno| CreateError::Io {
+                step,
+                error: error.into(),
+            }
+        };
 
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o600)).map_err(failed("open"))?;
+        let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o600))
+            .map_err(failed("open"))?;
         reserve(&file, geometry.file_bytes())?;
-        let mapping = Mapping::new(file.as_fd(), geometry, Access::Write).map_err(|error| CreateError::Io { step: "map", error })?;
+        let mapping = Mapping::new(file.as_fd(), geometry, Access::Write)
+            .map_err(|error| CreateError::Io { step: "map", error })?;
         let name = RingName::new(&options.camera, options.stream);
         describe(&mapping, geometry, options);
         // Before the name exists: nobody can hold a lock that would be in the way.
         match file_lock::try_lock(file.as_fd()) {
             Ok(true) => {}
-            Ok(false) => return Err(CreateError::Io { step: "lock", error: io::ErrorKind::ResourceBusy.into() }),
-            Err(error) => return Err(CreateError::Io { step: "lock", error }),
+            Ok(false) => {
+                return Err(CreateError::Io {
+                    step: "lock",
+                    error: io::ErrorKind::ResourceBusy.into(),
+                });
+            }
+            Err(error) => {
+                return Err(CreateError::Io {
+                    step: "lock",
+                    error,
+                });
+            }
         }
         rustix::fs::fchown(&file, None, directory.group()).map_err(failed("change the group"))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).map_err(failed("change the mode"))?;
@@ -117,7 +148,8 @@ impl RingWriter {
         Ok(Self {
             mapping,
             file,
-            directory: rustix::io::fcntl_dupfd_cloexec(directory, 0).map_err(failed("keep the directory"))?,
+            directory: rustix::io::fcntl_dupfd_cloexec(directory, 0)
+                .map_err(failed("keep the directory"))?,
             name,
             geometry,
             publisher: Publisher::new(geometry),
@@ -164,7 +196,10 @@ impl RingWriter {
         };
         let word = self.mapping.futex(wakeup::word_of(n));
         // Pairs with the fence of a reader that has loaded the word before it waits.
-        word.store(wakeup::word(n + 1, self.state_bit), std::sync::atomic::Ordering::Release);
+        word.store(
+            wakeup::word(n + 1, self.state_bit),
+            std::sync::atomic::Ordering::Release,
+        );
         // Always: asking who waits would cost as much. Fails only for an address that is none.
         let _ = futex::wake(word, futex::Flags::empty(), WRITER_WAKES);
         true
@@ -177,7 +212,12 @@ impl RingWriter {
         }
         self.state = state;
         // Release: pairs with the fence of a reader that looks at the state after the word.
-        store(self.mapping.words().header, STATE_WORD, state.number().into(), Ordering::Release);
+        store(
+            self.mapping.words().header,
+            STATE_WORD,
+            state.number().into(),
+            Ordering::Release,
+        );
         self.state_bit = !self.state_bit;
         for index in 0..2 {
             let word = self.mapping.futex(index);
@@ -190,13 +230,23 @@ impl RingWriter {
     /// Says what the stream arrives over.
     pub fn set_link(&mut self, link: Link) {
         // Relaxed: for people; nothing hangs on it.
-        store(self.mapping.words().header, LINK_WORD, link.number().into(), Ordering::Relaxed);
+        store(
+            self.mapping.words().header,
+            LINK_WORD,
+            link.number().into(),
+            Ordering::Relaxed,
+        );
     }
 
     /// Says how many frames came lately, in thousandths a second.
     pub fn set_measured_rate(&mut self, frames_per_1000_s: u64) {
         // Relaxed: for people; nothing hangs on it.
-        store(self.mapping.words().header, RATE_WORD, frames_per_1000_s, Ordering::Relaxed);
+        store(
+            self.mapping.words().header,
+            RATE_WORD,
+            frames_per_1000_s,
+            Ordering::Relaxed,
+        );
     }
 
     /// Takes the ring's name away, if it still has it. Programs that have it mapped keep it.
@@ -224,7 +274,12 @@ impl RingWriter {
         self.publisher.reclaim_all(self.mapping.words());
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
-        let _ = rustix::fs::fallocate(&self.file, hole, self.geometry.data_offset(), self.geometry.data_bytes);
+        let _ = rustix::fs::fallocate(
+            &self.file,
+            hole,
+            self.geometry.data_offset(),
+            self.geometry.data_bytes,
+        );
     }
 }
 
@@ -234,8 +289,15 @@ fn reserve(file: &OwnedFd, bytes: u64) -> Result<(), CreateError> {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT) => return Err(CreateError::NoSpace { bytes }),
-            Err(error) => return Err(CreateError::Io { step: "reserve", error: error.into() }),
+            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT) => {
+                return Err(CreateError::NoSpace { bytes });
+            }
+            Err(error) => {
+                return Err(CreateError::Io {
+                    step: "reserve",
+                    error: error.into(),
+                });
+            }
         }
     }
 }
@@ -267,7 +329,10 @@ fn describe(mapping: &Mapping, geometry: Geometry, options: RingOptions) {
 
 fn realtime_offset_ns() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let realtime = time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec);
+    let realtime = time
+        .tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec);
     realtime.saturating_sub(sdvr_frame::Timestamp::now().as_nanoseconds())
 }
 
@@ -275,10 +340,20 @@ fn realtime_offset_ns() -> i64 {
 fn link(directory: &RingDirectory, file: &OwnedFd, name: &RingName) -> rustix::io::Result<()> {
     use std::os::fd::AsRawFd;
     // Relaxed: the number only has to differ.
-    let unfinished = format!(".new-{}-{}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed));
+    let unfinished = format!(
+        ".new-{}-{}",
+        std::process::id(),
+        UNFINISHED.fetch_add(1, Ordering::Relaxed)
+    );
     // Through /proc: linking a descriptor itself needs a capability on kernels before 6.10.
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(rustix::fs::CWD, source, directory, &unfinished, AtFlags::SYMLINK_FOLLOW)?;
+    rustix::fs::linkat(
+        rustix::fs::CWD,
+        source,
+        directory,
+        &unfinished,
+        AtFlags::SYMLINK_FOLLOW,
+    )?;
     rustix::fs::renameat(directory, &unfinished, directory, name.as_str()).inspect_err(|_| {
         let _ = rustix::fs::unlinkat(directory, &unfinished, AtFlags::empty());
     })

@@ -95,6 +95,15 @@ enum State {
 struct Streams {
     /// Server: the open streams.
     orders: Vec<StreamOrder>,
+    /// Server: streams that were refused. Their frames are counted and dropped.
+    refused: Vec<StreamId>,
+}
+
+impl Streams {
+    fn forget(&mut self, stream: StreamId) {
+        self.orders.retain(|order| order.stream != stream);
+        self.refused.retain(|refused| *refused != stream);
+    }
 }
 
 /// An authenticated, encrypted session with one peer.
@@ -257,7 +266,7 @@ impl Session {
                 return Ok(None);
             }
             if message_type == MEDIA_TYPE {
-                return self.handle_media(now, messages).map(Some);
+                return self.handle_media(now, messages);
             }
             let (message, rest) = Control::parse(messages)?;
             self.handle_control(now, message)?;
@@ -270,32 +279,38 @@ impl Session {
         &mut self,
         now: Timestamp,
         message: &'a [u8],
-    ) -> Result<MediaFragment<'a>, SessionError> {
+    ) -> Result<Option<MediaFragment<'a>>, SessionError> {
         let (Role::Server, State::Accepted(streams)) = (self.role, &mut self.state) else {
             return Err(SessionError::Unexpected("MEDIA"));
         };
         let (header, bytes) = MediaHeader::parse(message)?;
+        if self.timers.next_report == Timestamp::NEVER {
+            self.timers.next_report = now + REPORT_INTERVAL;
+        }
+        // The client could not know yet that the stream was refused.
+        if streams.refused.contains(&header.stream) {
+            self.counters.frames_lost = self
+                .counters
+                .frames_lost
+                .saturating_add(header.is_last.into());
+            return Ok(None);
+        }
         let order = streams
             .orders
             .iter_mut()
             .find(|order| order.stream == header.stream);
         let order = order.ok_or(SessionError::Frame("its stream is not open"))?;
         let missed = order.accept(&header, bytes.len())?;
-        if header.is_last {
-            self.counters.frames_received = self.counters.frames_received.saturating_add(1);
-        }
+        self.counters.frames_received = self
+            .counters
+            .frames_received
+            .saturating_add(header.is_last.into());
         self.counters.frames_lost = self.counters.frames_lost.saturating_add(missed);
-        if self.timers.next_report == Timestamp::NEVER {
-            // While frames flow the reports keep their rhythm, whatever the frames' is.
-            let in_rhythm = self.counters.last_report.map(|last| last + REPORT_INTERVAL);
-            let next = in_rhythm.filter(|&next| next > now);
-            self.timers.next_report = next.unwrap_or(now + REPORT_INTERVAL);
-        }
-        Ok(MediaFragment {
+        Ok(Some(MediaFragment {
             header,
             bytes,
             missed,
-        })
+        }))
     }
 
     fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
@@ -508,9 +523,14 @@ impl Session {
     /// [`StreamCode::Open`].
     pub fn reply_stream(&mut self, open: &OpenStream, code: StreamCode) {
         if let State::Accepted(streams) = &mut self.state {
-            streams.orders.retain(|order| order.stream != open.stream);
-            if code == StreamCode::Open {
-                streams.orders.push(StreamOrder::new(open));
+            streams.forget(open.stream);
+            match code {
+                StreamCode::Open => streams.orders.push(StreamOrder::new(open)),
+                // A client that goes on asking for streams it cannot have is remembered for none of them.
+                _ if streams.refused.len() < usize::from(u8::MAX) => {
+                    streams.refused.push(open.stream)
+                }
+                _ => {}
             }
         }
         self.queue(&Control::StreamReply {

@@ -9,7 +9,7 @@ use crate::error::SourceError;
 use crate::input::{Filled, Input};
 use crate::pace::Pace;
 use crate::spec::{CaptureOptions, SourceSpec};
-use crate::splitter::Splitter;
+use crate::splitter::{FrameEnd, SplitError, Splitter};
 use crate::test_pattern::TestPattern;
 
 /// A source of frames.
@@ -33,6 +33,8 @@ pub struct SourceDescription {
     pub extradata: Vec<u8>,
     /// How long every frame is, at most, if that is known.
     pub frame_bytes: Option<usize>,
+    /// How long the first frame is.
+    pub first_frame_bytes: usize,
 }
 
 /// One frame, borrowed from its source.
@@ -104,6 +106,7 @@ impl Source {
                 format: *test.format(),
                 extradata: Vec::new(),
                 frame_bytes: Some(test.frame_bytes()),
+                first_frame_bytes: test.frame_bytes(),
             }),
             Kind::Stream(stream) => stream.description(),
         }
@@ -134,6 +137,34 @@ impl Source {
         match &self.kind {
             Kind::Test(test) => test.is_live(),
             Kind::Stream(stream) => stream.pace.is_some(),
+        }
+    }
+
+    /// Looks for the first frame, without handing it out, so that [`Self::description`] has something to say. False when
+    /// it has not come yet.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]: there will be none.
+    pub fn prepare(&mut self, now: Timestamp) -> Result<bool, SourceError> {
+        match &mut self.kind {
+            Kind::Test(_) => Ok(true),
+            Kind::Stream(stream) => {
+                Ok(stream.pending.is_some() || stream.find(now)? != Filled::NotYet)
+            }
+        }
+    }
+
+    /// A name for it out of local facts: what a camera is called if the user does not say.
+    #[must_use]
+    pub fn stable_name(spec: &SourceSpec) -> String {
+        match spec {
+            SourceSpec::StandardInput => "stdin".to_owned(),
+            SourceSpec::Test(_) => "test".to_owned(),
+            SourceSpec::File(path) => path.file_stem().map_or_else(
+                || "file".to_owned(),
+                |stem| stem.to_string_lossy().into_owned(),
+            ),
         }
     }
 
@@ -185,12 +216,13 @@ struct ByteStream {
     next_number: FrameNumber,
     found: u64,
     found_this_round: u64,
+    first_frame_bytes: usize,
     cut_off_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Pending {
-    consumed: usize,
+    /// Up to here the frame's bytes are, and nothing of the next one.
     payload: std::ops::Range<usize>,
     trailer: Vec<u8>,
     flags: FrameFlags,
@@ -219,6 +251,7 @@ impl ByteStream {
             next_number: FrameNumber(0),
             found: 0,
             found_this_round: 0,
+            first_frame_bytes: 0,
             cut_off_bytes: 0,
         })
     }
@@ -229,13 +262,16 @@ impl ByteStream {
         // A rate in the stream's header is what it was recorded with; unpaced, it comes as fast as it goes.
         format.rate = self.options.rate.unwrap_or(sdvr_frame::FrameRate::UNPACED);
         let frame_bytes = match format.fourcc {
-            fourcc if fourcc.is_raw() => self.pending.as_ref().map(|pending| pending.payload.len()),
+            // Room for the parameters of a FRAME line.
+            fourcc if fourcc.is_raw() => Some(self.first_frame_bytes + 256),
             _ => None,
         };
+        let first_frame_bytes = self.first_frame_bytes;
         Some(SourceDescription {
             format,
             extradata: splitter.extradata().to_vec(),
             frame_bytes,
+            first_frame_bytes,
         })
     }
 
@@ -281,7 +317,7 @@ impl ByteStream {
             };
             let index = self.found.saturating_sub(1);
             if !index.is_multiple_of(self.options.every_nth.max(1).into()) {
-                self.input.consume(pending.consumed);
+                self.input.consume(pending.payload.end);
                 continue;
             }
             let number = self.next_number;
@@ -297,7 +333,6 @@ impl ByteStream {
         pending: Pending,
     ) -> CapturedFrame<'_> {
         let Pending {
-            consumed,
             payload,
             trailer,
             flags,
@@ -308,7 +343,6 @@ impl ByteStream {
         if !trailer.is_empty() {
             self.input.insert_after_consumed(&trailer);
         }
-        let _ = consumed;
         CapturedFrame {
             number,
             captured,
@@ -320,17 +354,7 @@ impl ByteStream {
     /// Looks for the next whole frame.
     fn find(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
         loop {
-            if let Some(end) = self.split()? {
-                self.found = self.found.saturating_add(1);
-                self.found_this_round = self.found_this_round.saturating_add(1);
-                self.check_options()?;
-                self.pending = Some(Pending {
-                    consumed: end.consumed,
-                    payload: end.payload,
-                    trailer: end.trailer,
-                    flags: end.flags,
-                    complete_at: now,
-                });
+            if self.find_in_buffer(now)? {
                 return Ok(Filled::More);
             }
             match self.input.fill()? {
@@ -338,17 +362,7 @@ impl ByteStream {
                 Filled::NotYet => return Ok(Filled::NotYet),
                 Filled::End => {
                     // The end may complete the last frame.
-                    if let Some(end) = self.split()? {
-                        self.found = self.found.saturating_add(1);
-                        self.found_this_round = self.found_this_round.saturating_add(1);
-                        self.check_options()?;
-                        self.pending = Some(Pending {
-                            consumed: end.consumed,
-                            payload: end.payload,
-                            trailer: end.trailer,
-                            flags: end.flags,
-                            complete_at: now,
-                        });
+                    if self.find_in_buffer(now)? {
                         return Ok(Filled::More);
                     }
                     self.finish()?;
@@ -365,7 +379,33 @@ impl ByteStream {
         }
     }
 
-    fn split(&mut self) -> Result<Option<crate::splitter::FrameEnd>, SourceError> {
+    /// Whether the bytes that are there begin with a whole frame, which is then pending.
+    fn find_in_buffer(&mut self, now: Timestamp) -> Result<bool, SourceError> {
+        let Some(end) = self.split()? else {
+            return Ok(false);
+        };
+        if self.found == 0 {
+            self.first_frame_bytes = end.payload.len();
+        }
+        self.found = self.found.saturating_add(1);
+        self.found_this_round = self.found_this_round.saturating_add(1);
+        self.check_options()?;
+        let FrameEnd {
+            payload,
+            trailer,
+            flags,
+            ..
+        } = end;
+        self.pending = Some(Pending {
+            payload,
+            trailer,
+            flags,
+            complete_at: now,
+        });
+        Ok(true)
+    }
+
+    fn split(&mut self) -> Result<Option<FrameEnd>, SourceError> {
         let (offset, is_end) = (self.input.offset(), self.input.is_at_end());
         let failed = |error| SourceError::Content {
             name: self.input.name().to_owned(),
@@ -413,7 +453,7 @@ impl ByteStream {
             return Ok(());
         };
         if self.found == 0 {
-            let error = crate::splitter::SplitError::Unknown;
+            let error = SplitError::Unknown;
             return Err(SourceError::Content {
                 name: self.input.name().to_owned(),
                 offset: self.input.offset(),

@@ -4,11 +4,11 @@
 //! turn. That is the fairness between cameras.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll};
 use rustix::io::Errno;
 
@@ -48,18 +48,9 @@ pub struct Ready {
 }
 
 /// Waits for many descriptors.
+#[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
-}
-
-impl std::fmt::Debug for Poller {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Poller")
-            .field("epoll", &self.epoll)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The most descriptors reported by one wait; the others are reported by the next.
@@ -74,7 +65,6 @@ impl Poller {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(EVENTS_MOST),
         })
     }
 
@@ -120,22 +110,19 @@ impl Poller {
     /// # Errors
     ///
     /// Only for a bug here; a signal ends the wait early and is no error.
-    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        self.events.clear();
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         });
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            timeout.as_ref(),
-        ) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let mut room = [const { MaybeUninit::uninit() }; EVENTS_MOST];
+        let events = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
-        ready.extend(self.events.iter().map(|event| {
+        };
+        ready.extend(events.iter().map(|event| {
             let flags = event.flags;
             let failed = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
             Ready {
@@ -159,6 +146,13 @@ impl Poller {
         )?);
         self.add(&*event, token, Interest::Read)?;
         Ok(Waker { event })
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable when something can be done, so that a poller can be waited for like any descriptor.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 
@@ -187,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_waker_ends_the_wait_once() {
-        let mut poller = Poller::new().unwrap();
+        let poller = Poller::new().unwrap();
         let waker = poller.add_waker(7).unwrap();
         let mut ready = Vec::new();
         std::thread::scope(|scope| {

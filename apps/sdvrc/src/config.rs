@@ -1,0 +1,176 @@
+//! The command line, made into finished values.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Parser;
+use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label};
+use sdvr_source::{CaptureOptions, Source, SourceSpec};
+use sdvr_transport::ServerAddress;
+
+const EXAMPLES: &str = "\
+Examples:
+  sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
+  sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
+  rpicam-vid -t 0 --codec mjpeg -o - | sdvrc -i -    any camera program on a pipe
+  sdvrc -d nvr.lan -i - -n front-door < stream.h264  under a name of your choice
+
+Sources:
+  test:?size=1280x720&fps=30&format=MJPG   a moving picture: MJPG, YUYV, NV12, GREY; count=N ends it, fps=0 is as fast as possible
+  test:?format=BNCH&bytes=100000           measuring frames, for `sdvr verify`
+  FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; told apart by their content
+
+Files and pipes without -r are never dropped from: the source waits for the network. With -r they are like a camera.
+The first time, the server's key is remembered in ~/.sdvr/known_servers; another key is refused from then on.
+Exit codes: 0 the source ended, 1 failed, 2 wrong usage, 3 the server has a different key (with --once).";
+
+/// Streams a camera to an SDVR daemon.
+#[derive(Debug, Parser)]
+#[command(name = "sdvrc", version, about, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The server's name or address
+    #[arg(short = 'd', value_name = "HOST", default_value = "localhost")]
+    server: String,
+    /// The server's port [default: 1337]
+    #[arg(short = 'p', value_name = "PORT")]
+    port: Option<u16>,
+    /// Where the frames come from
+    #[arg(short = 'i', value_name = "SOURCE")]
+    source: SourceSpec,
+    /// The format: what to make of a test picture, what a stream is
+    #[arg(short = 'f', value_name = "FOURCC")]
+    fourcc: Option<FourCc>,
+    /// The size of a test picture
+    #[arg(short = 's', value_name = "WxH", value_parser = parse_size)]
+    size: Option<(u32, u32)>,
+    /// Frames a second
+    #[arg(short = 'r', value_name = "FPS", value_parser = parse_rate)]
+    rate: Option<FrameRate>,
+    /// Send every N-th frame only
+    #[arg(short = 'x', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every_nth: u32,
+    /// The camera's name [default: made of the source and this host's name]
+    #[arg(short = 'n', value_name = "LABEL")]
+    label: Option<Label>,
+    /// Keep keys and known servers here [default: ~/.sdvr]
+    #[arg(short = 'k', value_name = "DIR")]
+    key_directory: Option<PathBuf>,
+    /// Begin again at the end of a file
+    #[arg(long = "loop")]
+    looped: bool,
+    /// Accept this server key only, as `sdvr keys fingerprint` prints it on the server
+    #[arg(long, value_name = "FINGERPRINT")]
+    server_key: Option<Fingerprint>,
+    /// Give up instead of connecting again
+    #[arg(long)]
+    once: bool,
+}
+
+/// What the client needs to start.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) server: ServerAddress,
+    pub(crate) source: SourceSpec,
+    pub(crate) capture: CaptureOptions,
+    pub(crate) label: Label,
+    pub(crate) label_is_chosen: bool,
+    pub(crate) key_directory: PathBuf,
+    pub(crate) server_key: Option<Fingerprint>,
+    pub(crate) once: bool,
+}
+
+impl Arguments {
+    /// Checks what the parser could not.
+    ///
+    /// # Errors
+    ///
+    /// When the server's address is none, or there is no home directory.
+    pub fn into_config(self) -> anyhow::Result<Config> {
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let own_label =
+            || Label::from_lossy(&format!("{}-{host}", Source::stable_name(&self.source)));
+        Ok(Config {
+            server: ServerAddress::parse(&self.server, self.port)?,
+            label_is_chosen: self.label.is_some(),
+            label: self.label.clone().unwrap_or_else(own_label),
+            source: self.source,
+            capture: CaptureOptions {
+                rate: self.rate,
+                size: self.size,
+                fourcc: self.fourcc,
+                every_nth: self.every_nth,
+                looped: self.looped,
+            },
+            key_directory: match self.key_directory {
+                Some(directory) => directory,
+                None => sdvr_trust::default_path()?,
+            },
+            server_key: self.server_key,
+            once: self.once,
+        })
+    }
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let spec: SourceSpec = format!("test:?size={text}")
+        .parse()
+        .map_err(|_| "use WIDTHxHEIGHT, such as 1280x720".to_owned())?;
+    match spec {
+        SourceSpec::Test(test) => test
+            .size
+            .ok_or_else(|| "use WIDTHxHEIGHT, such as 1280x720".to_owned()),
+        SourceSpec::StandardInput | SourceSpec::File(_) => {
+            Err("use WIDTHxHEIGHT, such as 1280x720".to_owned())
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<FrameRate, String> {
+    let rate: FrameRate = text
+        .parse()
+        .map_err(|error: sdvr_frame::ParseFormatError| error.to_string())?;
+    if rate.as_f64() > 0.0 && rate.as_f64() <= 10_000.0 {
+        Ok(rate)
+    } else {
+        Err("use a rate above 0 and up to 10000".to_owned())
+    }
+}
+
+/// Sends the log to standard error from now on.
+pub fn start_log() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        for wrong in [
+            &["-r", "0"][..],
+            &["-s", "0x0"],
+            &["-x", "0"],
+            &["-n", "a/b"],
+            &["-f", "toolong"],
+            &["--server-key", "x"],
+        ] {
+            let line = [&["sdvrc", "-i", "-"], wrong].concat();
+            assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");
+        }
+        assert!(Arguments::try_parse_from(["sdvrc"]).is_err());
+    }
+}

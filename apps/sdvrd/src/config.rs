@@ -1,0 +1,182 @@
+//! The command line, made into finished values.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use sdvr_transport::DEFAULT_PORT;
+
+use crate::log::LogFormat;
+
+const EXAMPLES: &str = "\
+Examples:
+  sdvrd                              listen on all addresses, port 1337
+  sdvrd -l 127.0.0.1 -p 1400         on one address and another port
+  sdvrd --memory 2G --ring-seconds 5 keep more of each camera
+  sdvr ls                            (in another terminal) what has connected
+
+Cameras are trusted on first use: the first key that comes under a label owns it, and every later one is refused.
+`sdvr keys list` shows what is remembered, `sdvr keys forget LABEL` takes one back.
+Events are logged on standard error; one line on standard output says that the daemon is ready.";
+
+/// Receives cameras and publishes their frames in shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "sdvrd", version, about, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Listen on this address only [default: all of IPv6 and IPv4]
+    #[arg(short = 'l', value_name = "ADDR")]
+    address: Option<IpAddr>,
+    /// Listen on this port; 0 takes a free one
+    #[arg(short = 'p', value_name = "PORT", default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Keep keys and known cameras here [default: ~/.sdvr]
+    #[arg(short = 'k', value_name = "DIR")]
+    key_directory: Option<PathBuf>,
+    /// Publish frames here [default: /dev/shm/sdvr-UID]
+    #[arg(long, value_name = "DIR", env = "SDVR_SHM_DIR")]
+    shm_dir: Option<PathBuf>,
+    /// Let this group read the frames
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// How strangers are let in
+    #[arg(long, value_name = "MODE", default_value = "tofu")]
+    accept: AcceptMode,
+    /// Shared memory for all cameras together, such as 512M or 4G [default: half of what is free]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// Keep about this much of a compressed camera
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_seconds)]
+    ring_seconds: f64,
+    /// Threads that receive frames [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log: LogFormat,
+}
+
+/// How strangers are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AcceptMode {
+    /// Trust on first use: a new key is remembered, a changed one refused.
+    Tofu,
+}
+
+/// What the daemon needs to start.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) key_directory: PathBuf,
+    pub(crate) shm_dir: PathBuf,
+    pub(crate) group: Option<u32>,
+    /// Bytes for all rings; `None`: half of what is free.
+    pub(crate) memory: Option<u64>,
+    pub(crate) ring_time: Duration,
+    pub(crate) threads: u16,
+}
+
+impl Arguments {
+    /// Checks what the parser could not.
+    ///
+    /// # Errors
+    ///
+    /// When there is no home directory, or the group does not exist.
+    pub fn into_config(self) -> anyhow::Result<Config> {
+        let AcceptMode::Tofu = self.accept;
+        let uid = rustix::process::geteuid().as_raw();
+        let threads = self.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            u16::try_from(cores.min(256)).unwrap_or(256)
+        });
+        Ok(Config {
+            address: self.address,
+            port: self.port,
+            key_directory: match self.key_directory {
+                Some(directory) => directory,
+                None => sdvr_trust::default_path()?,
+            },
+            shm_dir: self
+                .shm_dir
+                .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/sdvr-{uid}"))),
+            group: self.group.as_deref().map(group_id).transpose()?,
+            memory: self.memory,
+            ring_time: Duration::from_secs_f64(self.ring_seconds),
+            threads,
+        })
+    }
+}
+
+/// The number of a group given by name or number.
+fn group_id(group: &str) -> anyhow::Result<u32> {
+    if let Ok(number) = group.parse() {
+        return Ok(number);
+    }
+    let groups = std::fs::read_to_string("/etc/group")
+        .context("cannot read /etc/group; give the group's number instead")?;
+    groups
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| *name == group)
+        .and_then(|(_, rest)| rest.split(':').nth(1)?.parse().ok())
+        .with_context(|| format!("there is no group {group:?}; `getent group` lists them"))
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let shift = match text
+        .get(digits.len()..)
+        .unwrap_or_default()
+        .to_ascii_lowercase()
+        .trim_end_matches("ib")
+        .trim_end_matches('b')
+    {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("use a number of bytes with K, M, G or T, such as 512M".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "use a number of bytes with K, M, G or T, such as 512M".to_owned())?;
+    let bytes = number
+        .checked_mul(1 << shift)
+        .ok_or("that is more memory than there is")?;
+    if bytes < 1 << 20 {
+        Err("at least 1M is needed".to_owned())
+    } else {
+        Ok(bytes)
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("use a number of seconds from 0.1 to 600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(parse_bytes("512M"), Ok(512 << 20));
+        assert_eq!(parse_bytes("4GiB"), Ok(4 << 30));
+        assert_eq!(parse_bytes("2097152"), Ok(2 << 20));
+        for wrong in ["", "M", "1X", "-1M", "1023K", "99999999999T"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,197 @@
+//! Start and end of the daemon.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::Context;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use rustix::process::{Resource, Rlimit};
+use sdvr_frame::Timestamp;
+use sdvr_ring::RingDirectory;
+use sdvr_session::server::Door as Handshake;
+use sdvr_session::{Limits, Suites};
+use sdvr_trust::{KeyDirectory, KnownCameras};
+use tracing::{info, warn};
+
+use crate::budget::Budget;
+use crate::camera::RingPlace;
+use crate::config::Config;
+use crate::door::Door;
+use crate::shard::{Shard, ToShard};
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When it cannot start; the text says what to do.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    // Keys, directories and sockets first: what is missing is said before anything is promised.
+    protect_memory();
+    raise_descriptor_limit();
+    check_randomness()?;
+    let keys = KeyDirectory::open(&config.key_directory)?;
+    let server_key = keys.server_key()?;
+    let known = KnownCameras::load(keys, now)?;
+    let listener = sdvr_transport::listen(config.address, config.port).with_context(|| {
+        format!(
+            "cannot listen on port {}; another sdvrd may be running (choose another port with -p)",
+            config.port
+        )
+    })?;
+    let directory = Arc::new(RingDirectory::create(&config.shm_dir, config.group)?);
+    let stale = directory
+        .remove_stale_rings()
+        .with_context(|| format!("cannot clean up {}", config.shm_dir.display()))?;
+    if stale > 0 {
+        info!(rings = stale, "removed what an earlier daemon left behind");
+    }
+    let budget = memory_budget(&config, &directory)?;
+
+    let fingerprint = server_key.public_key().fingerprint();
+    let mut random = UnwrapErr(SysRng);
+    let handshake = Handshake::new(
+        now,
+        server_key.expose(),
+        Suites::all(has_aes()),
+        Limits::default(),
+        &mut random,
+    );
+    drop(server_key);
+
+    let mut shards = Vec::new();
+    let mut handles = Vec::new();
+    for _ in 0..config.threads {
+        let place = RingPlace {
+            directory: Arc::clone(&directory),
+            budget: budget.clone(),
+            ring_time: config.ring_time,
+        };
+        let (shard, handle) = Shard::new(place).context("cannot make a shard")?;
+        shards.push(shard);
+        handles.push(handle);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let address = listener.address();
+    let door = Door {
+        listener,
+        handshake,
+        known,
+        shards: handles.clone(),
+        random,
+        stop: Arc::clone(&stop),
+    };
+    let (poller, waker) = door.poller().context("cannot wait for connections")?;
+    // Before the threads, so that all of them leave these signals to this one.
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGINT,
+    ])?;
+
+    let door = thread::Builder::new()
+        .name("door".to_owned())
+        .spawn(move || door.run(poller))?;
+    let shards: Vec<_> = (0..)
+        .zip(shards)
+        .map(|(number, shard): (u16, Shard)| {
+            thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(move || shard.run())
+        })
+        .collect::<Result<_, _>>()?;
+
+    say_ready(&format!(
+        "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
+        config.shm_dir.display()
+    ));
+    if let Some(signal) = signals.forever().next() {
+        info!(signal, "ending");
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // Relaxed: the wakers' system calls order it.
+    stop.store(true, Ordering::Relaxed);
+    waker.wake();
+    handles.iter().for_each(|handle| handle.send(ToShard::Stop));
+    for thread in std::iter::once(door).chain(shards) {
+        thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
+    }
+    Ok(())
+}
+
+/// The line that scripts wait for, and systemd's.
+fn say_ready(line: &str) {
+    let mut out = std::io::stdout();
+    // Nobody may be listening; that is no reason not to run.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<Budget> {
+    let free = directory.free_bytes().with_context(|| {
+        format!(
+            "cannot find out how much is free in {}",
+            config.shm_dir.display()
+        )
+    })?;
+    let total = config.memory.unwrap_or(free / 2);
+    if total > free {
+        warn!(
+            memory_mib = total >> 20,
+            free_mib = free >> 20,
+            "--memory is more than is free; rings will be refused when it runs out"
+        );
+    }
+    if total < 256 << 20 {
+        warn!(
+            memory_mib = total >> 20,
+            "little shared memory: rings will be small. In a container, raise it with --shm-size"
+        );
+    }
+    Ok(Budget::new(total))
+}
+
+/// Keys must not reach a core file.
+fn protect_memory() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if rustix::process::setrlimit(Resource::Core, none).is_err()
+        || rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .is_err()
+    {
+        warn!("core files cannot be switched off; one would contain keys");
+    }
+}
+
+/// A camera takes a descriptor for its connection and two for its ring.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // The limit as it is also works, for fewer cameras.
+    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
+}
+
+/// Asks once, so that later failures are impossible: the system's generator, once it answers, always does.
+fn check_randomness() -> anyhow::Result<()> {
+    getrandom::fill(&mut [0; 32]).context("the system gives no random numbers")
+}
+
+/// Whether this machine computes AES in hardware; elsewhere ChaCha20 is faster and leaks nothing by its timing.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes")
+        && std::arch::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
+}

@@ -1,0 +1,178 @@
+//! A connection of somebody who was not let in yet: the handshake, packet by packet.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+use sdvr_frame::{Label, PublicKey, Timestamp};
+use sdvr_session::server::Door as Handshake;
+use sdvr_session::{
+    Event, HandshakeError, Packet, Session, SessionError, Setup, next_handshake_packet, next_record,
+};
+use sdvr_transport::{Received, TcpLink};
+
+/// All that a stranger may send before it is let in or out.
+const STRANGER_BYTES: usize = 8 * 1024;
+/// How long a stranger may take, however it spreads its bytes.
+pub(crate) const STRANGER_TIME: Duration = Duration::from_secs(5);
+
+/// Why a stranger was turned away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TurnedAway {
+    #[error("it went away")]
+    Gone,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("it was silent for {} s", STRANGER_TIME.as_secs())]
+    Slow,
+    #[error("others came that wait for less long")]
+    Crowded,
+    #[error("it sent more than a greeting")]
+    TooMuch,
+}
+
+/// How far the handshake is.
+enum State {
+    /// Nothing is known.
+    Greeting,
+    /// The stranger got a token.
+    Proving,
+    /// The stranger proved its key; only its first record shows that the handshake is no replay.
+    Introducing(Box<Session>),
+}
+
+/// What one read of a stranger led to.
+pub(crate) enum Progress {
+    /// Wait for more.
+    Waiting,
+    /// It introduced itself: decide. The knock has given away its session.
+    Introduced(Box<Session>, Setup),
+}
+
+/// A stranger's connection.
+pub(crate) struct Knock {
+    pub(crate) link: TcpLink,
+    pub(crate) peer: SocketAddr,
+    pub(crate) since: Timestamp,
+    state: State,
+    received: Vec<u8>,
+    received_total: usize,
+}
+
+impl Knock {
+    pub(crate) fn new(link: TcpLink, peer: SocketAddr, now: Timestamp) -> Self {
+        Self {
+            link,
+            peer,
+            since: now,
+            state: State::Greeting,
+            received: Vec::new(),
+            received_total: 0,
+        }
+    }
+
+    /// Whose key it is, once proved.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        match &self.state {
+            State::Introducing(session) => Some(session.peer()),
+            State::Greeting | State::Proving => None,
+        }
+    }
+
+    /// Reads what the stranger sent and answers it.
+    pub(crate) fn handle_readable(
+        &mut self,
+        now: Timestamp,
+        handshake: &mut Handshake,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Progress, TurnedAway> {
+        let mut buffer = [0; STRANGER_BYTES];
+        match self.link.read(&mut buffer) {
+            Ok(Received::Bytes(bytes)) => {
+                self.received_total += bytes;
+                if self.received_total > STRANGER_BYTES {
+                    return Err(TurnedAway::TooMuch);
+                }
+                self.received
+                    .extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+            }
+            Ok(Received::Nothing) => return Ok(Progress::Waiting),
+            Ok(Received::End) | Err(_) => return Err(TurnedAway::Gone),
+        }
+        while let Some(mut packet) = self.next_packet()? {
+            if let Some(introduced) = self.handle_packet(now, &mut packet, handshake, random)? {
+                return Ok(introduced);
+            }
+        }
+        Ok(Progress::Waiting)
+    }
+
+    /// Bytes that came after the packet which let it in.
+    pub(crate) fn into_link(self) -> (TcpLink, Vec<u8>) {
+        (self.link, self.received)
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Vec<u8>>, TurnedAway> {
+        let next = match &self.state {
+            State::Introducing(session) => {
+                next_record(&self.received, session.longest_record_bytes())
+            }
+            State::Greeting | State::Proving => next_handshake_packet(&self.received),
+        };
+        match next.map_err(HandshakeError::Malformed)? {
+            Packet::NeedsMore(_) => Ok(None),
+            Packet::Complete(bytes) => Ok(Some(self.received.drain(..bytes).collect())),
+        }
+    }
+
+    fn handle_packet(
+        &mut self,
+        now: Timestamp,
+        packet: &mut [u8],
+        handshake: &mut Handshake,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Option<Progress>, TurnedAway> {
+        let source = self.peer.into();
+        match std::mem::replace(&mut self.state, State::Greeting) {
+            State::Greeting => {
+                let reply = handshake.handle_hello(now, &source, packet, None, random)?;
+                self.send(&reply)?;
+                self.state = State::Proving;
+            }
+            State::Proving => {
+                let initiation = handshake.handle_initiation(now, &source, packet)?;
+                let (session, response) = initiation.accept(now, 0, random)?;
+                self.send(&response)?;
+                self.state = State::Introducing(Box::new(session));
+            }
+            State::Introducing(mut session) => {
+                session.handle_record(now, packet)?;
+                if let Some(Event::Setup(setup)) = session.poll_event() {
+                    return Ok(Some(Progress::Introduced(session, setup)));
+                }
+                self.state = State::Introducing(session);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a reply that fits any socket buffer: a stranger that does not read is none we wait for.
+    fn send(&self, reply: &[u8]) -> Result<(), TurnedAway> {
+        match self.link.write(reply) {
+            Ok(written) if written == reply.len() => Ok(()),
+            Ok(_) | Err(_) => Err(TurnedAway::Gone),
+        }
+    }
+}
+
+/// A camera that may stream, on its way from the door to its shard.
+pub(crate) struct Arrival {
+    pub(crate) link: TcpLink,
+    pub(crate) peer: SocketAddr,
+    pub(crate) session: Box<Session>,
+    pub(crate) label: Label,
+    /// Bytes that came after the packet which let it in.
+    pub(crate) received: Vec<u8>,
+}

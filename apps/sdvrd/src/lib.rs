@@ -1,0 +1,24 @@
+//! The daemon as a library: what `main.rs` calls and the tests drive.
+//!
+//! ```text
+//!  network ──► door (one thread: accept, handshake, trust) ──► shard (one thread a core: records ──► rings) ──► /dev/shm
+//! ```
+//!
+//! The door knows strangers, the shards only cameras that were let in. No lock lies on the way of a frame.
+#![forbid(unsafe_code)]
+
+mod budget;
+mod camera;
+mod config;
+mod daemon;
+mod door;
+mod ingest;
+mod knock;
+mod log;
+mod shard;
+mod sizing;
+mod slots;
+
+pub use config::{Arguments, Config};
+pub use daemon::run;
+pub use log::{LogFormat, start_log};

@@ -1,0 +1,342 @@
+//! A shard: one thread with its own cameras, its own sockets and its own rings.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use sdvr_frame::{PublicKey, Timestamp};
+use sdvr_session::CloseCode;
+use sdvr_transport::{Interest, Poller, Ready, Waker};
+use tracing::{info, warn};
+
+use crate::camera::{Camera, LOST_AFTER, RingPlace};
+use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
+use crate::knock::Arrival;
+use crate::slots::Slots;
+
+const WAKER: u64 = u64::MAX;
+/// How often time is looked at while there are cameras. No frame waits for it.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the rings' files are looked at.
+const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a shard is told.
+pub(crate) enum ToShard {
+    /// A camera was let in.
+    Arrival(Arrival),
+    /// A camera is not welcome any more.
+    Forget(PublicKey),
+    /// The daemon ends.
+    Stop,
+}
+
+/// How others reach a shard.
+#[derive(Clone)]
+pub(crate) struct ShardHandle {
+    sender: Sender<ToShard>,
+    waker: Waker,
+}
+
+impl ShardHandle {
+    pub(crate) fn send(&self, message: ToShard) {
+        // A shard that is gone has ended with the daemon.
+        if self.sender.send(message).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+/// A shard.
+pub(crate) struct Shard {
+    receiver: Receiver<ToShard>,
+    waker: Waker,
+    poller: Poller,
+    place: RingPlace,
+    cameras: HashMap<PublicKey, Member>,
+    /// Connections by token; each knows whose it is.
+    connections: Slots<Connection>,
+    buffer: Vec<u8>,
+    next_tick: Timestamp,
+    next_restore: Timestamp,
+}
+
+/// A camera and how it is reached now.
+struct Member {
+    camera: Camera,
+    connection: Option<u64>,
+    last_heard: Timestamp,
+}
+
+struct Connection {
+    ingest: Ingest,
+    key: PublicKey,
+    interest: Interest,
+}
+
+impl Shard {
+    /// Makes a shard and the handle by which it is reached.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub(crate) fn new(place: RingPlace) -> std::io::Result<(Self, ShardHandle)> {
+        let poller = Poller::new()?;
+        let waker = poller.add_waker(WAKER)?;
+        let (sender, receiver) = channel();
+        let now = Timestamp::now();
+        let shard = Self {
+            receiver,
+            waker: waker.clone(),
+            poller,
+            place,
+            cameras: HashMap::new(),
+            connections: Slots::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            next_tick: now,
+            next_restore: now,
+        };
+        Ok((shard, ShardHandle { sender, waker }))
+    }
+
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// Only when the system takes away what it gave at the start.
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        let mut ready: Vec<Ready> = Vec::new();
+        loop {
+            let timeout = if self.cameras.is_empty() {
+                None
+            } else {
+                Some(self.next_tick.saturating_since(Timestamp::now()))
+            };
+            self.poller.wait(timeout, &mut ready)?;
+            for event in &ready {
+                if event.token == WAKER {
+                    self.waker.clear();
+                    if self.take_messages() {
+                        self.stop();
+                        return Ok(());
+                    }
+                } else {
+                    self.handle_connection(*event);
+                }
+            }
+            self.handle_time();
+        }
+    }
+
+    /// Takes what others sent; true when the daemon ends.
+    fn take_messages(&mut self) -> bool {
+        while let Ok(message) = self.receiver.try_recv() {
+            match message {
+                ToShard::Arrival(arrival) => self.arrive(arrival),
+                ToShard::Forget(key) => self.forget(key),
+                ToShard::Stop => return true,
+            }
+        }
+        false
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        let key = arrival.session.peer();
+        let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
+        let now = Timestamp::now();
+        let ingest = Ingest::new(arrival);
+        let member = self.cameras.entry(key).or_insert_with(|| Member {
+            camera: Camera::new(key, label.clone()),
+            connection: None,
+            last_heard: now,
+        });
+        member.last_heard = now;
+        let replaced = member.connection.take();
+        if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
+            old.ingest
+                .close(CloseCode::Replaced, "a newer session of the same key");
+            info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
+        }
+        let token = self.connections.insert(Connection {
+            ingest,
+            key,
+            interest: Interest::Read,
+        });
+        let (Some(connection), Some(member)) =
+            (self.connections.get_mut(token), self.cameras.get_mut(&key))
+        else {
+            return;
+        };
+        member.connection = Some(token);
+        if let Err(problem) = self
+            .poller
+            .add(&connection.ingest.link, token, Interest::Read)
+        {
+            warn!(camera = %label, %problem, "connection given up");
+            self.end(token, &Ending::Cut);
+            return;
+        }
+        info!(camera = %label, %peer, fingerprint = %key.fingerprint(), cipher = %suite, "camera connected");
+        if let Err(ending) = connection
+            .ingest
+            .handle_arrival(&mut member.camera, &self.place)
+        {
+            self.end(token, &ending);
+        }
+    }
+
+    fn forget(&mut self, key: PublicKey) {
+        let Some(mut member) = self.cameras.remove(&key) else {
+            return;
+        };
+        if let Some(mut connection) = member
+            .connection
+            .and_then(|token| self.connections.remove(token))
+        {
+            connection
+                .ingest
+                .close(CloseCode::Refused, "this camera is not known any more");
+        }
+        member.camera.close_all(Timestamp::now());
+        // Its rings keep their names for the readers' two seconds.
+        member.connection = None;
+        self.cameras.insert(key, member);
+    }
+
+    fn handle_connection(&mut self, event: Ready) {
+        let Some(connection) = self.connections.get_mut(event.token) else {
+            return;
+        };
+        let Some(member) = self.cameras.get_mut(&connection.key) else {
+            return;
+        };
+        let mut result = Ok(());
+        if event.readable {
+            result = connection.ingest.handle_readable(
+                &mut member.camera,
+                &self.place,
+                &mut self.buffer,
+            );
+        }
+        if event.writable && result.is_ok() {
+            result = connection.ingest.transmit(Timestamp::now());
+        }
+        match result {
+            Ok(()) => self.update_interest(event.token),
+            Err(ending) => self.end(event.token, &ending),
+        }
+    }
+
+    fn update_interest(&mut self, token: u64) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
+        let interest = if connection.ingest.has_unsent() {
+            Interest::ReadWrite
+        } else {
+            Interest::Read
+        };
+        if interest != connection.interest
+            && self
+                .poller
+                .change(&connection.ingest.link, token, interest)
+                .is_ok()
+        {
+            connection.interest = interest;
+        }
+    }
+
+    /// Ends a session. What was published stays; what becomes of the rings depends on why.
+    fn end(&mut self, token: u64, ending: &Ending) {
+        let Some(mut connection) = self.connections.remove(token) else {
+            return;
+        };
+        let peer = connection.ingest.peer;
+        if let Ending::Broken(_) = ending {
+            // Which check failed is the log's business, not the peer's.
+            connection
+                .ingest
+                .close(CloseCode::Protocol, "protocol error");
+        }
+        let Some(member) = self.cameras.get_mut(&connection.key) else {
+            return;
+        };
+        member.connection = None;
+        member.last_heard = connection.ingest.session.last_heard();
+        let label = &member.camera.label;
+        match ending {
+            Ending::Said(close)
+                if matches!(close.code, CloseCode::EndOfSource | CloseCode::ShuttingDown) =>
+            {
+                info!(camera = %label, %peer, "camera ended: {}", close.text);
+                member.camera.close_all(Timestamp::now());
+            }
+            Ending::Said(_) => {
+                info!(camera = %label, %peer, "{ending}");
+                member.camera.link_was_cut();
+            }
+            Ending::Cut => {
+                info!(camera = %label, %peer, "camera disconnected: {ending}");
+                member.camera.link_was_cut();
+            }
+            Ending::Broken(_) | Ending::Deaf => {
+                warn!(camera = %label, %peer, "session ended: {ending}");
+                member.camera.link_was_cut();
+            }
+        }
+    }
+
+    fn handle_time(&mut self) {
+        let now = Timestamp::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        let mut endings = Vec::new();
+        for member in self.cameras.values_mut() {
+            if let Some((token, connection)) = member
+                .connection
+                .and_then(|token| Some((token, self.connections.get_mut(token)?)))
+            {
+                member.last_heard = connection.ingest.session.last_heard();
+                if now.saturating_since(member.last_heard) >= LOST_AFTER {
+                    connection
+                        .ingest
+                        .close(CloseCode::Idle, "nothing was heard for 60 s");
+                    endings.push((token, Ending::Cut));
+                } else if let Err(ending) = connection.ingest.handle_time(now) {
+                    endings.push((token, ending));
+                }
+            }
+            member
+                .camera
+                .handle_time(now, member.last_heard, member.connection.is_some());
+        }
+        for (token, ending) in endings {
+            self.end(token, &ending);
+        }
+        for token in self.connections.tokens() {
+            self.update_interest(token);
+        }
+        if now >= self.next_restore {
+            self.next_restore = now + RESTORE_INTERVAL;
+            self.cameras
+                .values_mut()
+                .for_each(|member| member.camera.restore_rings(now, &self.place));
+        }
+        self.cameras
+            .retain(|_, member| member.connection.is_some() || !member.camera.is_empty());
+    }
+
+    fn stop(&mut self) {
+        for token in self.connections.tokens() {
+            if let Some(connection) = self.connections.get_mut(token) {
+                connection
+                    .ingest
+                    .close(CloseCode::ShuttingDown, "the daemon is shutting down");
+            }
+        }
+        self.cameras
+            .values_mut()
+            .for_each(|member| member.camera.shut_down());
+    }
+}

@@ -1,0 +1,152 @@
+//! How large a ring a stream gets.
+
+use std::time::Duration;
+
+use sdvr_frame::{FourCc, StreamFormat};
+
+/// No ring is smaller: an idle camera costs this much.
+const LEAST_BYTES: u64 = 256 * 1024;
+/// A ring holds at least so many of the largest frames.
+const LARGEST_FRAMES: u64 = 8;
+/// With little memory, fewer, but never less than these: one being written, one being read, one between.
+const LARGEST_FRAMES_LEAST: u64 = 3;
+/// A stream without a rate comes as fast as the link carries it; this lets a reader be a few hundred milliseconds late.
+const UNPACED_BYTES: u64 = 64 << 20;
+/// Bytes of a slot, which is what a ring spends on a frame besides its bytes.
+const SLOT_BYTES: u64 = 128;
+
+/// The sizes of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RingSize {
+    /// Frames it can hold at most, a power of two.
+    pub(crate) slots: u32,
+    /// Bytes for frames, a power of two.
+    pub(crate) data_bytes: u64,
+}
+
+impl RingSize {
+    /// What the ring takes of the budget.
+    pub(crate) const fn total_bytes(self) -> u64 {
+        4096 + self.slots as u64 * SLOT_BYTES + self.data_bytes
+    }
+}
+
+/// The size of a ring for a stream whose frames have at most `frame_bytes`, out of a budget of which `free_bytes` are free.
+///
+/// `None` when not even a few frames fit.
+pub(crate) fn ring_size(
+    format: &StreamFormat,
+    frame_bytes: u64,
+    ring_time: Duration,
+    total_bytes: u64,
+    free_bytes: u64,
+) -> Option<RingSize> {
+    let frame_bytes = frame_bytes.max(64).next_multiple_of(64);
+    // No stream may take more than a quarter of everything, so that the next one finds room.
+    let most = free_bytes.min(total_bytes / 4);
+    let wanted = wanted_bytes(format, frame_bytes, ring_time, total_bytes);
+    let sizes = std::iter::successors(Some(wanted.max(LEAST_BYTES).next_power_of_two()), |bytes| {
+        Some(bytes / 2)
+    });
+    sizes
+        .take_while(|&bytes| {
+            bytes >= LEAST_BYTES.min(frame_bytes * LARGEST_FRAMES_LEAST)
+                && bytes >= frame_bytes * LARGEST_FRAMES_LEAST
+        })
+        .map(|data_bytes| RingSize {
+            slots: slots(format, frame_bytes, data_bytes),
+            data_bytes,
+        })
+        .find(|size| size.total_bytes() <= most)
+}
+
+fn wanted_bytes(
+    format: &StreamFormat,
+    frame_bytes: u64,
+    ring_time: Duration,
+    total_bytes: u64,
+) -> u64 {
+    let largest = frame_bytes.saturating_mul(LARGEST_FRAMES);
+    if format.rate.numerator == 0 {
+        return largest.max(UNPACED_BYTES.min(total_bytes / 64));
+    }
+    if format.fourcc.is_raw() {
+        // A ring that fits the cache makes its readers a third cheaper: frames, not seconds.
+        return largest;
+    }
+    let interval_ns = format.rate.interval_ns().unwrap_or(u64::MAX).max(1);
+    let frames = u64::try_from(ring_time.as_nanos()).unwrap_or(u64::MAX) / interval_ns;
+    largest
+        .max(typical_bytes(format, frame_bytes).saturating_mul(frames.clamp(LARGEST_FRAMES, 4096)))
+}
+
+/// What a frame has on the average, as far as the announced maximum tells.
+fn typical_bytes(format: &StreamFormat, frame_bytes: u64) -> u64 {
+    if format.fourcc.is_raw() || format.fourcc == FourCc::BNCH {
+        frame_bytes
+    } else {
+        frame_bytes / 8
+    }
+}
+
+fn slots(format: &StreamFormat, frame_bytes: u64, data_bytes: u64) -> u32 {
+    // Small frames come, too: enough slots for frames of a quarter of the typical size.
+    let small = (typical_bytes(format, frame_bytes) / 4).max(512);
+    u32::try_from((data_bytes / small).clamp(64, 65_536).next_power_of_two()).unwrap_or(65_536)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdvr_frame::FrameRate;
+
+    fn size(fourcc: FourCc, rate: u32, frame_bytes: u64, free_bytes: u64) -> Option<RingSize> {
+        let format = StreamFormat {
+            fourcc,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(rate),
+        };
+        ring_size(
+            &format,
+            frame_bytes,
+            Duration::from_secs(2),
+            free_bytes,
+            free_bytes,
+        )
+    }
+
+    #[test]
+    fn a_small_camera_gets_two_seconds() {
+        let size = size(FourCc::BNCH, 30, 20_000, 8 << 30).unwrap();
+        assert!(
+            size.data_bytes >= 60 * 20_000 && size.data_bytes <= 2 << 20,
+            "{size:?}"
+        );
+    }
+
+    #[test]
+    fn raw_frames_are_counted_not_timed() {
+        let size = size(FourCc::YUYV, 30, 4_147_200, 8 << 30).unwrap();
+        assert_eq!(size.data_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn a_container_s_shared_memory_holds_something_of_everything() {
+        for bytes in [20_000, 100_000, 1 << 20, 4_147_200] {
+            let size = size(FourCc::MJPG, 30, bytes, 32 << 20).unwrap_or_else(|| panic!("{bytes}"));
+            assert!(
+                size.total_bytes() <= 8 << 20 || bytes > 1 << 20,
+                "{bytes}: {size:?}"
+            );
+            assert!(size.data_bytes >= 1 << 18);
+        }
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused() {
+        assert_eq!(size(FourCc::YUYV, 30, 100 << 20, 64 << 20), None);
+        assert_eq!(size(FourCc::MJPG, 30, 256 << 20, 1 << 20), None);
+        assert_eq!(size(FourCc::MJPG, 1, 1, 0), None);
+    }
+}
