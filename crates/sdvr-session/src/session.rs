@@ -285,7 +285,10 @@ impl Session {
         };
         let (header, bytes) = MediaHeader::parse(message)?;
         if self.timers.next_report == Timestamp::NEVER {
-            self.timers.next_report = now + REPORT_INTERVAL;
+            // While frames flow the reports keep their rhythm, whatever the frames' is.
+            let in_rhythm = self.counters.last_report.map(|last| last + REPORT_INTERVAL);
+            let next = in_rhythm.filter(|&next| next > now);
+            self.timers.next_report = next.unwrap_or(now + REPORT_INTERVAL);
         }
         // The client could not know yet that the stream was refused.
         if streams.refused.contains(&header.stream) {
@@ -329,6 +332,12 @@ impl Session {
                 self.push(Event::Setup(setup))?;
             }
             (Role::Server, Control::OpenStream(open)) => self.handle_open_stream(open)?,
+            // SETUP is the client's first message.
+            (Role::Server, Control::CloseStream(_) | Control::ClockReply { .. })
+                if matches!(self.state, State::BeforeSetup) =>
+            {
+                return Err(SessionError::Unexpected("premature"));
+            }
             (Role::Server, Control::CloseStream(stream)) => {
                 if let State::Accepted(streams) = &mut self.state {
                     streams.orders.retain(|order| order.stream != stream);

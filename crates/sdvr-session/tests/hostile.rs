@@ -251,6 +251,15 @@ fn frames_before_the_camera_was_accepted_end_the_session() {
 fn messages_out_of_their_order_end_the_session() {
     for (message, expected) in [
         (Control::OpenStream(stream()), "OPEN_STREAM"),
+        (Control::CloseStream(StreamId(0)), "premature"),
+        (
+            Control::ClockReply {
+                t1: 0,
+                t2: 0,
+                t3: 0,
+            },
+            "premature",
+        ),
         (Control::ClockRequest { t1: 0 }, "server's"),
         (Control::Report(Report::default()), "server's"),
     ] {
@@ -404,6 +413,29 @@ fn a_frame_of_a_stream_that_is_not_open_ends_the_session() {
     check_frame(&[media(|header| header.stream = StreamId(1), b"x")], closed);
     let close = bytes_of(&Control::CloseStream(StreamId(0)));
     check_frame(&[close, media(|_| (), b"x")], closed);
+}
+
+/// The client may have sent them before it could know.
+#[test]
+fn frames_of_a_refused_stream_are_dropped_and_counted() {
+    let (mut client, mut server) = streaming(true);
+    server.reply_stream(&stream(), StreamCode::NoMemory);
+    let frame = media(|_| (), b"frame");
+    assert_eq!(say(&mut client, &mut server, &frame), Ok(None));
+    assert_eq!(say(&mut client, &mut server, &frame), Ok(None));
+    let unknown = media(|header| header.stream = StreamId(1), b"frame");
+    let refused = say(&mut client, &mut server, &unknown);
+    assert_eq!(refused, Err(SessionError::Frame("its stream is not open")));
+    let later = server.poll_timeout();
+    server.handle_timeout(later);
+    exchange(&mut server, &mut client);
+    let report = std::iter::from_fn(|| client.poll_event()).find_map(|event| match event {
+        Event::Report(report) => Some((report.frames_received, report.frames_lost)),
+        _ => None,
+    });
+    assert_eq!(report, Some((0, 2)));
+    server.reply_stream(&stream(), StreamCode::Open);
+    assert_eq!(say(&mut client, &mut server, &frame), Ok(Some(5)));
 }
 
 #[test]
@@ -579,6 +611,22 @@ fn texts_for_people_carry_no_control_characters() {
     let not_utf8 = [3, 0, 3, 0, 2, 0, 0xff];
     let heard = say(&mut client, &mut server, &not_utf8);
     assert_eq!(heard, Err(SessionError::Malformed(Malformed::Text)));
+}
+
+#[test]
+fn reserved_bytes_of_a_records_header_must_be_zero() {
+    for (at, byte, expected) in [
+        (4, 0x21, Malformed::UnexpectedType(0x21)),
+        (5, 1, Malformed::ReservedNotZero),
+        (6, 1, Malformed::ReservedNotZero),
+        (7, 1, Malformed::ReservedNotZero),
+    ] {
+        let (mut client, mut server) = streaming(true);
+        let mut record = sealed(&mut client, &bytes_of(&Control::Ping(1)));
+        record[at] = byte;
+        let refused = Err(SessionError::Malformed(expected));
+        assert_eq!(hear(&mut server, &record), refused);
+    }
 }
 
 #[test]

@@ -1,1 +1,37 @@
-//! Read the frames of every camera that an SDVR daemon receives.
+//! Read the frames of every camera that an SDVR daemon on this host receives.
+//!
+//! ```no_run
+//! use sdvr::{Camera, Policy};
+//!
+//! fn main() -> Result<(), sdvr::Error> {
+//!     let mut camera = Camera::open("front-door")?;
+//!     for frame in camera.frames(Policy::Latest) {
+//!         let frame = frame?;
+//!         println!("{} {} bytes, {} missed, {:?} old", frame.number(), frame.bytes().len(), frame.missed(), frame.age());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Frames lie in shared memory; reading them asks nobody. A program that is slow, stopped or killed disturbs neither the daemon nor another
+//! program: it is told exactly which frames it missed. A camera that goes and comes back, and a daemon that is restarted, are waited for
+//! inside; nothing has to be opened again.
+//!
+//! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read.
+#![forbid(unsafe_code)]
+
+mod camera;
+mod cameras;
+mod error;
+mod frame;
+mod place;
+
+pub use camera::{Camera, Frames, Policy, Start};
+pub use cameras::{CameraInfo, Cameras, Change};
+pub use error::Error;
+pub use frame::Frame;
+pub use sdvr_frame::{
+    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
+    StreamId, StreamKind, StreamState, Timestamp,
+};
+pub use sdvr_ring::{FrameMeta, FrameWords};

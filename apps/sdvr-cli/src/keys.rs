@@ -1,0 +1,146 @@
+//! `sdvr keys`: what this host is known by, and whom it knows.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use sdvr_frame::Timestamp;
+use sdvr_trust::{KeyDirectory, KnownCameras, KnownServers, TrustError, default_path};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The key directory [default: ~/.sdvr]
+    #[arg(short = 'k', value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print the fingerprints of this host's own keys
+    Fingerprint,
+    /// List the servers and cameras that are remembered
+    List,
+    /// Forget a server ([host]:port) or a camera (its label or fingerprint)
+    Forget {
+        /// Which
+        #[arg(value_name = "[HOST]:PORT|LABEL|FINGERPRINT")]
+        wanted: String,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let path = match &arguments.directory {
+        Some(directory) => directory.clone(),
+        None => default_path()?,
+    };
+    if !path.exists() {
+        bail!(
+            "{} does not exist; sdvrd and sdvrc make it when they first run",
+            path.display()
+        );
+    }
+    let directory = KeyDirectory::open(&path)?;
+    match &arguments.command {
+        Command::Fingerprint => fingerprint(&directory),
+        Command::List => list(directory),
+        Command::Forget { wanted } => forget(directory, wanted),
+    }
+}
+
+fn fingerprint(directory: &KeyDirectory) -> anyhow::Result<()> {
+    let server = directory.existing_server_key()?;
+    let cameras = directory.camera_keys()?;
+    if server.is_none() && cameras.is_empty() {
+        eprintln!("no keys yet; sdvrd and sdvrc make them when they first run");
+    }
+    if let Some(key) = server {
+        println!("{}  server", key.public_key().fingerprint());
+    }
+    for (label, key) in cameras {
+        println!("{}  camera {label}", key.fingerprint());
+    }
+    Ok(())
+}
+
+fn list(directory: KeyDirectory) -> anyhow::Result<()> {
+    for server in KnownServers::new(&directory).list()? {
+        println!(
+            "server  {}  {}  first {}  last {}",
+            server.address,
+            server.key.fingerprint(),
+            server.first_seen(),
+            server.last_seen()
+        );
+    }
+    for camera in KnownCameras::load(directory, Timestamp::now())?.list() {
+        println!(
+            "camera  {}  {}  added {}  by {}",
+            camera.label,
+            camera.key.fingerprint(),
+            camera.added(),
+            camera.via()
+        );
+    }
+    Ok(())
+}
+
+fn forget(directory: KeyDirectory, wanted: &str) -> anyhow::Result<()> {
+    // A label has no colon and a fingerprint no bracket, so an address is one of a server.
+    let is_address =
+        wanted.starts_with('[') || (wanted.contains(':') && !wanted.starts_with("SHA256:"));
+    let servers = KnownServers::new(&directory);
+    let address = normalised(wanted);
+    if servers.forget(&address)? {
+        println!("forgot the server {address}; the next contact with it is a first one");
+        return Ok(());
+    }
+    if is_address {
+        let known: Vec<String> = servers
+            .list()?
+            .into_iter()
+            .map(|server| server.address)
+            .collect();
+        bail!(
+            "no server {address} is remembered ({})",
+            if known.is_empty() {
+                "there are none".to_owned()
+            } else {
+                known.join(", ")
+            }
+        );
+    }
+    let mut cameras = KnownCameras::load(directory, Timestamp::now())?;
+    match cameras.forget(wanted) {
+        Ok(labels) => {
+            for label in labels {
+                println!(
+                    "forgot the camera {label}; its session ends, and the next one that asks for the label gets it"
+                );
+            }
+            Ok(())
+        }
+        Err(error @ TrustError::NotFound { .. }) => Err(error.into()),
+        Err(error) => Err(error).context("nothing was forgotten"),
+    }
+}
+
+/// `[host]:port` as the file has it, of whatever a user types for it.
+fn normalised(wanted: &str) -> String {
+    let wanted = wanted.to_ascii_lowercase();
+    let has_port = |text: &str| {
+        text.rsplit_once("]:")
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    };
+    if wanted.starts_with('[') {
+        return if has_port(&wanted) {
+            wanted
+        } else {
+            format!("{wanted}:1337")
+        };
+    }
+    match wanted.split_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => format!("[{host}]:{port}"),
+        _ => format!("[{wanted}]:1337"),
+    }
+}

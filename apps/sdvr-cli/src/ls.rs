@@ -1,0 +1,96 @@
+//! `sdvr ls`: the cameras that are there.
+
+use std::io::Write;
+
+use sdvr::{CameraInfo, Cameras};
+use serde::Serialize;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Print an array of objects
+    #[arg(long)]
+    json: bool,
+}
+
+/// A camera as scripts see it. The names are a promise.
+#[derive(Serialize)]
+struct Row {
+    label: String,
+    stream: u16,
+    format: String,
+    width: u32,
+    height: u32,
+    fps: f64,
+    state: String,
+    link: String,
+    fingerprint: String,
+    frames: u64,
+    lost: u64,
+    bytes: u64,
+}
+
+impl From<CameraInfo> for Row {
+    fn from(camera: CameraInfo) -> Self {
+        Self {
+            label: camera.label.to_string(),
+            stream: camera.stream.0,
+            format: camera.format.fourcc.to_string(),
+            width: camera.format.width,
+            height: camera.format.height,
+            fps: (camera.frames_per_second * 100.0).round() / 100.0,
+            state: camera.state.to_string(),
+            link: camera
+                .link
+                .map_or_else(|| "?".to_owned(), |link| link.to_string()),
+            fingerprint: camera.fingerprint.to_string(),
+            frames: camera.frames,
+            lost: camera.lost,
+            bytes: camera.bytes,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let rows: Vec<Row> = Cameras::list().into_iter().map(Row::from).collect();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &rows)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    if rows.is_empty() {
+        eprintln!("no cameras; is sdvrd running? (SDVR_SHM_DIR names its --shm-dir)");
+        return Ok(());
+    }
+    let label_width = rows
+        .iter()
+        .map(|row| row.label.len())
+        .max()
+        .unwrap_or(0)
+        .max(5);
+    writeln!(
+        out,
+        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  LINK  FINGERPRINT",
+        "LABEL", "STATE", "FORMAT", "SIZE", "FPS", "FRAMES", "LOST"
+    )?;
+    for row in rows {
+        let size = if row.width == 0 {
+            "-".to_owned()
+        } else {
+            format!("{}x{}", row.width, row.height)
+        };
+        writeln!(
+            out,
+            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {:4}  {}",
+            row.label,
+            row.state,
+            row.format,
+            row.fps,
+            row.frames,
+            row.lost,
+            row.link,
+            row.fingerprint
+        )?;
+    }
+    Ok(())
+}

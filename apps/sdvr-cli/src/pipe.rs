@@ -1,0 +1,179 @@
+//! `sdvr pipe`: a camera's frames on standard output, as they came.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::bail;
+use sdvr::{Camera, Error, Frame, FrameFlags, Policy, Start};
+
+use crate::output::Interrupted;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Which camera
+    #[arg(value_name = "CAMERA")]
+    camera: String,
+    /// How frames are written [default: as the source had them: y4m for a YUV4MPEG2 source, else raw]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Wait for the camera if it is not there yet, and begin with its first frame
+    #[arg(long)]
+    wait: bool,
+}
+
+/// How frames are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// The bytes of one frame after the other.
+    Raw,
+    /// A YUV4MPEG2 stream, for uncompressed 4:2:0, 4:2:2, 4:4:4 and grey.
+    Y4m,
+}
+
+/// The header line of a YUV4MPEG2 source is this stream's extradata.
+const Y4M_MAGIC: &[u8] = b"YUV4MPEG2";
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        bail!(
+            "frames would go to the terminal; pipe them into a program or a file: sdvr pipe {} > out",
+            arguments.camera
+        );
+    }
+    let interrupted = Interrupted::listen()?;
+    let mut camera = if arguments.wait {
+        Camera::wait_for(&arguments.camera)
+    } else {
+        Camera::open_at(&arguments.camera, Start::Now)?
+    };
+    let mut writer = None;
+    let mut frame = None;
+    let mut missed = 0;
+    while !interrupted.is_set() {
+        match next(&mut camera, &mut frame) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            // The source has ended, and so do its frames.
+            Err(Error::Ended) => break,
+            Err(error) => return Err(error.into()),
+        }
+        let Some(frame) = &frame else { continue };
+        if writer.is_none() {
+            writer = Some(Writer::start(arguments.format, &camera, frame, &mut out)?);
+        }
+        if frame.missed() > 0 {
+            missed += frame.missed();
+            eprintln!(
+                "sdvr: missed {} frames before frame {} ({missed} in all)",
+                frame.missed(),
+                frame.number()
+            );
+        }
+        if let Some(writer) = &writer {
+            writer.write(frame, &mut out)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// The next frame, into the memory of the one before.
+fn next(camera: &mut Camera, frame: &mut Option<Frame>) -> Result<bool, Error> {
+    let timeout = Duration::from_millis(200);
+    match frame {
+        Some(frame) => camera.next_into(Policy::Every, timeout, frame),
+        None => {
+            *frame = camera.next(Policy::Every, timeout)?;
+            Ok(frame.is_some())
+        }
+    }
+}
+
+/// How frames become bytes.
+enum Writer {
+    Raw,
+    Y4m { plane_bytes: usize },
+}
+
+impl Writer {
+    fn start(
+        format: Option<Format>,
+        camera: &Camera,
+        frame: &Frame,
+        out: &mut impl Write,
+    ) -> anyhow::Result<Self> {
+        let header = camera.info().map_or(&[][..], |info| &info.extradata);
+        let is_y4m = header.starts_with(Y4M_MAGIC);
+        let format = format.unwrap_or(if is_y4m { Format::Y4m } else { Format::Raw });
+        match format {
+            Format::Raw => Ok(Self::Raw),
+            Format::Y4m if is_y4m => {
+                out.write_all(header)?;
+                Ok(Self::Y4m {
+                    plane_bytes: planes(frame).unwrap_or_else(|| frame.bytes().len()),
+                })
+            }
+            Format::Y4m => {
+                let Some((colour, plane_bytes)) = colour_space(frame).zip(planes(frame)) else {
+                    bail!(
+                        "{} frames are not planes of 4:2:0, 4:2:2, 4:4:4 or grey; use --format raw",
+                        frame.format().fourcc
+                    );
+                };
+                let rate = frame.format().rate;
+                let (numerator, denominator) = if rate.numerator == 0 {
+                    (25, 1)
+                } else {
+                    (rate.numerator, rate.denominator)
+                };
+                let (width, height) = (frame.format().width, frame.format().height);
+                writeln!(
+                    out,
+                    "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A0:0 C{colour}"
+                )?;
+                Ok(Self::Y4m { plane_bytes })
+            }
+        }
+    }
+
+    fn write(&self, frame: &Frame, out: &mut impl Write) -> anyhow::Result<()> {
+        let bytes = frame.bytes();
+        match self {
+            Self::Raw => out.write_all(bytes)?,
+            Self::Y4m { plane_bytes } => {
+                // Of a colour space without a name only the trailer's mark tells where the planes end.
+                let plane_bytes = if frame.flags().contains(FrameFlags::TRAILER) {
+                    *plane_bytes
+                } else {
+                    bytes.len()
+                };
+                let (planes, parameters) = bytes.split_at(plane_bytes.min(bytes.len()));
+                out.write_all(b"FRAME")?;
+                out.write_all(parameters)?;
+                out.write_all(b"\n")?;
+                out.write_all(planes)?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// Bytes of the planes of a frame.
+fn planes(frame: &Frame) -> Option<usize> {
+    let format = frame.format();
+    let bytes = format.fourcc.raw_frame_bytes(format.width, format.height)?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|&bytes| bytes <= frame.bytes().len())
+}
+
+fn colour_space(frame: &Frame) -> Option<&'static str> {
+    match &frame.format().fourcc.0 {
+        b"YU12" => Some("420jpeg"),
+        b"422P" => Some("422"),
+        b"444P" => Some("444"),
+        b"GREY" => Some("mono"),
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! Finding rings by what a user calls them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use sdvr_frame::StreamId;
+use sdvr_ring::{OpenError, RingName, RingReader, list_rings, open_directory, search_directories};
+
+use crate::error::Error;
+
+/// What a user calls a camera: its label, its fingerprint (`SHA256:…`, at least 8 characters of it), or the name of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    text: String,
+    /// The one directory to search; `None`: those where rings usually are.
+    directory: Option<PathBuf>,
+}
+
+impl Wanted {
+    pub(crate) fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            directory: None,
+        }
+    }
+
+    pub(crate) fn new_in(directory: &Path, text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            directory: Some(directory.to_owned()),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn fits(&self, name: &RingName, reader: &RingReader) -> bool {
+        let info = reader.info();
+        let fingerprint = info.camera.fingerprint().to_string();
+        let is_fingerprint =
+            self.text.len() >= "SHA256:".len() + 8 && fingerprint.starts_with(&self.text);
+        name.as_str() == self.text
+            || info.stream == StreamId(0) && (info.label.as_str() == self.text || is_fingerprint)
+    }
+}
+
+/// An open ring and where it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) directory: PathBuf,
+    pub(crate) name: RingName,
+    pub(crate) reader: RingReader,
+}
+
+/// A directory of rings that may be read.
+struct Directory {
+    path: PathBuf,
+    handle: OwnedFd,
+}
+
+fn paths(only: Option<&Path>) -> Vec<PathBuf> {
+    only.map_or_else(search_directories, |only| vec![only.to_owned()])
+}
+
+fn directories(only: Option<&Path>) -> impl Iterator<Item = Directory> {
+    paths(only)
+        .into_iter()
+        .filter_map(|path| open_directory(&path).map(|handle| Directory { path, handle }))
+}
+
+/// All rings that can be opened, in one directory or in all, sorted by label. Rings of which one ends meanwhile are left out.
+pub(crate) fn all(only: Option<&Path>) -> Vec<Found> {
+    let mut found: Vec<Found> = directories(only)
+        .flat_map(|directory| {
+            let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
+            names.into_iter().filter_map(move |name| {
+                let reader = RingReader::open(directory.handle.as_fd(), &name).ok()?;
+                Some(Found {
+                    directory: directory.path.clone(),
+                    name,
+                    reader,
+                })
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| {
+        let key = |found: &Found| {
+            (
+                found.reader.info().label.clone(),
+                found.reader.info().stream,
+                found.name.clone(),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    found
+}
+
+/// The ring that a user wants. One whose daemon lives is preferred.
+pub(crate) fn find(wanted: &Wanted) -> Result<Found, Error> {
+    let (mut fits, others): (Vec<Found>, Vec<Found>) = all(wanted.directory.as_deref())
+        .into_iter()
+        .partition(|found| wanted.fits(&found.name, &found.reader));
+    fits.sort_by_key(|found| !found.reader.writer_lives());
+    if let Some(found) = fits.into_iter().next() {
+        return Ok(found);
+    }
+    if others.is_empty() && is_forbidden(wanted.directory.as_deref()) {
+        return Err(Error::Forbidden);
+    }
+    let labels: Vec<&str> = others
+        .iter()
+        .map(|found| found.reader.info().label.as_str())
+        .collect();
+    let known = if labels.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are: {}", labels.join(", "))
+    };
+    Err(Error::NotFound {
+        wanted: wanted.text().to_owned(),
+        known,
+    })
+}
+
+/// Whether there are rings that this user may not open.
+fn is_forbidden(only: Option<&Path>) -> bool {
+    let is_closed = |path: &PathBuf| {
+        std::fs::read_dir(path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    paths(only).iter().any(is_closed)
+        || directories(only).any(|directory| {
+            let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
+            names.iter().any(|name| {
+                matches!(
+                    RingReader::open(directory.handle.as_fd(), name),
+                    Err(OpenError::Forbidden)
+                )
+            })
+        })
+}
+
+/// The ring that has a known name now.
+pub(crate) fn reopen(directory: &Path, name: &RingName) -> Option<RingReader> {
+    let handle = open_directory(directory)?;
+    RingReader::open(handle.as_fd(), name).ok()
+}
