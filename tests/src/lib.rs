@@ -1,1 +1,327 @@
-//! Whole-system tests: real programs, real footage, real kills.
+//! A whole SDVR in a folder of its own: what the system tests are written with.
+//!
+//! Real programs, started as a user starts them. Every [`System`] has its own home, shared memory and port, so that tests run side by
+//! side; what a test starts ends with it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "every function here panics when the system does not do what it should"
+)]
+
+pub mod footage;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is promised within three seconds. Generous: these machines are shared, and the promise itself is measured by the
+/// benches.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A home, a place in shared memory, and a daemon in them.
+#[derive(Debug)]
+pub struct System {
+    home: tempfile::TempDir,
+    shm: tempfile::TempDir,
+    port: u16,
+    daemon: Option<Running>,
+}
+
+/// A program that was started and ends with this value.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl System {
+    /// A system without a daemon.
+    #[must_use]
+    pub fn new() -> Self {
+        let home = tempfile::Builder::new()
+            .prefix("sdvr-test-")
+            .tempdir()
+            .unwrap();
+        let shm = tempfile::Builder::new()
+            .prefix("sdvr-test-")
+            .tempdir_in("/dev/shm")
+            .unwrap();
+        Self {
+            home,
+            shm,
+            port: free_port(),
+            daemon: None,
+        }
+    }
+
+    /// A system with a daemon that is ready.
+    #[must_use]
+    pub fn with_daemon() -> Self {
+        let mut system = Self::new();
+        system.start_daemon(&[]);
+        system
+    }
+
+    /// The home directory.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The directory of rings.
+    #[must_use]
+    pub fn shm(&self) -> PathBuf {
+        self.shm.path().join("rings")
+    }
+
+    /// The daemon's port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A program of SDVR, in this system's environment.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(binary(program));
+        command
+            .env("HOME", self.home())
+            .env("SDVR_SHM_DIR", self.shm())
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon and waits until it says that it is ready.
+    pub fn start_daemon(&mut self, arguments: &[&str]) {
+        let mut command = self.command("sdvrd");
+        command
+            .args(["-l", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(arguments);
+        let daemon = self.start(command.stdout(Stdio::piped()), "sdvrd");
+        self.daemon = Some(daemon);
+        let line = self.daemon().first_line();
+        assert!(
+            line.starts_with("sdvrd ready: "),
+            "the daemon says {line:?}; log: {}",
+            self.daemon().log()
+        );
+    }
+
+    /// The daemon.
+    pub fn daemon(&mut self) -> &mut Running {
+        self.daemon
+            .as_mut()
+            .expect("the test has started the daemon")
+    }
+
+    /// Kills the daemon as a power cut would.
+    pub fn kill_daemon(&mut self) {
+        self.daemon().kill();
+        self.daemon = None;
+    }
+
+    /// Starts a client for `source`.
+    pub fn start_client(&self, label: &str, source: &str, arguments: &[&str]) -> Running {
+        let mut command = self.client_command(label, source);
+        self.start(command.args(arguments), label)
+    }
+
+    /// A client, not started.
+    #[must_use]
+    pub fn client_command(&self, label: &str, source: &str) -> Command {
+        let mut command = self.command("sdvrc");
+        command.args([
+            "-d",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-n",
+            label,
+            "-i",
+            source,
+        ]);
+        command
+    }
+
+    /// Starts a program whose standard error goes to a log.
+    pub fn start(&self, command: &mut Command, name: &str) -> Running {
+        let log = (0..)
+            .map(|number| self.home().join(format!("{name}.{number}.log")))
+            .find(|path| !path.exists())
+            .unwrap();
+        let file = std::fs::File::create(&log).unwrap();
+        Running {
+            child: command.stderr(file).spawn().unwrap(),
+            log,
+        }
+    }
+
+    /// Runs `sdvr` with `arguments` to its end.
+    pub fn sdvr(&self, arguments: &[&str]) -> Output {
+        self.command("sdvr").args(arguments).output().unwrap()
+    }
+
+    /// What `sdvr ls --json` says.
+    #[must_use]
+    pub fn list(&self) -> Vec<serde_json::Value> {
+        let output = self.sdvr(&["ls", "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Waits until the camera has the state.
+    pub fn wait_for_state(&self, label: &str, state: &str) {
+        wait_until(&format!("{label} is {state}"), || {
+            self.list()
+                .iter()
+                .any(|camera| camera["label"] == label && camera["state"] == state)
+        });
+    }
+
+    /// What `sdvr verify --json` says of a camera.
+    #[must_use]
+    pub fn verify(&self, label: &str, seconds: f64) -> serde_json::Value {
+        let output = self.sdvr(&["verify", label, "--seconds", &seconds.to_string(), "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    }
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Running {
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The child, for its pipes.
+    pub const fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// What it has written to standard error.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The first line of its standard output.
+    pub fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.child.stdout.take().expect("its output is piped");
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        line
+    }
+
+    /// All of its standard output.
+    pub fn output(&mut self) -> Vec<u8> {
+        let mut output = Vec::new();
+        self.child
+            .stdout
+            .take()
+            .expect("its output is piped")
+            .read_to_end(&mut output)
+            .unwrap();
+        output
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end and waits for it.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + 6 * PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it does not end; log: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- {} ---\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+///
+/// When it does not within [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port that nobody uses now.
+#[must_use]
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A program of SDVR: beside this test, or where `SDVR_BIN_DIR` says. `cargo xtask test` builds them first.
+#[must_use]
+pub fn binary(program: &str) -> PathBuf {
+    let directory = std::env::var_os("SDVR_BIN_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let own = std::env::current_exe().unwrap();
+            own.parent().and_then(Path::parent).unwrap().to_owned()
+        });
+    let path = directory.join(program);
+    assert!(
+        path.exists(),
+        "{} is not there: cargo build --workspace",
+        path.display()
+    );
+    path
+}

@@ -1,3 +1,62 @@
-//! Builds, tests and measures the workspace: cargo xtask test | bench | check | demo.
+//! `cargo xtask`: builds, tests and measures the workspace.
 
-fn main() {}
+mod bench_ring;
+mod bench_tcp;
+mod floor;
+mod packages;
+mod system;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and measures the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need, and run them all
+    Test {
+        /// Install without asking
+        #[arg(long)]
+        yes: bool,
+        /// Run only the tests whose names contain this
+        filter: Option<String>,
+    },
+    /// Formatting, lints and licences
+    Check,
+    /// Measure, beside a floor that is measured in the same run
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
+    /// Build everything and run the demonstration (`cargo demo`)
+    Demo {
+        /// What `sdvr demo` is told, such as --seconds 10
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Daemon and client over TCP on loopback: cost, latency, many cameras
+    Tcp,
+    /// The ring: waking, torn frames, copying
+    Ring,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Test { yes, filter } => test::run(yes, filter.as_deref()),
+        Command::Check => test::check(),
+        Command::Bench { bench: Bench::Tcp } => bench_tcp::run(),
+        Command::Bench { bench: Bench::Ring } => bench_ring::run(),
+        Command::Demo { arguments } => tools::demo(&arguments),
+    }
+}

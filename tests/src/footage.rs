@@ -1,0 +1,97 @@
+//! Real footage of a fixed camera, in every format that a file can have.
+//!
+//! `vtest.avi` of Debian's opencv-doc: pedestrians before a shop window, 768x576, 795 frames. `cargo xtask test` fetches it by the package's name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where `cargo xtask test` puts the footage: `SDVR_FOOTAGE`, or `target/footage`.
+#[must_use]
+pub fn directory() -> PathBuf {
+    std::env::var_os("SDVR_FOOTAGE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/footage"))
+}
+
+/// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`. Made once.
+///
+/// # Panics
+///
+/// When the footage or ffmpeg is not there.
+#[must_use]
+pub fn clip(extension: &str, frames: u32) -> PathBuf {
+    let source = directory().join("vtest.avi");
+    assert!(
+        source.exists(),
+        "{} is not there; `cargo xtask test` fetches it",
+        source.display()
+    );
+    let clip = directory().join(format!("vtest-{frames}.{extension}"));
+    if !clip.exists() {
+        let codec: &[&str] = match extension {
+            "mjpeg" => &["-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg"],
+            "h264" => &[
+                "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-f", "h264",
+            ],
+            "hevc" => &[
+                "-c:v",
+                "libx265",
+                "-preset",
+                "ultrafast",
+                "-x265-params",
+                "keyint=25:log-level=error",
+                "-f",
+                "hevc",
+            ],
+            "y4m" => &["-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe"],
+            other => panic!("no format {other}"),
+        };
+        let unfinished = directory().join(format!(".{}-{frames}.{extension}", std::process::id()));
+        let status = Command::new("ffmpeg")
+            .args(["-loglevel", "error", "-y", "-i"])
+            .arg(&source)
+            .args(["-frames:v", &frames.to_string(), "-an"])
+            .args(codec)
+            .arg(&unfinished)
+            .status()
+            .expect("ffmpeg is installed by `cargo xtask test`");
+        assert!(status.success(), "ffmpeg cannot make {extension}");
+        std::fs::rename(&unfinished, &clip).expect("the folder of the footage can be written");
+    }
+    clip
+}
+
+/// What ffprobe counts in a file: frames that it could read.
+///
+/// # Panics
+///
+/// When ffprobe is not there or reports an error.
+#[must_use]
+pub fn probed_frames(path: &Path, format: &str) -> u64 {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            format,
+            "-count_frames",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "stream=nb_read_frames",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(path)
+        .output()
+        .expect("ffprobe is installed by `cargo xtask test`");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .trim_end_matches(',')
+        .parse()
+        .expect("a number of frames")
+}

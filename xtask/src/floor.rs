@@ -1,0 +1,123 @@
+//! What cannot be undercut: receiving over TCP, opening records, one copy. In one process, with nothing else.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+const READ_BYTES: usize = 128 * 1024;
+const RECORD_BYTES: usize = 64 * 1024;
+/// The copy goes round in as much memory as a ring has.
+const RING_BYTES: usize = 16 << 20;
+
+/// CPU seconds per GB of one thread that receives 64 KiB records in 128 KiB reads, opens each and copies it.
+pub(crate) fn receive_open_copy(time: Duration) -> anyhow::Result<f64> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| send(address, &stop));
+        let (mut stream, _) = listener.accept()?;
+        let result = receive(&mut stream, time);
+        stop.store(true, Ordering::Relaxed);
+        drop(stream);
+        result
+    })
+}
+
+fn send(address: std::net::SocketAddr, stop: &AtomicBool) {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return;
+    };
+    let bytes = vec![7; 4 * RECORD_BYTES];
+    while !stop.load(Ordering::Relaxed) && stream.write_all(&bytes).is_ok() {}
+}
+
+fn receive(stream: &mut TcpStream, time: Duration) -> anyhow::Result<f64> {
+    // The cost of opening does not depend on whether the tag fits; a real record is opened for every one received.
+    let key = LessSafeKey::new(
+        UnboundKey::new(&AES_256_GCM, &[1; 32])
+            .ok()
+            .context("a key of 32 bytes")?,
+    );
+    let mut sealed = vec![0; RECORD_BYTES];
+    let seal = |sealed: &mut Vec<u8>| {
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), sealed)
+    };
+    seal(&mut sealed).ok().context("sealing a record")?;
+    let template = sealed.clone();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut ring = vec![0_u8; RING_BYTES];
+    let mut at = 0;
+    let mut total = 0_u64;
+    let mut pending = 0;
+    let start = Instant::now();
+    let cpu_start = thread_cpu();
+    let mut opening = Duration::ZERO;
+    while start.elapsed() < time {
+        let read = stream.read(&mut buffer)?;
+        total += read as u64;
+        pending += read;
+        while pending >= RECORD_BYTES {
+            pending -= RECORD_BYTES;
+            sealed.clear();
+            let before = thread_cpu();
+            sealed.extend_from_slice(&template);
+            opening += thread_cpu().saturating_sub(before);
+            let opened = key.open_in_place(
+                Nonce::assume_unique_for_key([0; 12]),
+                Aad::empty(),
+                &mut sealed,
+            );
+            let opened = opened.ok().context("opening a record")?;
+            if let Some(place) = ring.get_mut(at..at + RECORD_BYTES) {
+                place.copy_from_slice(opened);
+            }
+            at = (at + RECORD_BYTES) % RING_BYTES;
+        }
+    }
+    // Making the record to open is no part of the floor.
+    let cpu = thread_cpu()
+        .saturating_sub(cpu_start)
+        .saturating_sub(opening);
+    Ok(seconds_per_gigabyte(cpu, total))
+}
+
+/// CPU seconds per GB (10^9 bytes).
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn seconds_per_gigabyte(cpu: Duration, bytes: u64) -> f64 {
+    cpu.as_secs_f64() / (bytes as f64 / 1e9)
+}
+
+fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// CPU seconds per GB of making measuring frames, which a client of the bench pays and a camera does not.
+pub(crate) fn make_frames(frame_bytes: usize) -> f64 {
+    use sdvr_frame::bench_frame::{BenchHeader, fill};
+    let mut frame = vec![0; frame_bytes];
+    let start = thread_cpu();
+    let count = 2_000_000_000 / frame_bytes as u64;
+    for number in 0..count {
+        fill(
+            &mut frame,
+            BenchHeader {
+                sequence: sdvr_frame::FrameNumber(number),
+                captured: sdvr_frame::Timestamp::now(),
+            },
+        );
+        std::hint::black_box(&frame);
+    }
+    seconds_per_gigabyte(
+        thread_cpu().saturating_sub(start),
+        count * frame_bytes as u64,
+    )
+}

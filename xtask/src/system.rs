@@ -1,0 +1,145 @@
+//! A daemon and clients to measure: real programs, as released, in a folder of their own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+/// A daemon in a temporary home.
+pub(crate) struct System {
+    home: tempfile::TempDir,
+    shm: tempfile::TempDir,
+    programs: PathBuf,
+    port: u16,
+    daemon: Program,
+}
+
+/// A running program.
+pub(crate) struct Program(Child);
+
+/// What a program has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) at: Instant,
+}
+
+impl System {
+    pub(crate) fn start(programs: &Path) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let shm = tempfile::Builder::new()
+            .prefix("sdvr-bench-")
+            .tempdir_in("/dev/shm")?;
+        let mut command = Command::new(programs.join("sdvrd"));
+        command
+            .args(["-l", "127.0.0.1", "-p", "0"])
+            .env("HOME", home.path())
+            .env("SDVR_SHM_DIR", shm.path().join("rings"));
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start sdvrd")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("its output is piped")?).read_line(&mut line)?;
+        let address = line
+            .split_whitespace()
+            .nth(2)
+            .and_then(|address| address.parse::<std::net::SocketAddr>().ok());
+        let Some(address) = address else {
+            bail!("sdvrd did not start: {line:?}")
+        };
+        Ok(Self {
+            home,
+            shm,
+            programs: programs.to_owned(),
+            port: address.port(),
+            daemon: Program(child),
+        })
+    }
+
+    pub(crate) fn rings(&self) -> PathBuf {
+        self.shm.path().join("rings")
+    }
+
+    pub(crate) const fn daemon(&self) -> &Program {
+        &self.daemon
+    }
+
+    pub(crate) fn client(&self, label: &str, source: &str) -> anyhow::Result<Program> {
+        let mut command = Command::new(self.programs.join("sdvrc"));
+        command
+            .args([
+                "-d",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-n",
+                label,
+                "-i",
+                source,
+            ])
+            .env("HOME", self.home.path());
+        Ok(Program(
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .context("cannot start sdvrc")?,
+        ))
+    }
+
+    /// Waits until so many cameras stream.
+    pub(crate) fn wait_for_cameras(&self, count: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while sdvr::Cameras::list_in(&self.rings())
+            .iter()
+            .filter(|camera| camera.frames > 0)
+            .count()
+            < count
+        {
+            if Instant::now() > deadline {
+                bail!("{count} cameras did not come within 30 s");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Bytes of all frames published, and frames lost, by all cameras.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let cameras = sdvr::Cameras::list_in(&self.rings());
+        (
+            cameras.iter().map(|camera| camera.bytes).sum(),
+            cameras.iter().map(|camera| camera.lost).sum(),
+        )
+    }
+}
+
+impl Program {
+    /// CPU time used until now, user and system.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        let mut nanoseconds = 0_u64;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += text
+                .split_whitespace()
+                .next()
+                .and_then(|first| first.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+        Ok(Usage {
+            cpu: Duration::from_nanos(nanoseconds),
+            at: Instant::now(),
+        })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

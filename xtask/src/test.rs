@@ -1,0 +1,75 @@
+//! `cargo xtask test` and `cargo xtask check`.
+
+use crate::packages;
+use crate::tools::{self, cargo, target};
+
+/// The ring's algorithms under the model checker.
+fn run_loom() -> anyhow::Result<()> {
+    // A folder of its own: the flag would make cargo build everything anew each time.
+    let folder = target().join("loom");
+    tools::run(
+        cargo(&["test", "--quiet", "--release", "-p", "sdvr-ring", "--lib"])
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", folder),
+    )
+}
+
+/// Installs what the tests need, and runs them all, or those whose names contain `filter`.
+pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
+    packages::install(yes)?;
+    if let Some(filter) = filter {
+        tools::run(&mut cargo(&["build", "--workspace", "--quiet"]))?;
+        return tools::run(&mut cargo(&[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            filter,
+        ]));
+    }
+    check()?;
+    // The system tests start the programs, which cargo builds for a package's own tests only.
+    tools::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    tools::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    run_loom()?;
+    // The README's first command, as it stands there.
+    tools::run(&mut cargo(&["demo", "--seconds", "5"]))
+}
+
+/// Formatting, lints and licences.
+pub(crate) fn check() -> anyhow::Result<()> {
+    tools::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tools::run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    tools::run(
+        cargo(&[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--quiet",
+        ])
+        .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    // Not every machine has it, and building it takes minutes; the licences are also in a test.
+    if cargo(&["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        tools::run(&mut cargo(&[
+            "deny",
+            "--offline",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+        ]))?;
+    }
+    Ok(())
+}

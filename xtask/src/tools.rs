@@ -1,0 +1,78 @@
+//! Running programs, and where they are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+/// The workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// Cargo's folder for what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// `cargo` in the workspace.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(arguments);
+    command
+}
+
+/// Runs a program; its failure is ours.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let text = format!("{command:?}").replace('"', "");
+    eprintln!("$ {text}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {text}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("{text}: {status}")
+    }
+}
+
+/// Builds the programs as they are released; gives their folder.
+pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "sdvrd",
+        "-p",
+        "sdvrc",
+        "-p",
+        "sdvr-cli",
+    ]))?;
+    Ok(target().join("release"))
+}
+
+/// `cargo demo`.
+pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
+    eprintln!("building; the first time this takes a few minutes");
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "-p",
+        "sdvrd",
+        "-p",
+        "sdvrc",
+        "-p",
+        "sdvr-cli",
+    ]))?;
+    let mut sdvr = Command::new(target().join("release/sdvr"));
+    let status = sdvr
+        .arg("demo")
+        .args(arguments)
+        .status()
+        .context("cannot run sdvr demo")?;
+    // The demonstration has said what went wrong; its exit code is ours.
+    std::process::exit(status.code().unwrap_or(1));
+}
