@@ -1,6 +1,6 @@
 //! Connecting, on a thread of its own: looking a name up may take seconds, and the source must not wait for it.
 
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use sdvr_transport::{ConnectError, ServerAddress, TcpLink, Waker};

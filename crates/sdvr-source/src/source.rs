@@ -125,7 +125,8 @@ impl Source {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         match &self.kind {
-            Kind::Test(test) => test.due(),
+            // Unpaced, there is always a frame.
+            Kind::Test(test) => Some(test.due().unwrap_or(Timestamp::from_nanoseconds(i64::MIN))),
             Kind::Stream(stream) => stream.due(),
         }
     }
@@ -385,7 +386,7 @@ impl ByteStream {
             return Ok(false);
         };
         if self.found == 0 {
-            self.first_frame_bytes = end.payload.len();
+            self.first_frame_bytes = end.payload.len() + end.trailer.len();
         }
         self.found = self.found.saturating_add(1);
         self.found_this_round = self.found_this_round.saturating_add(1);
@@ -453,7 +454,11 @@ impl ByteStream {
             return Ok(());
         };
         if self.found == 0 {
-            let error = SplitError::Unknown;
+            let error = if self.input.offset() == 0 && rest.is_empty() {
+                SplitError::Empty
+            } else {
+                SplitError::NoWholeFrame
+            };
             return Err(SourceError::Content {
                 name: self.input.name().to_owned(),
                 offset: self.input.offset(),
