@@ -164,12 +164,15 @@ pub(crate) const FORMATS: [FourCc; 5] = [
 /// Reads `1280x720`.
 pub(crate) fn parse_size(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once('x')?;
-    let side = |text: &str| {
-        text.parse::<u32>()
-            .ok()
-            .filter(|side| (16..=8192).contains(side) && side.is_multiple_of(2))
-    };
-    Some((side(width)?, side(height)?))
+    let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+    is_size(width, height).then_some((width, height))
+}
+
+/// Whether the test pattern can be that large.
+pub(crate) fn is_size(width: u32, height: u32) -> bool {
+    [width, height]
+        .iter()
+        .all(|side| (16..=8192).contains(side) && side.is_multiple_of(2))
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub use y4m::Y4m;
 /// A frame that is longer is none.
 pub const FRAME_MOST_BYTES: usize = 64 << 20;
 
+/// What may be needed beyond a frame to see its end: header lines before it, the start of the next frame after it.
+const AROUND_FRAME_MOST_BYTES: usize = 4096;
+
 /// Bytes that are looked at to find out what a stream is.
 const DETECT_BYTES: usize = 64;
 
@@ -29,6 +32,9 @@ pub enum SplitError {
         "this is no MJPEG, H.264 or H.265 (Annex B), or YUV4MPEG2 stream; name its format with -f if it is one"
     )]
     Unknown,
+    /// The stream fits its format, but ends too early.
+    #[error("it ends before its first frame is whole")]
+    NoWholeFrame,
     /// There is nothing.
     #[error("it is empty")]
     Empty,
@@ -38,6 +44,9 @@ pub enum SplitError {
     /// A marker stands where none may.
     #[error("it is no JPEG: the marker FF {0:02X} does not belong there")]
     Marker(u8),
+    /// No marker stands where one must.
+    #[error("it is no JPEG: {0:02X} stands where a marker must begin with FF")]
+    NoMarker(u8),
     /// No image begins.
     #[error("no JPEG image begins where one should")]
     NoImage,
@@ -142,7 +151,11 @@ impl Splitter {
             Self::AnnexB(annex_b) => annex_b.next_frame(buffer, is_end)?,
             Self::Y4m(y4m) => y4m.next_frame(buffer)?,
         };
-        if end.is_none() && buffer.len() > FRAME_MOST_BYTES {
+        let is_too_long = match &end {
+            Some(end) => end.payload.len() > FRAME_MOST_BYTES,
+            None => buffer.len() > FRAME_MOST_BYTES + AROUND_FRAME_MOST_BYTES,
+        };
+        if is_too_long {
             return Err(SplitError::TooLong);
         }
         Ok(end)
@@ -193,6 +206,9 @@ impl Splitter {
     /// Whether bytes that are left at the end of the stream are a frame that was cut off (and not just padding).
     #[must_use]
     pub fn is_cut_off(&self, rest: &[u8]) -> bool {
-        rest.iter().any(|&byte| byte != 0)
+        match self {
+            Self::Jpeg(jpeg) => jpeg.is_in_image(),
+            Self::AnnexB(_) | Self::Y4m(_) => rest.iter().any(|&byte| byte != 0),
+        }
     }
 }

@@ -76,6 +76,11 @@ impl TestPattern {
             return Err(SourceError::Options("bytes goes with format=BNCH only"));
         }
         let (width, height) = options.size.or(spec.size).unwrap_or(SIZE_DEFAULT);
+        if !crate::spec::is_size(width, height) {
+            return Err(SourceError::Options(
+                "the test pattern is from 16 to 8192 pixels wide and high, both even",
+            ));
+        }
         let rate = options.rate.or(spec.rate).unwrap_or(RATE_DEFAULT);
         let (width, height) = if fourcc == FourCc::BNCH {
             (0, 0)

@@ -10,8 +10,8 @@ use sdvr_frame::{FourCc, FrameFlags};
 use super::sps;
 use super::{FrameEnd, SplitError};
 
-/// Zero bytes before the first start code of a stream.
-const LEADING_ZEROS_MOST: usize = 1024;
+/// Bytes before the first start code of a stream: zeros, or the rest of a NAL unit whose beginning was missed.
+const LEAD_MOST_BYTES: usize = 1024;
 /// A parameter set is shorter.
 const SPS_MOST_BYTES: usize = 1024;
 
@@ -34,6 +34,7 @@ enum Codec {
 /// What is known of the access unit that is looked at.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unit {
+    has_nal: bool,
     has_slice: bool,
     has_random_access: bool,
     has_reference: bool,
@@ -118,12 +119,11 @@ impl AnnexB {
             else {
                 // The last two bytes may be the beginning of a start code.
                 self.at = self.at.max(buffer.len().saturating_sub(2));
+                self.check_lead(self.at)?;
                 break;
             };
             let code = self.at.saturating_add(found);
-            if !self.unit.has_slice && self.at == 0 && code > LEADING_ZEROS_MOST {
-                return Err(SplitError::NoStartCode);
-            }
+            self.check_lead(code)?;
             let nal = buffer.get(code.saturating_add(3)..).unwrap_or_default();
             // The header and the first byte of a slice are needed to tell; an end makes do with less.
             if nal.len() < 3 && !is_end {
@@ -148,6 +148,14 @@ impl AnnexB {
         }
     }
 
+    /// Checks that the first start code of a unit is not too far from its start.
+    const fn check_lead(&self, bytes: usize) -> Result<(), SplitError> {
+        if !self.unit.has_nal && bytes > LEAD_MOST_BYTES {
+            return Err(SplitError::NoStartCode);
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, consumed: usize) -> FrameEnd {
         let unit = std::mem::take(&mut self.unit);
         self.at = 0;
@@ -165,6 +173,7 @@ impl AnnexB {
     }
 
     fn note(&mut self, nal: Nal) {
+        self.unit.has_nal = true;
         if let Nal::Slice {
             is_random_access,
             is_reference,

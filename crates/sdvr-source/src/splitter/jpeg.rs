@@ -39,7 +39,8 @@ impl Jpeg {
 
     pub(super) fn next_frame(&mut self, buffer: &[u8]) -> Result<Option<FrameEnd>, SplitError> {
         while let Some(rest) = buffer.get(self.at..).filter(|rest| !rest.is_empty()) {
-            let moved = match self.state {
+            let state = self.state;
+            let moved = match state {
                 State::Between => self.find_image(rest)?,
                 State::Scan => self.skip_scan(rest),
                 State::Marker => match self.step_marker(rest)? {
@@ -52,7 +53,7 @@ impl Jpeg {
                     Step::NeedsMore => 0,
                 },
             };
-            if moved == 0 {
+            if moved == 0 && self.state == state {
                 break;
             }
             self.at = self.at.saturating_add(moved);
@@ -60,17 +61,24 @@ impl Jpeg {
         Ok(None)
     }
 
+    /// Whether an image has begun and not ended.
+    pub(super) fn is_in_image(&self) -> bool {
+        self.state != State::Between
+    }
+
     /// Steps over padding and the start-of-image marker.
     fn find_image(&mut self, rest: &[u8]) -> Result<usize, SplitError> {
-        if let Some(found) = memchr::memmem::find(rest, &[0xff, 0xd8]) {
-            self.state = State::Marker;
-            return Ok(found + 2);
-        }
-        if self.at.saturating_add(rest.len()) > PADDING_MOST_BYTES {
+        let found = memchr::memmem::find(rest, &[0xff, 0xd8]);
+        // The last byte may be half a marker.
+        let padding = found.unwrap_or(rest.len() - 1);
+        if self.at.saturating_add(padding) > PADDING_MOST_BYTES {
             return Err(SplitError::NoImage);
         }
-        // The last byte may be half a marker.
-        Ok(rest.len() - 1)
+        if found.is_none() {
+            return Ok(padding);
+        }
+        self.state = State::Marker;
+        Ok(padding + 2)
     }
 
     fn skip_scan(&mut self, rest: &[u8]) -> usize {
@@ -82,10 +90,9 @@ impl Jpeg {
             Some(0x00 | 0xd0..=0xd7) => found + 2,
             // Fill bytes: the marker may begin at the next one.
             Some(0xff) => found + 1,
-            // Past the FF: `step_marker` takes a marker's code with any number of FF bytes before it.
             Some(_) => {
                 self.state = State::Marker;
-                found + 1
+                found
             }
         }
     }
@@ -94,8 +101,12 @@ impl Jpeg {
         // Any number of FF bytes may stand before a marker's code.
         let fill = rest.iter().take_while(|&&byte| byte == 0xff).count();
         let Some(&code) = rest.get(fill) else {
-            return Ok(Step::NeedsMore);
+            // All but one of them are done with.
+            return Ok(Step::Over(fill.saturating_sub(1)));
         };
+        if fill == 0 {
+            return Err(SplitError::NoMarker(code));
+        }
         match code {
             0xd9 => Ok(Step::End(fill + 1)),
             // Markers without a segment.
