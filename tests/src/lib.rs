@@ -325,3 +325,72 @@ pub fn binary(program: &str) -> PathBuf {
     );
     path
 }
+
+impl System {
+    /// The files of the rings that there are.
+    #[must_use]
+    pub fn rings(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.shm()) else {
+            return Vec::new();
+        };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| {
+                let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+                name.and_then(sdvr_ring::RingName::parse).is_some()
+            })
+            .collect()
+    }
+
+    /// Asks the daemon to end and waits for it.
+    pub fn terminate_daemon(&mut self) -> ExitStatus {
+        let status = self.daemon().terminate();
+        self.daemon = None;
+        status
+    }
+}
+
+/// What a program has written, as text.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A process, not to be taken for a later one of the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessSeen {
+    id: u32,
+    parent: u32,
+    started: u64,
+}
+
+impl ProcessSeen {
+    /// Whether it is still there, were it only waiting for its parent to ask how it ended.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        process_of(self.id).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// The processes that `parent` has started and that are there.
+#[must_use]
+pub fn children_of(parent: u32) -> Vec<ProcessSeen> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(process_of)
+        .filter(|process| process.parent == parent)
+        .collect()
+}
+
+fn process_of(id: u32) -> Option<ProcessSeen> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, which may contain anything, ends at the last bracket; the state is the first word after it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    Some(ProcessSeen {
+        id,
+        parent: words.get(1)?.parse().ok()?,
+        started: words.get(19)?.parse().ok()?,
+    })
+}

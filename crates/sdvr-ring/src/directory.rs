@@ -4,11 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sdvr_frame::{PublicKey, StreamId};
 
 use crate::file_lock;
+use crate::stale;
+
+/// How the names of rings begin that are not finished.
+pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 
 /// The name of a ring's file: which camera, which stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,10 +109,11 @@ impl RingDirectory {
             path: path.to_owned(),
             error: error.into(),
         };
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(0o750)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let is_new = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o750)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(error) => return Err(io_error(error)),
-        }
+        };
         let directory = open_no_follow(path).map_err(io_error)?;
         let stat = rustix::fs::fstat(&directory).map_err(io_error)?;
         let own = rustix::process::geteuid().as_raw();
@@ -132,9 +137,12 @@ impl RingDirectory {
                 path: path.to_owned(),
             })?;
         let group = group.map(Gid::from_raw);
-        // The umask may have taken away more than was meant, and the group may be new.
-        rustix::fs::fchown(&directory, None, group).map_err(io_error)?;
-        rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o750)).map_err(io_error)?;
+        // The umask may have taken away more than was meant, and the group may be new. A directory that was there, and
+        // that nobody wants opened to a group, keeps its mode: its owner may have closed it on purpose.
+        if is_new || group.is_some() {
+            rustix::fs::fchown(&directory, None, group).map_err(io_error)?;
+            rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o750)).map_err(io_error)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             directory,
@@ -159,21 +167,29 @@ impl RingDirectory {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Removes the rings of a daemon that is gone; gives how many. Programs that have them mapped keep them, see that
-    /// their writer is gone, and look for new ones.
+    /// Ends the rings of a daemon that is gone; gives how many files it removed, unfinished rings among them.
+    ///
+    /// This directory is locked, so every ring in it is such a ring: call this before making any. Programs that
+    /// have them mapped keep them, see them *moved*, and look for new ones under the same name.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read or changed.
     pub fn remove_stale_rings(&self) -> io::Result<usize> {
-        let mut removed = 0;
+        let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy();
-            if RingName::parse(&name).is_some() || name.starts_with(".new-") {
-                rustix::fs::unlinkat(&self.directory, entry.file_name(), AtFlags::empty())?;
-                removed += 1;
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        let mut removed = 0;
+        for name in names {
+            if RingName::parse(&name).is_some() {
+                stale::end_ring(self, &name)?;
+            } else if name.starts_with(UNFINISHED_PREFIX) {
+                rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty())?;
+            } else {
+                continue;
             }
+            removed += 1;
         }
         Ok(removed)
     }
@@ -205,8 +221,10 @@ fn lock_directory(directory: &OwnedFd) -> rustix::io::Result<Option<OwnedFd>> {
     Ok(is_locked.then_some(lock))
 }
 
-/// Opens a directory of rings for reading. `None` when it is not there or cannot be trusted: its owner is neither
-/// `root`, this user, nor the user in its name, or others may write there.
+/// Opens a directory of rings for reading. `None` when it is not there or cannot be trusted: others may write there, or
+/// its name says that it is some user's (`sdvr-1000`) and it is not that user's, this user's or root's.
+///
+/// A directory of any other name can only have been named on purpose; it may be anybody's.
 #[must_use]
 pub fn open_directory(path: &Path) -> Option<OwnedFd> {
     let directory = open_no_follow(path).ok()?;
@@ -215,20 +233,22 @@ pub fn open_directory(path: &Path) -> Option<OwnedFd> {
 }
 
 fn is_trusted(path: &Path, stat: &Stat) -> bool {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let named_user = name
-        .strip_prefix("sdvr-")
-        .and_then(|uid| uid.parse::<u32>().ok());
     let own = rustix::process::geteuid().as_raw();
-    let is_owner_known = stat.st_uid == 0 || stat.st_uid == own || Some(stat.st_uid) == named_user;
-    FileType::from_raw_mode(stat.st_mode).is_dir() && is_owner_known && stat.st_mode & 0o022 == 0
+    let is_owner_known = stat.st_uid == 0
+        || stat.st_uid == own
+        || named_user(path).is_none_or(|named| named == stat.st_uid);
+    is_owner_known && stat.st_mode & 0o022 == 0
 }
 
-/// Where rings may be, best first: `SDVR_SHM_DIR` alone if it is set, else this user's directory, then every other one
-/// under `/dev/shm`. A directory that is not there yet is listed, too.
+/// The user whose directory it should be by its name.
+fn named_user(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    let uid = name.strip_prefix("sdvr-")?.parse().ok()?;
+    (format!("sdvr-{uid}") == name).then_some(uid)
+}
+
+/// Where rings may be, best first: `SDVR_SHM_DIR` alone if it is set, else this user's directory, then every other user's
+/// under `/dev/shm`. This user's is listed even if it is not there yet.
 #[must_use]
 pub fn search_directories() -> Vec<PathBuf> {
     if let Some(directory) =
@@ -236,19 +256,16 @@ pub fn search_directories() -> Vec<PathBuf> {
     {
         return vec![directory.into()];
     }
-    let own = PathBuf::from(format!(
-        "/dev/shm/sdvr-{}",
-        rustix::process::geteuid().as_raw()
-    ));
-    let mut others: Vec<PathBuf> = std::fs::read_dir("/dev/shm")
+    search_under(Path::new("/dev/shm"))
+}
+
+fn search_under(shared_memory: &Path) -> Vec<PathBuf> {
+    let own = shared_memory.join(format!("sdvr-{}", rustix::process::geteuid().as_raw()));
+    let mut others: Vec<PathBuf> = std::fs::read_dir(shared_memory)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("sdvr-"))
-                && *path != own
-        })
+        .filter(|path| named_user(path).is_some() && *path != own)
         .collect();
     others.sort();
     std::iter::once(own).chain(others).collect()

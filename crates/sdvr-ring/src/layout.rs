@@ -5,6 +5,8 @@ use sdvr_frame::{
     StreamId, StreamKind, Timestamp,
 };
 
+use crate::sync::AtomicU64;
+
 pub(crate) const WORD_BYTES: usize = 8;
 pub(crate) const HEADER_BYTES: usize = 4096;
 pub(crate) const DESCRIPTION_BYTES: usize = 2048;
@@ -13,13 +15,17 @@ pub(crate) const SLOT_WORDS: usize = SLOT_BYTES / WORD_BYTES;
 /// Frames begin at multiples of this: a cache line.
 pub(crate) const FRAME_ALIGNMENT: u64 = 64;
 
-pub(crate) const STATE_WORD: usize = 0x800 / WORD_BYTES;
-pub(crate) const LINK_WORD: usize = 0x840 / WORD_BYTES;
+/// Where the words begin that change; the places below count from there.
+pub(crate) const CONTROL_OFFSET: usize = 0x800;
+/// Up to the futex words, which are not accessed as 64 bits.
+pub(crate) const CONTROL_WORDS: usize = (FUTEX_OFFSETS[0] - CONTROL_OFFSET) / WORD_BYTES;
+pub(crate) const STATE_WORD: usize = 0;
+pub(crate) const LINK_WORD: usize = 0x40 / WORD_BYTES;
 pub(crate) const LOST_WORD: usize = LINK_WORD + 1;
 pub(crate) const BYTES_WORD: usize = LINK_WORD + 2;
 pub(crate) const RATE_WORD: usize = LINK_WORD + 3;
-pub(crate) const RECLAIM_WORD: usize = 0x880 / WORD_BYTES;
-pub(crate) const HEAD_WORD: usize = 0x8c0 / WORD_BYTES;
+pub(crate) const RECLAIM_WORD: usize = 0x80 / WORD_BYTES;
+pub(crate) const HEAD_WORD: usize = 0xc0 / WORD_BYTES;
 pub(crate) const LAST_KEY_WORD: usize = HEAD_WORD + 1;
 /// Byte offsets of the two futex words: for even and for odd frames.
 pub(crate) const FUTEX_OFFSETS: [usize; 2] = [0x900, 0x940];
@@ -33,6 +39,24 @@ const EXTRADATA_OFFSET: usize = 0x400;
 const SLOTS_MOST: u64 = 1 << 20;
 /// No ring has more data.
 const DATA_MOST_BYTES: u64 = 1 << 40;
+/// No frame is longer: what a reader may be made to allocate by a ring that lies.
+const FRAME_MOST_BYTES: u64 = 256 << 20;
+
+/// The parts of a ring that frames go through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words<'a> {
+    pub(crate) control: &'a [AtomicU64],
+    pub(crate) slots: &'a [AtomicU64],
+    pub(crate) data: &'a [AtomicU64],
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "this crate compiles for 64-bit hosts only"
+)]
+pub(crate) const fn usize_of(value: u64) -> usize {
+    value as usize
+}
 
 /// The sizes of a ring, from which all its offsets follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +78,15 @@ impl Geometry {
     /// Where the data begins.
     pub(crate) const fn data_offset(self) -> u64 {
         (HEADER_BYTES as u64 + self.slots * SLOT_BYTES as u64).next_multiple_of(HEADER_BYTES as u64)
+    }
+
+    /// The longest frame that fits.
+    pub(crate) const fn frame_most_bytes(self) -> u64 {
+        if self.data_bytes < FRAME_MOST_BYTES {
+            self.data_bytes
+        } else {
+            FRAME_MOST_BYTES
+        }
     }
 
     /// How long the file is.
@@ -115,10 +148,6 @@ impl RingInfo {
     pub(crate) fn to_bytes(&self, geometry: Geometry) -> [u8; DESCRIPTION_BYTES] {
         let mut bytes = [0; DESCRIPTION_BYTES];
         let label = self.label.as_str().as_bytes();
-        let extradata = self
-            .extradata
-            .get(..EXTRADATA_MOST_BYTES)
-            .unwrap_or(&self.extradata);
         let mut put = |offset: usize, value: &[u8]| {
             if let Some(place) = bytes.get_mut(offset..offset + value.len()) {
                 place.copy_from_slice(value);
@@ -147,11 +176,13 @@ impl RingInfo {
         put(0x68, &self.writer_pid.to_ne_bytes());
         put(
             0x6c,
-            &u16::try_from(extradata.len()).unwrap_or(0).to_ne_bytes(),
+            &u16::try_from(self.extradata.len())
+                .unwrap_or(0)
+                .to_ne_bytes(),
         );
         put(0x70, &self.realtime_offset_ns.to_ne_bytes());
         put(LABEL_OFFSET, label);
-        put(EXTRADATA_OFFSET, extradata);
+        put(EXTRADATA_OFFSET, &self.extradata);
         bytes
     }
 

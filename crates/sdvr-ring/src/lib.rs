@@ -6,13 +6,22 @@
 //! [`RingWatch`] and read them with a [`RingReader`]. `unsafe` is in `shared_memory.rs` (the mapping) and `file_lock.rs` (OFD locks); all above is safe code over
 //! atomic words.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        reason = "the model checker runs the algorithms without files and system calls"
+    )
+)]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
     "rings need 64-bit atomic loads from read-only memory, which 32-bit hosts do not have"
 );
 
+mod copy;
 mod layout;
+mod publisher;
 mod slot;
 mod sync;
 mod wakeup;
@@ -22,9 +31,13 @@ mod directory;
 #[cfg(not(loom))]
 mod file_lock;
 #[cfg(not(loom))]
+mod futex;
+#[cfg(not(loom))]
 mod reader;
 #[cfg(not(loom))]
 mod shared_memory;
+#[cfg(not(loom))]
+mod stale;
 #[cfg(not(loom))]
 mod watch;
 #[cfg(not(loom))]
@@ -32,15 +45,16 @@ mod writer;
 
 pub use layout::{FrameMeta, RingInfo};
 pub use slot::{FrameWords, ReadError};
+pub use wakeup::Wait;
 #[cfg(not(loom))]
 pub use {
     directory::{
         DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
     },
-    reader::{OpenError, RawFrame, RingReader, Wait},
+    reader::{FutexWord, OpenError, RawFrame, RingReader},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},
 };
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 mod loom_model;

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::thread::futex;
 use sdvr_frame::{Link, StreamState, Timestamp};
 
 use crate::directory::RingName;
 use crate::file_lock;
 use crate::layout::{
     BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD,
-    RATE_WORD, RingInfo, STATE_WORD,
+    RATE_WORD, RingInfo, usize_of,
 };
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::{self, Found, FrameWords, ReadError, load};
 use crate::sync::{Ordering, fence};
-use crate::wakeup::{self, Patience, READER_WAKES};
+use crate::wakeup::{self, Futex, Patience, READER_WAKES, Wait};
 
 /// Why a ring cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,17 +45,6 @@ impl From<Errno> for OpenError {
             error => Self::Io(error.into()),
         }
     }
-}
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The frame is there.
-    Ready,
-    /// The stream's state has changed.
-    StateChanged,
-    /// Nothing happened for a while: the frame has not come, the state is the same. A moment to look whether the writer lives.
-    Nothing,
 }
 
 /// A frame's place in the ring, for system calls that copy from there.
@@ -123,20 +111,16 @@ impl RingReader {
         &self.info
     }
 
-    /// How the stream is doing, as the daemon last said. A daemon that is gone says nothing: see [`Self::writer_lives`].
+    /// How the stream is doing, as the daemon last said. A daemon that was killed says nothing: see [`Self::writer_lives`].
     #[must_use]
     pub fn state(&self) -> StreamState {
-        let number = load(self.mapping.words().header, STATE_WORD);
-        u8::try_from(number)
-            .ok()
-            .and_then(StreamState::from_number)
-            .unwrap_or(StreamState::Lost)
+        slot::state(self.mapping.words())
     }
 
     /// What the stream arrives over.
     #[must_use]
     pub fn link(&self) -> Option<Link> {
-        u8::try_from(load(self.mapping.words().header, LINK_WORD))
+        u8::try_from(load(self.mapping.words().control, LINK_WORD))
             .ok()
             .and_then(Link::from_number)
     }
@@ -144,19 +128,19 @@ impl RingReader {
     /// Frames that were captured and did not arrive.
     #[must_use]
     pub fn frames_lost(&self) -> u64 {
-        load(self.mapping.words().header, LOST_WORD)
+        load(self.mapping.words().control, LOST_WORD)
     }
 
     /// Bytes of all frames published.
     #[must_use]
     pub fn bytes_published(&self) -> u64 {
-        load(self.mapping.words().header, BYTES_WORD)
+        load(self.mapping.words().control, BYTES_WORD)
     }
 
     /// Frames that came lately, in thousandths a second.
     #[must_use]
     pub fn measured_rate(&self) -> u64 {
-        load(self.mapping.words().header, RATE_WORD)
+        load(self.mapping.words().control, RATE_WORD)
     }
 
     /// Frames published into this ring: the next one will be frame `head()`.
@@ -245,7 +229,7 @@ impl RingReader {
             .data_pointer(found.position & (self.geometry.data_bytes - 1));
         Ok(RawFrame {
             pointer,
-            length: slot::usize_of(found.length),
+            length: usize_of(found.length),
             meta: found.meta,
             found,
         })
@@ -257,67 +241,48 @@ impl RingReader {
         slot::check(self.mapping.words(), &frame.found).is_ok()
     }
 
-    /// How much of the ring has been written since frame `n`, in hundredths: at 100 it is overwritten.
+    /// How many bytes of the ring have been used since frame `n` began, itself among them. At
+    /// [`RingInfo::data_bytes`] it is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn age_bytes(&self, n: u64) -> Result<u64, ReadError> {
+        let words = self.mapping.words();
+        let found = slot::find(words, self.geometry, n)?;
+        let newest = slot::find(words, self.geometry, self.head().saturating_sub(1));
+        let published_end =
+            newest.map_or(0, |newest| newest.position.saturating_add(newest.length));
+        // In the first lap nothing is announced; afterwards this has the frame that is being written, too.
+        let announced_end = match slot::reclaim(words) {
+            0 => 0,
+            reclaim => reclaim.saturating_add(self.geometry.data_bytes),
+        };
+        Ok(published_end
+            .max(announced_end)
+            .saturating_sub(found.position))
+    }
+
+    /// How far frame `n` is on its way to being overwritten, in hundredths, by bytes or by slots, whichever is nearer.
+    /// 100 when it is, or is not readable for another reason.
     #[must_use]
     pub fn age_percent(&self, n: u64) -> u64 {
-        let words = self.mapping.words();
-        match slot::find(words, self.geometry, n) {
-            Ok(found) => {
-                let written = slot::reclaim(words)
-                    .saturating_add(self.geometry.data_bytes)
-                    .saturating_sub(found.position);
-                let slots = self.head().saturating_sub(n).saturating_mul(100) / self.geometry.slots;
-                (written.saturating_mul(100) / self.geometry.data_bytes).max(slots)
-            }
-            Err(ReadError::NotYet) => 0,
-            Err(ReadError::Lapped | ReadError::Corrupt) => 100,
-        }
+        let Ok(bytes) = self.age_bytes(n) else {
+            return 100;
+        };
+        let slots = self.head().saturating_sub(n);
+        let by_bytes = bytes.saturating_mul(100) / self.geometry.data_bytes;
+        let by_slots = slots.saturating_mul(100) / self.geometry.slots;
+        by_bytes.max(by_slots).min(100)
     }
 
     /// Waits for frame `n`, for a state other than `state`, or for a moment, but not past `deadline`.
+    ///
+    /// Returns [`Wait::Nothing`] after 50 to 500 ms even if the deadline is far: ask then whether the writer lives,
+    /// and wait again.
     pub fn wait(&mut self, n: u64, state: StreamState, deadline: Timestamp) -> Wait {
-        let index = wakeup::word_of(n);
-        loop {
-            let word = self.mapping.futex(index);
-            let value = word.load(std::sync::atomic::Ordering::Relaxed);
-            // Pairs with the writer's release store of the word: who sees it sees the head before it.
-            fence(Ordering::Acquire);
-            if self.head() > n {
-                return Wait::Ready;
-            }
-            if self.state() != state {
-                return Wait::StateChanged;
-            }
-            let now = Timestamp::now();
-            let longest = self.patience.longest_wait(now);
-            let rest = deadline.saturating_since(now).min(longest);
-            if rest.is_zero() {
-                return Wait::Nothing;
-            }
-            let timeout = rustix::time::Timespec {
-                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(0),
-                tv_nsec: rest.subsec_nanos().into(),
-            };
-            match futex::wait(word, futex::Flags::empty(), value, Some(&timeout)) {
-                // Whoever was woken passes it on before it works.
-                Ok(()) => {
-                    let _ = futex::wake(word, futex::Flags::empty(), READER_WAKES);
-                }
-                Err(Errno::TIMEDOUT) => {
-                    if self.head() > n {
-                        self.patience.wake_was_lost(Timestamp::now());
-                        return Wait::Ready;
-                    }
-                    return if self.state() == state {
-                        Wait::Nothing
-                    } else {
-                        Wait::StateChanged
-                    };
-                }
-                // The word had changed already, or a signal came: look again.
-                Err(_) => {}
-            }
-        }
+        let words = self.mapping.words();
+        wakeup::wait(&self.mapping, words, &mut self.patience, n, state, deadline)
     }
 
     /// Whether a daemon still writes this ring. A system call.
@@ -332,10 +297,46 @@ impl RingReader {
         rustix::fs::fstat(&self.file).map_or(true, |stat| stat.st_nlink == 0)
     }
 
-    /// The words the writer wakes on and what each must hold for a wait, for programs that wait on many rings at once
-    /// (`futex_waitv`): of even and of odd frames.
+    /// The word that tells of frame `n`, for programs that wait on many rings at once.
     #[must_use]
-    pub fn futex_words(&self) -> [&std::sync::atomic::AtomicU32; 2] {
-        [self.mapping.futex(0), self.mapping.futex(1)]
+    pub fn futex_word(&self, n: u64) -> FutexWord<'_> {
+        FutexWord {
+            mapping: &self.mapping,
+            index: wakeup::word_of(n),
+        }
+    }
+}
+
+/// One of a ring's two futex words, for `futex_waitv` over many rings.
+///
+/// 1. [`Self::value`] of each word, 2. look at each ring ([`RingReader::head`] and [`RingReader::state`]), 3. wait on all addresses for these values, shared and 32 bits, at most as
+///    long as [`RingReader::wait`] would, 4. after *any* return [`Self::relay`] on each: a call can take wakes of several words and tell of one.
+#[derive(Clone, Copy, Debug)]
+pub struct FutexWord<'a> {
+    mapping: &'a Mapping,
+    index: usize,
+}
+
+impl FutexWord<'_> {
+    /// What it holds. A head or state that is looked at afterwards is not older.
+    #[must_use]
+    pub fn value(&self) -> u32 {
+        let value = self.mapping.futex(self.index).load(Ordering::Relaxed);
+        // Pairs with the writer's store of the word.
+        fence(Ordering::Acquire);
+        value
+    }
+
+    /// Where it is. Valid while the reader lives; not to be stored to.
+    #[must_use]
+    pub fn address(&self) -> *const u32 {
+        self.mapping.futex(self.index).as_ptr().cast_const()
+    }
+
+    /// Wakes two more readers if the word no longer holds `value`, as every woken reader must.
+    pub fn relay(&self, value: u32) {
+        if self.value() != value {
+            self.mapping.wake(self.index, READER_WAKES);
+        }
     }
 }

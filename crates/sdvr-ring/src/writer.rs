@@ -6,17 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::thread::futex;
 use sdvr_frame::{
     InstanceId, Label, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState,
 };
 
-use crate::directory::{RingDirectory, RingName};
+use crate::directory::{RingDirectory, RingName, UNFINISHED_PREFIX};
 use crate::file_lock;
-use crate::layout::{FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo, STATE_WORD, WORD_BYTES};
+use crate::layout::{
+    EXTRADATA_MOST_BYTES, FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo, WORD_BYTES, usize_of,
+};
+use crate::publisher::Publisher;
 use crate::shared_memory::{Access, Mapping};
-use crate::slot::{Publisher, store};
-use crate::wakeup::{self, WRITER_WAKES};
+use crate::slot::store;
+use crate::wakeup::Bell;
+
+/// How much of the data gets its pages at a time during the first lap: far fewer faults than pages, and no long stop
+/// when a large ring is made.
+const POPULATE_BYTES: u64 = 2 << 20;
 
 /// What a new ring is for.
 #[derive(Clone, Debug)]
@@ -54,13 +60,21 @@ pub enum CreateError {
         /// As asked for.
         data_bytes: u64,
     },
+    /// What a decoder needs is more than a ring has room for.
+    #[error("{bytes} bytes of extradata do not fit into a ring, which has room for 1024")]
+    Extradata {
+        /// How many there are.
+        bytes: usize,
+    },
     /// The file system is full.
     #[error(
-        "shared memory is full: a ring of {bytes} bytes does not fit. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)"
+        "shared memory is full: a ring of {bytes} bytes does not fit into {free_bytes}. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)"
     )]
     NoSpace {
         /// What the ring needs.
         bytes: u64,
+        /// What is free.
+        free_bytes: u64,
     },
     /// Something else failed.
     #[error("cannot make a ring ({step}): {error}")]
@@ -82,8 +96,10 @@ pub struct RingWriter {
     name: RingName,
     geometry: Geometry,
     publisher: Publisher,
+    bell: Bell,
+    /// How much of the data has its pages already.
+    populated_bytes: u64,
     state: StreamState,
-    state_bit: bool,
     is_linked: bool,
 }
 
@@ -111,6 +127,11 @@ impl RingWriter {
             .checked_next_power_of_two()
             .ok_or_else(impossible)?;
         let geometry = Geometry::new(slots.max(2).into(), data_bytes).ok_or_else(impossible)?;
+        if options.extradata.len() > EXTRADATA_MOST_BYTES {
+            return Err(CreateError::Extradata {
+                bytes: options.extradata.len(),
+            });
+        }
         let failed = |step| {
             move |error: Errno| CreateError::Io {
                 step,
@@ -121,48 +142,49 @@ impl RingWriter {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o600))
             .map_err(failed("open"))?;
-        reserve(&file, geometry.file_bytes())?;
+        reserve(&file, geometry.file_bytes(), directory)?;
         let mapping = Mapping::new(file.as_fd(), geometry, Access::Write)
             .map_err(|error| CreateError::Io { step: "map", error })?;
         let name = RingName::new(&options.camera, options.stream);
+        mapping.populate(0, usize_of(geometry.data_offset()));
         describe(&mapping, geometry, options);
         // Before the name exists: nobody can hold a lock that would be in the way.
-        match file_lock::try_lock(file.as_fd()) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(CreateError::Io {
-                    step: "lock",
-                    error: io::ErrorKind::ResourceBusy.into(),
-                });
-            }
-            Err(error) => {
-                return Err(CreateError::Io {
-                    step: "lock",
-                    error,
-                });
-            }
+        let is_locked = file_lock::try_lock(file.as_fd()).map_err(|error| CreateError::Io {
+            step: "lock",
+            error,
+        })?;
+        if !is_locked {
+            return Err(failed("lock")(Errno::BUSY));
         }
         rustix::fs::fchown(&file, None, directory.group()).map_err(failed("change the group"))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).map_err(failed("change the mode"))?;
+        let own_directory =
+            rustix::io::fcntl_dupfd_cloexec(directory, 0).map_err(failed("keep the directory"))?;
         link(directory, &file, &name).map_err(failed("link"))?;
         Ok(Self {
             mapping,
             file,
-            directory: rustix::io::fcntl_dupfd_cloexec(directory, 0)
-                .map_err(failed("keep the directory"))?,
+            directory: own_directory,
             name,
             geometry,
             publisher: Publisher::new(geometry),
+            bell: Bell::default(),
+            populated_bytes: 0,
             state: StreamState::Live,
-            state_bit: false,
             is_linked: true,
         })
+    }
+
+    /// The name of its file.
+    #[must_use]
+    pub const fn name(&self) -> &RingName {
+        &self.name
     }
 
     /// The largest frame it takes.
     #[must_use]
     pub const fn frame_most_bytes(&self) -> u64 {
-        self.publisher.frame_most_bytes()
+        self.geometry.frame_most_bytes()
     }
 
     /// Frames published.
@@ -177,31 +199,49 @@ impl RingWriter {
         self.state
     }
 
-    /// Begins a frame of `length` bytes; one begun before and not published is given up. False when it does not fit.
+    /// Begins a frame of `length` bytes; one begun before and not published is given up. False when it does not fit
+    /// or has no bytes.
+    ///
+    /// From here on the oldest frames, whose place it takes, cannot be read.
     #[must_use]
     pub fn begin(&mut self, length: u64) -> bool {
-        self.publisher.begin(self.mapping.words(), length)
+        let has_begun = self.publisher.begin(self.mapping.words(), length);
+        if self.populated_bytes < self.geometry.data_bytes {
+            self.populate();
+        }
+        has_begun
     }
 
-    /// Adds the next bytes of the frame. Copies them once. False when they go past its end; the frame is then given up.
+    /// Gives the frame that was begun its pages, and some more. Once round the ring, then never again.
+    fn populate(&mut self) {
+        let end = self.publisher.reserved_end().min(self.geometry.data_bytes);
+        while self.populated_bytes < end {
+            let start = self.geometry.data_offset() + self.populated_bytes;
+            self.mapping
+                .populate(usize_of(start), usize_of(POPULATE_BYTES));
+            self.populated_bytes += POPULATE_BYTES;
+        }
+    }
+
+    /// Adds the next bytes of the frame, however it was cut. Copies them once. False when they go past its end; the
+    /// frame is then given up.
     #[must_use]
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         self.publisher.write(self.mapping.words(), bytes)
     }
 
-    /// Publishes the frame and wakes readers. False when it is not whole; it is then given up. Never blocks.
+    /// Gives up the frame that was begun, if one was: nobody will have seen it.
+    pub fn abort(&mut self) {
+        self.publisher.abort();
+    }
+
+    /// Publishes the frame and wakes readers. False when it is not whole; it is then given up. Never blocks, and costs
+    /// the same for any number of readers.
     pub fn publish(&mut self, meta: &FrameMeta) -> bool {
         let Some(n) = self.publisher.publish(self.mapping.words(), meta) else {
             return false;
         };
-        let word = self.mapping.futex(wakeup::word_of(n));
-        // Pairs with the fence of a reader that has loaded the word before it waits.
-        word.store(
-            wakeup::word(n + 1, self.state_bit),
-            std::sync::atomic::Ordering::Release,
-        );
-        // Always: asking who waits would cost as much. Fails only for an address that is none.
-        let _ = futex::wake(word, futex::Flags::empty(), WRITER_WAKES);
+        self.bell.announce_frame(&self.mapping, n);
         true
     }
 
@@ -211,27 +251,15 @@ impl RingWriter {
             return;
         }
         self.state = state;
-        // Release: pairs with the fence of a reader that looks at the state after the word.
-        store(
-            self.mapping.words().header,
-            STATE_WORD,
-            state.number().into(),
-            Ordering::Release,
-        );
-        self.state_bit = !self.state_bit;
-        for index in 0..2 {
-            let word = self.mapping.futex(index);
-            // The word of the frames of this parity that came last, so that only the top bit changes.
-            word.fetch_xor(1 << 31, std::sync::atomic::Ordering::Release);
-            let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.unsigned_abs());
-        }
+        self.publisher.store_state(self.mapping.words(), state);
+        self.bell.announce_state(&self.mapping);
     }
 
     /// Says what the stream arrives over.
     pub fn set_link(&mut self, link: Link) {
         // Relaxed: for people; nothing hangs on it.
         store(
-            self.mapping.words().header,
+            self.mapping.words().control,
             LINK_WORD,
             link.number().into(),
             Ordering::Relaxed,
@@ -242,7 +270,7 @@ impl RingWriter {
     pub fn set_measured_rate(&mut self, frames_per_1000_s: u64) {
         // Relaxed: for people; nothing hangs on it.
         store(
-            self.mapping.words().header,
+            self.mapping.words().control,
             RATE_WORD,
             frames_per_1000_s,
             Ordering::Relaxed,
@@ -284,13 +312,15 @@ impl RingWriter {
 }
 
 /// Reserves all of the file's memory now, so that no later write can fail.
-fn reserve(file: &OwnedFd, bytes: u64) -> Result<(), CreateError> {
+fn reserve(file: &OwnedFd, bytes: u64, directory: &RingDirectory) -> Result<(), CreateError> {
     loop {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT) => {
-                return Err(CreateError::NoSpace { bytes });
+                // A failed reservation leaves nothing behind, so this is what there was.
+                let free_bytes = directory.free_bytes().unwrap_or(0);
+                return Err(CreateError::NoSpace { bytes, free_bytes });
             }
             Err(error) => {
                 return Err(CreateError::Io {
@@ -317,14 +347,23 @@ fn describe(mapping: &Mapping, geometry: Geometry, options: RingOptions) {
         writer_pid: std::process::id(),
         realtime_offset_ns: realtime_offset_ns(),
     };
-    let header = mapping.words().header;
     let bytes = info.to_bytes(geometry);
     let (words, _) = bytes.as_chunks::<WORD_BYTES>();
     // Relaxed: the file has no name yet; linking it orders them.
     for (index, word) in words.iter().enumerate() {
-        store(header, index, u64::from_ne_bytes(*word), Ordering::Relaxed);
+        store(
+            mapping.description(),
+            index,
+            u64::from_ne_bytes(*word),
+            Ordering::Relaxed,
+        );
     }
-    store(header, LINK_WORD, link.number().into(), Ordering::Relaxed);
+    store(
+        mapping.words().control,
+        LINK_WORD,
+        link.number().into(),
+        Ordering::Relaxed,
+    );
 }
 
 fn realtime_offset_ns() -> i64 {
@@ -341,19 +380,16 @@ fn link(directory: &RingDirectory, file: &OwnedFd, name: &RingName) -> rustix::i
     use std::os::fd::AsRawFd;
     // Relaxed: the number only has to differ.
     let unfinished = format!(
-        ".new-{}-{}",
+        "{UNFINISHED_PREFIX}{}-{}",
         std::process::id(),
         UNFINISHED.fetch_add(1, Ordering::Relaxed)
     );
-    // Through /proc: linking a descriptor itself needs a capability on kernels before 6.10.
-    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(
-        rustix::fs::CWD,
-        source,
-        directory,
-        &unfinished,
-        AtFlags::SYMLINK_FOLLOW,
-    )?;
+    // Kernels before 6.10 want a capability for this; /proc serves there.
+    if rustix::fs::linkat(file, "", directory, &unfinished, AtFlags::EMPTY_PATH).is_err() {
+        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        rustix::fs::linkat(rustix::fs::CWD, source, directory, &unfinished, flags)?;
+    }
     rustix::fs::renameat(directory, &unfinished, directory, name.as_str()).inspect_err(|_| {
         let _ = rustix::fs::unlinkat(directory, &unfinished, AtFlags::empty());
     })

@@ -17,8 +17,12 @@ pub(crate) struct Input {
     file: File,
     name: String,
     is_pipe: bool,
+    /// Longer than what is in it, so that it is not cleared for every read.
     buffer: Vec<u8>,
+    /// What was read and not consumed is from here
     start: usize,
+    /// to here.
+    end: usize,
     /// Where in the file the buffer's start is.
     offset: u64,
     is_at_end: bool,
@@ -54,6 +58,7 @@ impl Input {
             is_pipe,
             buffer: Vec::new(),
             start: 0,
+            end: 0,
             offset: 0,
             is_at_end: false,
         })
@@ -81,22 +86,35 @@ impl Input {
 
     /// The bytes that were read and not consumed.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Takes bytes off the front; gives them.
     pub(crate) fn consume(&mut self, count: usize) -> &[u8] {
         let start = self.start;
-        self.start = (start + count).min(self.buffer.len());
+        self.start = (start + count).min(self.end);
         self.offset += (self.start - start) as u64;
         self.buffer.get(start..self.start).unwrap_or_default()
     }
 
     /// Puts bytes after those consumed last, where they lie, and gives both: rare, so it may move what follows.
     pub(crate) fn insert_after_consumed(&mut self, bytes: &[u8]) {
-        self.buffer
-            .splice(self.start..self.start, bytes.iter().copied());
-        self.start += bytes.len();
+        let (start, count) = (self.start, bytes.len());
+        self.make_room(count);
+        self.buffer.copy_within(start..self.end, start + count);
+        if let Some(place) = self.buffer.get_mut(start..start + count) {
+            place.copy_from_slice(bytes);
+        }
+        self.start += count;
+        self.end += count;
+    }
+
+    /// Makes the buffer long enough for `count` more bytes.
+    fn make_room(&mut self, count: usize) {
+        let wanted = self.end + count;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
     }
 
     /// Reads once. A pipe that has nothing is not waited for.
@@ -108,23 +126,25 @@ impl Input {
             return Ok(Filled::NotYet);
         }
         // What was consumed makes room, once it is the larger part: so every byte is moved at most once.
-        if self.start * 2 >= self.buffer.len() {
-            self.buffer.drain(..self.start);
+        if self.start * 2 >= self.end {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
             self.start = 0;
         }
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + READ_BYTES, 0);
-        let read = self
+        self.make_room(READ_BYTES);
+        let room = self.end..self.end + READ_BYTES;
+        match self
             .file
-            .read(self.buffer.get_mut(filled..).unwrap_or_default());
-        self.buffer
-            .truncate(filled + read.as_ref().map_or(0, |bytes| *bytes));
-        match read {
+            .read(self.buffer.get_mut(room).unwrap_or_default())
+        {
             Ok(0) => {
                 self.is_at_end = true;
                 Ok(Filled::End)
             }
-            Ok(_) => Ok(Filled::More),
+            Ok(bytes) => {
+                self.end += bytes;
+                Ok(Filled::More)
+            }
             Err(error)
                 if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) =>
             {
@@ -147,8 +167,7 @@ impl Input {
                 name: self.name.clone(),
                 error,
             })?;
-        self.buffer.clear();
-        (self.start, self.offset, self.is_at_end) = (0, 0, false);
+        (self.start, self.end, self.offset, self.is_at_end) = (0, 0, 0, false);
         Ok(())
     }
 }

@@ -214,6 +214,8 @@ struct ByteStream {
     pace: Option<Pace>,
     /// The frame that is known to be whole.
     pending: Option<Pending>,
+    /// Whether what is in the buffer was searched in vain: until then nothing is to be waited for.
+    is_searched: bool,
     next_number: FrameNumber,
     found: u64,
     found_this_round: u64,
@@ -249,6 +251,7 @@ impl ByteStream {
             options: options.clone(),
             pace,
             pending: None,
+            is_searched: true,
             next_number: FrameNumber(0),
             found: 0,
             found_this_round: 0,
@@ -287,8 +290,8 @@ impl ByteStream {
     fn due(&self) -> Option<Timestamp> {
         match (&self.pace, &self.pending) {
             (Some(pace), Some(_)) => Some(pace.due()),
-            // A file is read on the next call.
-            (_, None) if self.input.descriptor().is_none() => {
+            // A file is read on the next call; of a pipe, frames may be here that came together with the last one.
+            (_, None) if !self.is_searched || self.input.descriptor().is_none() => {
                 Some(Timestamp::from_nanoseconds(i64::MIN))
             }
             (None, Some(_)) => Some(Timestamp::from_nanoseconds(i64::MIN)),
@@ -319,6 +322,10 @@ impl ByteStream {
             let index = self.found.saturating_sub(1);
             if !index.is_multiple_of(self.options.every_nth.max(1).into()) {
                 self.input.consume(pending.payload.end);
+                // A file is read on at the next call, so that many frames to leave out do not keep us here.
+                if !self.input.is_pipe() {
+                    return Ok(Next::NotYet);
+                }
                 continue;
             }
             let number = self.next_number;
@@ -359,6 +366,14 @@ impl ByteStream {
                 return Ok(Filled::More);
             }
             match self.input.fill()? {
+                // A writer that is faster than we are must not keep us here: its pipe stays readable.
+                Filled::More if self.input.is_pipe() => {
+                    return Ok(if self.find_in_buffer(now)? {
+                        Filled::More
+                    } else {
+                        Filled::NotYet
+                    });
+                }
                 Filled::More => {}
                 Filled::NotYet => return Ok(Filled::NotYet),
                 Filled::End => {
@@ -382,7 +397,9 @@ impl ByteStream {
 
     /// Whether the bytes that are there begin with a whole frame, which is then pending.
     fn find_in_buffer(&mut self, now: Timestamp) -> Result<bool, SourceError> {
-        let Some(end) = self.split()? else {
+        let end = self.split()?;
+        self.is_searched = end.is_none();
+        let Some(end) = end else {
             return Ok(false);
         };
         if self.found == 0 {

@@ -56,6 +56,22 @@ pub enum TrustError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// What is to be remembered is no address, and would make the file unreadable.
+    #[error("{address:?} is no address to remember; it must be like [host]:port")]
+    Address {
+        /// As given.
+        address: String,
+    },
+    /// Another key was remembered for the same server between the decision and now.
+    #[error("another key was remembered for {address} meanwhile, in {}:{line}; it was not replaced. Connect again", path.display())]
+    OtherKey {
+        /// Of which server.
+        address: String,
+        /// Where the other key stands.
+        path: PathBuf,
+        /// In which line, from 1.
+        line: usize,
+    },
     /// Another process streams with this key.
     #[error("another sdvrc on this host streams as {label:?} (it holds {}); choose another label with -n", path.display())]
     KeyInUse {

@@ -145,7 +145,11 @@ impl KeyDirectory {
         let cameras = self.subdirectory(CAMERAS)?;
         let mut keys = Vec::new();
         for name in cameras.file_names()? {
-            if let (Some(label), Some(key)) = (name.strip_suffix(".key"), cameras.load(&name)?) {
+            // Other files are not ours to judge.
+            let Some(label) = name.strip_suffix(".key") else {
+                continue;
+            };
+            if let Some(key) = cameras.load(&name)? {
                 keys.push((label.to_owned(), key.public_key()));
             }
         }
@@ -191,7 +195,8 @@ fn numbered(label: &Label, number: u32) -> Label {
         .as_str()
         .get(..Label::MAX_BYTES - suffix.len())
         .unwrap_or_else(|| label.as_str());
-    Label::from_lossy(&format!("{kept}{suffix}"))
+    let text = format!("{kept}{suffix}");
+    text.parse().unwrap_or_else(|_| Label::from_lossy(&text))
 }
 
 /// Parses a key file.

@@ -118,6 +118,8 @@ pub struct KnownCameras {
     revoked: HashMap<PublicKey, String>,
     versions: [Version; 2],
     allowance: Allowance,
+    /// What others took away since the last [`Self::refresh`]; also found when a camera was admitted meanwhile.
+    removed: Vec<(PublicKey, Label)>,
 }
 
 /// A token bucket for new cameras.
@@ -162,6 +164,7 @@ impl KnownCameras {
                 tokens: NEW_BURST,
                 since: now,
             },
+            removed: Vec::new(),
         };
         known.reload()?;
         Ok(known)
@@ -192,7 +195,7 @@ impl KnownCameras {
             Err(error) => {
                 let problem = error.to_string();
                 let failed = |key| {
-                    if self.by_key.contains_key(key) {
+                    if self.by_key.contains_key(key) || self.revoked.contains_key(key) {
                         None
                     } else {
                         Some(Refusal::StoreFailed {
@@ -253,34 +256,35 @@ impl KnownCameras {
         let lock = self.directory.lock()?;
         // Another process may have changed the file since.
         self.reload()?;
-        let mut cameras = self.cameras.clone();
-        let mut new = Vec::new();
+        let mut new: Vec<KnownCamera> = Vec::new();
         for (key, label) in wanted {
             let is_free = !self.by_key.contains_key(key)
                 && !self.by_label.contains_key(label)
                 && !self.revoked.contains_key(key)
-                && !cameras
+                && !new
                     .iter()
-                    .skip(self.cameras.len())
                     .any(|camera| camera.key == *key || camera.label == *label);
-            if is_free && cameras.len() < CAMERAS_MOST && self.allowance.take(now) {
-                cameras.push(KnownCamera {
+            let has_room = self.cameras.len() + new.len() < CAMERAS_MOST;
+            if is_free && has_room && self.allowance.take(now) {
+                new.push(KnownCamera {
                     label: label.clone(),
                     key: *key,
                     added: WallTime::now(),
                     via: "tofu".to_owned(),
                     rest: Vec::new(),
                 });
-                new.push(*key);
             }
         }
+        let new_keys = new.iter().map(|camera| camera.key).collect();
+        // Copied only now: a stranger whom nobody lets in must not cost a copy of all cameras.
         if !new.is_empty() {
+            let cameras = [self.cameras.as_slice(), &new].concat();
             self.directory
                 .replace(&lock, FILE, format_known_cameras(&cameras).as_bytes())?;
             self.versions[0] = self.directory.version(FILE);
             self.set(cameras);
         }
-        Ok(new)
+        Ok(new_keys)
     }
 
     /// Reads the files again if somebody changed them.
@@ -289,21 +293,17 @@ impl KnownCameras {
     ///
     /// [`TrustError`]: what was known stays known.
     pub fn refresh(&mut self) -> Result<Changes, TrustError> {
-        if self.versions == self.current_versions() {
-            return Ok(Changes::default());
-        }
-        let before = self.cameras.clone();
         self.reload()?;
-        let is_gone = |camera: &KnownCamera| {
-            !self.by_key.contains_key(&camera.key) || self.revoked.contains_key(&camera.key)
-        };
-        Ok(Changes {
-            removed: before
-                .into_iter()
-                .filter(is_gone)
-                .map(|camera| (camera.key, camera.label))
-                .collect(),
-        })
+        // One that was forgotten and let in again since is welcome.
+        let removed = std::mem::take(&mut self.removed)
+            .into_iter()
+            .filter(|(key, _)| !self.is_welcome(key))
+            .collect();
+        Ok(Changes { removed })
+    }
+
+    fn is_welcome(&self, key: &PublicKey) -> bool {
+        self.by_key.contains_key(key) && !self.revoked.contains_key(key)
     }
 
     /// Forgets cameras that `wanted` (a label or a fingerprint) names; gives their labels. The file is read first.
@@ -361,8 +361,18 @@ impl KnownCameras {
         let (path, text) = content(REVOKED_FILE)?;
         let revoked = parse_revoked(&path, &text)?;
         self.versions = versions;
+        let welcome_before: Vec<(PublicKey, Label)> = self
+            .cameras
+            .iter()
+            .filter(|camera| self.is_welcome(&camera.key))
+            .map(|camera| (camera.key, camera.label.clone()))
+            .collect();
         self.revoked = revoked.into_iter().collect();
         self.set(cameras);
+        let gone = welcome_before
+            .into_iter()
+            .filter(|(key, _)| !self.is_welcome(key));
+        self.removed.extend(gone.collect::<Vec<_>>());
         Ok(())
     }
 

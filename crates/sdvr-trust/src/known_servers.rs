@@ -234,6 +234,11 @@ impl<'a> KnownServers<'a> {
     ///
     /// [`TrustError`]. Also when another key was remembered meanwhile, which is never replaced.
     pub fn remember(&self, address: &str, key: &PublicKey, version: u8) -> Result<(), TrustError> {
+        if !is_address(address) {
+            return Err(TrustError::Address {
+                address: address.to_owned(),
+            });
+        }
         let now = WallTime::now();
         let known = self
             .list()?
@@ -252,11 +257,10 @@ impl<'a> KnownServers<'a> {
                 known.version = known.version.max(version);
             }
             Some(known) => {
-                let (path, line) = (self.directory.file_path(FILE), known.line);
-                return Err(TrustError::Parse {
-                    path,
-                    line,
-                    problem: "another key was remembered for this server meanwhile",
+                return Err(TrustError::OtherKey {
+                    address: address.to_owned(),
+                    path: self.directory.file_path(FILE),
+                    line: known.line,
                 });
             }
             None => servers.push(KnownServer {
@@ -309,14 +313,21 @@ pub fn parse_known_servers(path: &Path, content: &[u8]) -> Result<Vec<KnownServe
     })
 }
 
+/// `[host]:port`, and one word.
+fn is_address(text: &str) -> bool {
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    !text.contains(|character: char| character.is_whitespace() || character.is_control())
+        && text.strip_prefix('[').is_some_and(|rest| {
+            rest.split_once("]:")
+                .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
+        })
+}
+
 fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
     let mut words = Words::new(line);
     let address = words.next()?;
-    let is_address = address.starts_with('[')
-        && address
-            .split_once("]:")
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if !is_address {
+    if !is_address(address) {
         return Err("it does not begin with [host]:port");
     }
     Ok(KnownServer {

@@ -62,7 +62,14 @@ pub(crate) fn parse_lines<T>(
         return Err(problem(text.lines().count(), "the last line is cut off"));
     }
     let mut values = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    // Not `lines`, which would swallow the CR of a file that went through another system.
+    for (index, line) in text.split('\n').enumerate() {
+        if line.contains(|character: char| character.is_control()) {
+            return Err(problem(
+                index + 1,
+                "there is a control character, such as a tab or the CR of a CR LF",
+            ));
+        }
         if !line.is_empty() && !line.starts_with('#') {
             values.push(parse(line, index + 1).map_err(|what| problem(index + 1, what))?);
         }

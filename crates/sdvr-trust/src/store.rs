@@ -38,9 +38,10 @@ pub(crate) struct DirectoryLock {
     _file: OwnedFd,
 }
 
-/// Which file it is: another one after every change.
+/// Which file it is: another one after every change. Inode, time and length: an inode's number may come back within the same
+/// tick of the file system's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Version(Option<(u64, i64, i64)>);
+pub(crate) struct Version(Option<(u64, i64, i64, i64)>);
 
 impl KeyDirectory {
     /// Opens the directory, making it if it is not there.
@@ -49,6 +50,8 @@ impl KeyDirectory {
     ///
     /// [`TrustError`]: it belongs to somebody else, others may read it, or it cannot be made.
     pub fn open(path: &Path) -> Result<Self, TrustError> {
+        // Without a slash at the end, with which a link would be followed.
+        let path = &path.components().collect::<PathBuf>();
         match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(io_error("make", path, error)),
@@ -81,7 +84,8 @@ impl KeyDirectory {
     pub(crate) fn subdirectory(&self, name: &str) -> Result<Self, TrustError> {
         // By handle, then by path: the check is on what was opened.
         match rustix::fs::mkdirat(&self.directory, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) => self.sync()?,
+            Err(Errno::EXIST) => {}
             Err(error) => return Err(io_error("make", &self.file_path(name), error)),
         }
         let path = self.file_path(name);
@@ -182,6 +186,7 @@ impl KeyDirectory {
                         stat.st_ino,
                         stat.st_mtime,
                         i64::try_from(stat.st_mtime_nsec).unwrap_or(0),
+                        stat.st_size,
                     )
                 }),
         )

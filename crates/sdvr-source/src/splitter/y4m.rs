@@ -14,8 +14,8 @@ const FRAME_LINE_MOST_BYTES: usize = 256;
 #[derive(Debug, Default)]
 pub struct Y4m {
     header: Option<Header>,
-    /// Whether the next bytes are the header again.
-    restarted: bool,
+    /// Whether the first frame was handed out; until then the next bytes are the header, known already or not.
+    header_is_past: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ struct Header {
 
 impl Y4m {
     pub(super) fn restart(&mut self) {
-        self.restarted = true;
+        self.header_is_past = false;
     }
 
     pub(super) fn header(&self) -> &[u8] {
@@ -47,7 +47,7 @@ impl Y4m {
 
     pub(super) fn next_frame(&mut self, buffer: &[u8]) -> Result<Option<FrameEnd>, SplitError> {
         let mut start = 0;
-        if self.header.is_none() || self.restarted {
+        if !self.header_is_past {
             let Some(line) = line(buffer, HEADER_MOST_BYTES)
                 .map_err(|()| SplitError::Y4m("its header is longer than 1 KiB"))?
             else {
@@ -76,7 +76,7 @@ impl Y4m {
         if buffer.len() < consumed {
             return Ok(None);
         }
-        self.restarted = false;
+        self.header_is_past = true;
         let trailer = parameters.to_vec();
         let flags = if trailer.is_empty() {
             FrameFlags::KEY
@@ -178,41 +178,25 @@ impl Layout {
 
 fn layout(colour: &str) -> Option<Layout> {
     // Deep samples have two bytes: 420p10, mono12, 444p16 and the like.
-    let (base, depth) = match colour
-        .find(['p', 'm'])
-        .filter(|_| !colour.starts_with("mono"))
-    {
-        Some(at)
-            if colour
-                .get(at + 1..)
-                .is_some_and(|depth| depth.parse::<u8>().is_ok()) =>
-        {
-            (colour.get(..at)?, colour.get(at + 1..)?)
-        }
-        _ => (
-            colour.trim_start_matches("mono"),
-            if colour.starts_with("mono") {
-                colour.trim_start_matches("mono")
-            } else {
-                ""
-            },
-        ),
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (base, depth) = match (colour.strip_prefix("mono"), colour.split_once('p')) {
+        (Some(depth), _) => ("mono", depth),
+        (None, Some((base, depth))) if is_number(depth) => (base, depth),
+        _ => (colour, ""),
     };
     let is_deep = match depth {
         "" | "8" => false,
-        depth => (9..=16).contains(&depth.parse::<u8>().ok()?),
+        "9" | "10" | "11" | "12" | "13" | "14" | "15" | "16" => true,
+        _ => return None,
     };
-    let (fourcc, chroma, has_alpha) = if colour.starts_with("mono") {
-        (FourCc::GREY, None, false)
-    } else {
-        match base {
-            "420" | "420jpeg" | "420mpeg2" | "420paldv" => (FourCc::YU12, Some((2, 2)), false),
-            "422" => (FourCc::YUV422P, Some((2, 1)), false),
-            "444" => (FourCc::YUV444P, Some((1, 1)), false),
-            "411" => (FourCc::Y4M, Some((4, 1)), false),
-            "444alpha" => (FourCc::Y4M, Some((1, 1)), true),
-            _ => return None,
-        }
+    let (fourcc, chroma, has_alpha) = match base {
+        "mono" => (FourCc::GREY, None, false),
+        "420" | "420jpeg" | "420mpeg2" | "420paldv" => (FourCc::YU12, Some((2, 2)), false),
+        "422" => (FourCc::YUV422P, Some((2, 1)), false),
+        "444" => (FourCc::YUV444P, Some((1, 1)), false),
+        "411" => (FourCc::Y4M, Some((4, 1)), false),
+        "444alpha" => (FourCc::Y4M, Some((1, 1)), true),
+        _ => return None,
     };
     Some(Layout {
         fourcc: if is_deep { FourCc::Y4M } else { fourcc },

@@ -1,0 +1,577 @@
+//! What strangers, and cameras that turned hostile, do to the daemon's port. Each once ended an earlier daemon, or would have.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use sdvr_frame::{
+    FourCc, FrameRate, InstanceId, Label, StreamFormat, StreamId, StreamKind, Timestamp,
+};
+use sdvr_session::client::ExpectHelloReply;
+use sdvr_session::for_tests::{Control, MediaHeader};
+use sdvr_session::{Event, Limits, OpenStream, Packet, Session, Setup, Suites, next_record};
+use sdvr_tests::{System, wait_until};
+
+/// Runs `attack` while a camera streams, which must lose nothing, and a new camera can still come afterwards.
+#[track_caller]
+fn bystander_loses_nothing(attack: impl FnOnce(&System)) {
+    let mut system = System::with_daemon();
+    // Slow enough that only the daemon can lose a frame, and not a busy machine the moment to make it.
+    let _bystander = system.start_client("bystander", "test:?format=BNCH&bytes=60000&fps=10", &[]);
+    system.wait_for_state("bystander", "live");
+    // A new camera connects within the first second, and its first frames are not what is measured.
+    let verify = system
+        .command("sdvr")
+        .args(["verify", "bystander", "--seconds", "4", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    attack(&system);
+    let output = verify.wait_with_output().unwrap();
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(findings["frames"].as_u64().unwrap() > 10, "{findings}");
+    assert_eq!(
+        (&findings["missing"], &findings["torn"]),
+        (&0.into(), &0.into()),
+        "{findings}"
+    );
+    assert!(
+        system.daemon().runs(),
+        "the daemon has ended: {}",
+        system.daemon().log()
+    );
+    let _late = system.start_client("latecomer", "test:?format=BNCH&bytes=20000&fps=30", &[]);
+    system.wait_for_state("latecomer", "live");
+    assert!(
+        !system.daemon().log().contains("panicked"),
+        "{}",
+        system.daemon().log()
+    );
+}
+
+fn connect(system: &System) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", system.port())).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream
+}
+
+/// Sends `bytes` to a connection of its own; whatever happens to that is right.
+fn throw(system: &System, bytes: &[u8]) {
+    let mut stream = connect(system);
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+}
+
+fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_port_scan_does_no_harm() {
+    bystander_loses_nothing(|system| (0..500).for_each(|_| drop(connect(system))));
+}
+
+#[test]
+fn random_bytes_do_no_harm() {
+    bystander_loses_nothing(|system| {
+        for length in [1, 2, 3, 4, 5, 127, 128, 255, 256, 257, 4096, 100_000] {
+            throw(system, &random(length));
+            // The first byte right, so that more of it is looked at.
+            throw(system, &[&[1, 2, 0, 1], random(length).as_slice()].concat());
+            throw(system, &[&[3, 2, 0, 1], random(length).as_slice()].concat());
+        }
+        throw(system, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        throw(system, &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+    });
+}
+
+fn hello() -> (ExpectHelloReply, [u8; 256]) {
+    ExpectHelloReply::start(
+        Suites::all(false),
+        Limits::default(),
+        None,
+        &mut UnwrapErr(SysRng),
+    )
+}
+
+#[test]
+fn a_handshake_cut_anywhere_does_no_harm() {
+    bystander_loses_nothing(|system| {
+        for length in 0..256 {
+            throw(system, &hello().1[..length]);
+        }
+        for bit in (0..256 * 8).step_by(7) {
+            let (_, mut bytes) = hello();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            throw(system, &bytes);
+        }
+    });
+}
+
+#[test]
+fn a_first_noise_message_of_garbage_is_refused() {
+    bystander_loses_nothing(|system| {
+        for _ in 0..50 {
+            let mut stream = connect(system);
+            let (client, bytes) = hello();
+            stream.write_all(&bytes).unwrap();
+            let mut reply = [0; 192];
+            stream.read_exact(&mut reply).unwrap();
+            let (_, mut initiation) = client
+                .handle_reply(&reply)
+                .unwrap()
+                .initiate(&[9; 32], &mut UnwrapErr(SysRng))
+                .unwrap();
+            let at = 112 + usize::from(random(1)[0]) % 120;
+            initiation[at] ^= 1;
+            stream.write_all(&initiation).unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+            assert!(rest.is_empty(), "the server answered a forged handshake");
+        }
+    });
+}
+
+#[test]
+fn a_replayed_handshake_is_refused() {
+    bystander_loses_nothing(|system| {
+        let mut stream = connect(system);
+        let (client, bytes) = hello();
+        stream.write_all(&bytes).unwrap();
+        let mut reply = [0; 192];
+        stream.read_exact(&mut reply).unwrap();
+        let (_, initiation) = client
+            .handle_reply(&reply)
+            .unwrap()
+            .initiate(&[9; 32], &mut UnwrapErr(SysRng))
+            .unwrap();
+        stream.write_all(&initiation).unwrap();
+        let mut response = [0; 96];
+        stream.read_exact(&mut response).unwrap();
+        // The token belongs to the address, so another connection cannot use it; and no connection can without a HELLO.
+        let mut again = connect(system);
+        let (_, bytes) = hello();
+        again.write_all(&bytes).unwrap();
+        again.read_exact(&mut reply).unwrap();
+        again.write_all(&initiation).unwrap();
+        let mut rest = Vec::new();
+        let _ = again.read_to_end(&mut rest);
+        assert!(rest.is_empty(), "the server answered a replay");
+    });
+}
+
+#[test]
+fn handshakes_held_open_keep_nobody_out_and_end() {
+    bystander_loses_nothing(|system| {
+        // More than one address may have; the oldest make room.
+        let mut held: Vec<TcpStream> = (0..1100).map(|_| connect(system)).collect();
+        for stream in &mut held {
+            // Half a HELLO, and no more.
+            let _ = stream.write_all(&hello().1[..100]);
+        }
+        let _camera = system.start_client("among-them", "test:?format=BNCH&bytes=1000&fps=10", &[]);
+        system.wait_for_state("among-them", "live");
+        let begin = Instant::now();
+        let last = held.last_mut().unwrap();
+        let mut byte = [0];
+        assert!(
+            matches!(last.read(&mut byte), Ok(0) | Err(_)),
+            "the server answered half a HELLO"
+        );
+        assert!(
+            begin.elapsed() < Duration::from_secs(9),
+            "a silent stranger was kept for {:?}",
+            begin.elapsed()
+        );
+    });
+}
+
+#[test]
+fn a_byte_a_second_does_not_keep_a_connection() {
+    bystander_loses_nothing(|system| {
+        let mut stream = connect(system);
+        let begin = Instant::now();
+        let bytes = hello().1;
+        let ended = bytes.iter().any(|byte| {
+            std::thread::sleep(Duration::from_millis(200));
+            stream.write_all(&[*byte]).is_err()
+        });
+        assert!(
+            ended && begin.elapsed() < Duration::from_secs(15),
+            "a slow stranger was kept for {:?}",
+            begin.elapsed()
+        );
+    });
+}
+
+/// A camera with real keys that does as it likes.
+struct Hostile {
+    stream: TcpStream,
+    session: Session,
+    received: Vec<u8>,
+}
+
+impl Hostile {
+    fn handshake(system: &System) -> Self {
+        let mut stream = connect(system);
+        let (client, bytes) = hello();
+        stream.write_all(&bytes).unwrap();
+        let mut reply = [0; 192];
+        stream.read_exact(&mut reply).unwrap();
+        let key: [u8; 32] = random(32).try_into().unwrap();
+        let (client, initiation) = client
+            .handle_reply(&reply)
+            .unwrap()
+            .initiate(&key, &mut UnwrapErr(SysRng))
+            .unwrap();
+        stream.write_all(&initiation).unwrap();
+        let mut response = [0; 96];
+        stream.read_exact(&mut response).unwrap();
+        let session = client.handle_response(Timestamp::now(), &response).unwrap();
+        Self {
+            stream,
+            session,
+            received: Vec::new(),
+        }
+    }
+
+    /// Seals whatever `plaintext` is as a record.
+    fn send(&mut self, plaintext: &[u8]) {
+        let mut record = Vec::new();
+        let (sealer, _) = sdvr_session::for_tests::keys_of(&mut self.session);
+        sealer
+            .seal(&mut record, plaintext.len(), |out| {
+                out.extend_from_slice(plaintext)
+            })
+            .unwrap();
+        // The server may have hung up already, which is as good.
+        let _ = self.stream.write_all(&record);
+    }
+
+    fn introduce(&mut self, label: &str) {
+        let label: Label = label.parse().unwrap();
+        self.session.introduce(
+            Setup {
+                label,
+                program: "hostile".to_owned(),
+            },
+            &[stream(0)],
+        );
+        self.transmit();
+        while !matches!(self.event(), Some(Event::StreamReply { .. })) {}
+    }
+
+    fn transmit(&mut self) {
+        let mut out = Vec::new();
+        self.session
+            .poll_transmit(Timestamp::now(), &mut out)
+            .unwrap();
+        let _ = self.stream.write_all(&out);
+    }
+
+    /// The next thing the server says; `None` when it has hung up.
+    fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Some(event);
+            }
+            if let Ok(Packet::Complete(length)) = next_record(&self.received, 1 << 20) {
+                let mut record: Vec<u8> = self.received.drain(..length).collect();
+                self.session
+                    .handle_record(Timestamp::now(), &mut record)
+                    .unwrap();
+                continue;
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
+            }
+        }
+    }
+
+    /// The server must end this session, for whatever reason it gives.
+    fn is_thrown_out(mut self) -> bool {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            match self.event() {
+                None | Some(Event::Closed(_)) => return true,
+                Some(_) => {}
+            }
+        }
+        false
+    }
+}
+
+fn stream(number: u16) -> OpenStream {
+    OpenStream {
+        stream: StreamId(number),
+        kind: StreamKind::Video,
+        instance: InstanceId([number.to_le_bytes()[0]; 16]),
+        format: StreamFormat {
+            fourcc: FourCc::MJPG,
+            width: 64,
+            height: 48,
+            rate: FrameRate::from_whole(30),
+        },
+        frame_kib: 64,
+        parent: StreamId(0),
+        latency_ms: 0,
+        label: None,
+        extradata: Vec::new(),
+    }
+}
+
+fn media(
+    number: u64,
+    frame_bytes: u32,
+    offset: u32,
+    is_first: bool,
+    is_last: bool,
+    bytes: &[u8],
+) -> Vec<u8> {
+    let mut message = Vec::new();
+    let header = MediaHeader {
+        stream: StreamId(0),
+        frame_bytes,
+        number: sdvr_frame::FrameNumber(number),
+        captured: Timestamp::now(),
+        flags: sdvr_frame::FrameFlags::KEY,
+        is_first,
+        is_last,
+        offset,
+    };
+    header.write(&mut message);
+    message.extend_from_slice(bytes);
+    message
+}
+
+/// SETUP with any bytes as its label.
+fn setup_with_label(label: &[u8]) -> Vec<u8> {
+    let mut body = vec![u8::try_from(label.len()).unwrap()];
+    body.extend_from_slice(label);
+    body.extend_from_slice(&[1, b'x']);
+    let mut message = vec![10, 0];
+    message.extend_from_slice(&u16::try_from(body.len()).unwrap().to_le_bytes());
+    message.extend_from_slice(&body);
+    message
+}
+
+#[test]
+fn labels_that_could_be_paths_are_refused() {
+    bystander_loses_nothing(|system| {
+        let long = [b'x'; 64];
+        let labels: [&[u8]; 9] = [
+            b"",
+            b"/",
+            b"a/b",
+            b"..",
+            b"../../etc/passwd",
+            b".lock",
+            b"a\0b",
+            b"\xff\xfe",
+            &long,
+        ];
+        for label in labels {
+            let mut camera = Hostile::handshake(system);
+            camera.send(&setup_with_label(label));
+            assert!(camera.is_thrown_out(), "the label {label:?} was let in");
+        }
+        let names: Vec<_> = std::fs::read_dir(system.shm())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let is_ours = |name: &String| {
+            name == ".lock" || sdvr_ring::RingName::parse(name).is_some() || name.starts_with('.')
+        };
+        assert!(names.iter().all(is_ours), "{names:?}");
+    });
+}
+
+#[test]
+fn a_label_like_one_of_our_files_is_only_a_label() {
+    bystander_loses_nothing(|system| {
+        for label in [
+            "server.key",
+            "known_cameras",
+            "00000000000000000000000000000000.0",
+            "lock",
+        ] {
+            let mut camera = Hostile::handshake(system);
+            camera.introduce(label);
+            camera.send(&media(1, 4, 0, true, true, b"good"));
+            system.wait_for_state(label, "live");
+        }
+    });
+}
+
+#[test]
+fn frames_that_cannot_be_end_only_their_session() {
+    bystander_loses_nothing(|system| {
+        let attacks: Vec<(&str, Vec<Vec<u8>>)> = vec![
+            ("no bytes", vec![media(1, 0, 0, true, true, b"")]),
+            (
+                "larger than announced",
+                vec![media(1, 64 * 1024 + 1, 0, true, false, b"x")],
+            ),
+            ("4 GiB", vec![media(1, u32::MAX, 0, true, false, b"x")]),
+            ("past its end", vec![media(1, 4, 0, true, true, b"12345")]),
+            (
+                "at the end of the numbers",
+                vec![media(1, 4, u32::MAX, true, true, b"1234")],
+            ),
+            (
+                "the same number twice",
+                vec![
+                    media(1, 4, 0, true, true, b"1234"),
+                    media(1, 4, 0, true, true, b"1234"),
+                ],
+            ),
+            (
+                "a number going back",
+                vec![
+                    media(9, 4, 0, true, true, b"1234"),
+                    media(3, 4, 0, true, true, b"1234"),
+                ],
+            ),
+            (
+                "a hole",
+                vec![
+                    media(1, 8, 0, true, false, b"12"),
+                    media(1, 8, 4, false, false, b"56"),
+                ],
+            ),
+            (
+                "another frame inside",
+                vec![
+                    media(1, 8, 0, true, false, b"12"),
+                    media(2, 4, 0, true, true, b"1234"),
+                ],
+            ),
+            (
+                "another length",
+                vec![
+                    media(1, 8, 0, true, false, b"12"),
+                    media(1, 9, 2, false, false, b"56"),
+                ],
+            ),
+            ("cut short", vec![media(1, 8, 0, true, true, b"12")]),
+            ("half a header", vec![vec![20, 1, 0]]),
+            (
+                "an unknown flag",
+                vec![[&[20, 0x80][..], &[0; 30], b"x"].concat()],
+            ),
+        ];
+        for (what, messages) in attacks {
+            let mut camera = Hostile::handshake(system);
+            let label = Label::from_lossy(what);
+            camera.introduce(label.as_str());
+            messages.iter().for_each(|message| camera.send(message));
+            assert!(camera.is_thrown_out(), "{what}: it was not thrown out");
+        }
+    });
+}
+
+#[test]
+fn frames_before_the_decision_end_the_session() {
+    bystander_loses_nothing(|system| {
+        let mut camera = Hostile::handshake(system);
+        camera.send(&media(1, 4, 0, true, true, b"1234"));
+        assert!(camera.is_thrown_out());
+    });
+}
+
+#[test]
+fn a_record_of_absurd_length_ends_the_session() {
+    bystander_loses_nothing(|system| {
+        for length in [0_u32, 1, 15, 1 << 20, u32::MAX - 1, u32::MAX] {
+            let mut camera = Hostile::handshake(system);
+            camera.introduce(&format!("absurd-{length}"));
+            let _ = camera.stream.write_all(
+                &[
+                    &length.to_le_bytes()[..],
+                    &[0x20, 0, 0, 0],
+                    &random(100_000),
+                ]
+                .concat(),
+            );
+            assert!(
+                camera.is_thrown_out(),
+                "a record of {length} bytes was taken"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_thousand_streams_are_not_opened() {
+    bystander_loses_nothing(|system| {
+        let mut camera = Hostile::handshake(system);
+        camera.introduce("many-streams");
+        for number in 1..1000 {
+            let mut message = Vec::new();
+            Control::OpenStream(stream(number)).write(&mut message);
+            camera.send(&message);
+        }
+        wait_until("some streams are there", || !system.list().is_empty());
+        std::thread::sleep(Duration::from_secs(1));
+        let streams = system
+            .list()
+            .iter()
+            .filter(|camera| camera["label"] == "many-streams")
+            .count();
+        assert!(streams <= 8, "{streams} streams");
+    });
+}
+
+#[test]
+fn a_camera_that_reads_nothing_is_thrown_out() {
+    bystander_loses_nothing(|system| {
+        let mut camera = Hostile::handshake(system);
+        camera.introduce("deaf");
+        let mut pings = Vec::new();
+        (0..200).for_each(|number| Control::Ping(number).write(&mut pings));
+        // Every answer stays in the socket's buffers, until there is no room.
+        let begin = Instant::now();
+        camera
+            .stream
+            .set_write_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        let mut sealed = Vec::new();
+        while begin.elapsed() < Duration::from_secs(20) {
+            sealed.clear();
+            let (sealer, _) = sdvr_session::for_tests::keys_of(&mut camera.session);
+            sealer
+                .seal(&mut sealed, pings.len(), |out| {
+                    out.extend_from_slice(&pings)
+                })
+                .unwrap();
+            if camera.stream.write_all(&sealed).is_err() {
+                return;
+            }
+        }
+        panic!("it was never thrown out");
+    });
+}
+
+#[test]
+fn a_camera_flat_out_starves_nobody() {
+    bystander_loses_nothing(|system| {
+        let _fast = system.start_client("flat-out", "test:?format=BNCH&fps=0&bytes=1000000", &[]);
+        system.wait_for_state("flat-out", "live");
+        std::thread::sleep(Duration::from_secs(3));
+    });
+}

@@ -1,0 +1,237 @@
+//! Things that run out: shared memory, descriptors, disks. The new is refused with the cause, the old loses nothing.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use sdvr_tests::{System, wait_until};
+
+/// A small file system, gone with this value.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    /// `None` where this process may not mount.
+    fn mount(path: &'a Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let options = format!("size={bytes},mode=0700");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "sdvr-test"])
+            .arg(path)
+            .status()
+            .ok()?;
+        if !status.success() {
+            eprintln!("not tested: mounting a small file system needs root");
+            return None;
+        }
+        Some(Self(path))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn full_shared_memory_refuses_the_new_stream_only() {
+    let mut system = System::new();
+    let shm = system.shm();
+    let Some(_disk) = SmallDisk::mount(&shm, 3 << 20) else {
+        return;
+    };
+    // More than there is, so that the file system is what runs out.
+    system.start_daemon(&["--memory", "1G"]);
+    let _first = system.start_client("first", "test:?format=BNCH&bytes=10000&fps=10", &[]);
+    system.wait_for_state("first", "live");
+    let second = system.start_client("second", "test:?format=BNCH&bytes=400000&fps=30", &[]);
+    wait_until("the daemon says so", || {
+        system_log(&mut system).contains("shared memory is full")
+    });
+    wait_until("the client says so", || {
+        second.log().contains("no shared memory left")
+    });
+    let findings = system.verify("first", 2.0);
+    assert_eq!(
+        (&findings["missing"], &findings["torn"]),
+        (&0.into(), &0.into()),
+        "{findings}"
+    );
+    assert!(findings["frames"].as_u64().unwrap() > 10, "{findings}");
+}
+
+fn system_log(system: &mut System) -> String {
+    system.daemon().log()
+}
+
+#[test]
+fn a_budget_smaller_than_a_frame_is_said() {
+    let mut system = System::new();
+    system.start_daemon(&["--memory", "1M"]);
+    let client = system.start_client("large", "test:?format=BNCH&bytes=4000000&fps=5", &[]);
+    wait_until("the client says so", || {
+        client.log().contains("no shared memory left")
+    });
+    assert!(
+        system.daemon().log().contains("Raise --memory"),
+        "{}",
+        system.daemon().log()
+    );
+    let _small = system.start_client("small", "test:?format=BNCH&bytes=5000&fps=30", &[]);
+    system.wait_for_state("small", "live");
+}
+
+#[test]
+fn no_descriptors_left_costs_a_connected_camera_nothing() {
+    let mut system = System::new();
+    let daemon = format!(
+        "ulimit -n 40; exec {} -l 127.0.0.1 -p {} --threads 1",
+        sdvr_tests::binary("sdvrd").display(),
+        system.port()
+    );
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", &daemon])
+        .env("HOME", system.home())
+        .env("SDVR_SHM_DIR", system.shm())
+        .stdout(std::process::Stdio::piped());
+    let mut daemon = system.start(&mut command, "limited");
+    assert!(daemon.first_line().starts_with("sdvrd ready"));
+    let _camera = system.start_client("camera", "test:?format=BNCH&bytes=10000&fps=10", &[]);
+    system.wait_for_state("camera", "live");
+    let held: Vec<_> = (0..60)
+        .filter_map(|_| TcpStream::connect(("127.0.0.1", system.port())).ok())
+        .collect();
+    let findings = system.verify("camera", 3.0);
+    assert_eq!(
+        (&findings["missing"], &findings["torn"]),
+        (&0.into(), &0.into()),
+        "{findings}"
+    );
+    assert!(
+        daemon.log().contains("limit of open files"),
+        "{}",
+        daemon.log()
+    );
+    drop(held);
+    let _late = system.start_client("late", "test:?format=BNCH&bytes=10000&fps=10", &[]);
+    system.wait_for_state("late", "live");
+    assert!(daemon.runs());
+    let _ = &mut system;
+}
+
+#[test]
+fn a_full_disk_refuses_new_cameras_and_keeps_the_known() {
+    let mut system = System::new();
+    let keys = system.home().join("keys");
+    let Some(_disk) = SmallDisk::mount(&keys, 64 * 1024) else {
+        return;
+    };
+    let keys_text = keys.to_str().unwrap().to_owned();
+    system.start_daemon(&["-k", &keys_text]);
+    let known = system.start_client("known", "test:?format=BNCH&bytes=1000&fps=20", &[]);
+    system.wait_for_state("known", "live");
+    // Fill it up.
+    let filler = keys.join("filler");
+    let _ = std::fs::write(&filler, vec![0; 128 * 1024]);
+    let new = system.start_client("new", "test:?format=BNCH&bytes=1000&fps=20", &[]);
+    wait_until("the client is told", || {
+        new.log().contains("could not record this camera")
+    });
+    assert!(
+        system.daemon().log().contains("could not be remembered"),
+        "{}",
+        system.daemon().log()
+    );
+    // The known one comes back all the same.
+    drop(known);
+    let _known = system.start_client("known", "test:?format=BNCH&bytes=1000&fps=20", &[]);
+    system.wait_for_state("known", "live");
+    std::fs::remove_file(filler).unwrap();
+    system.wait_for_state("new", "live");
+}
+
+#[test]
+fn a_taken_port_and_a_taken_directory_are_said() {
+    let mut system = System::with_daemon();
+    let port = system.port().to_string();
+    let output = system
+        .command("sdvrd")
+        .args(["-l", "127.0.0.1", "-p", &port])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.contains("another sdvrd may be running") && text.contains(&port),
+        "{text}"
+    );
+    let output = system
+        .command("sdvrd")
+        .args(["-l", "127.0.0.1", "-p", "0"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("another sdvrd already publishes"), "{text}");
+    assert!(system.daemon().runs());
+}
+
+#[test]
+fn a_ring_that_somebody_removes_comes_back() {
+    let system = System::with_daemon();
+    let _camera = system.start_client("camera", "test:?format=BNCH&bytes=1000&fps=20", &[]);
+    system.wait_for_state("camera", "live");
+    for entry in std::fs::read_dir(system.shm()).unwrap() {
+        let entry = entry.unwrap();
+        if sdvr_ring::RingName::parse(&entry.file_name().to_string_lossy()).is_some() {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    system.wait_for_state("camera", "live");
+}
+
+#[test]
+fn others_see_neither_frames_nor_keys() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not tested: becoming another user needs root");
+        return;
+    }
+    let system = System::with_daemon();
+    let _camera = system.start_client("camera", "test:?format=BNCH&bytes=1000&fps=20", &[]);
+    system.wait_for_state("camera", "live");
+    // The folders above are open, so that what is tested is ours.
+    use std::os::unix::fs::PermissionsExt;
+    for path in [system.home(), system.shm().parent().unwrap()] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = format!(
+        "cat {}/* {}/.sdvr/server.key; ls {}",
+        system.shm().display(),
+        system.home().display(),
+        system.shm().display()
+    );
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "bash",
+            "-c",
+            &script,
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    let denied = String::from_utf8_lossy(&output.stderr)
+        .matches("Permission denied")
+        .count();
+    assert!(denied >= 2, "{output:?}");
+}
