@@ -238,6 +238,14 @@ struct Demo {
 
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_until(arguments, |printed| {
+            ["front-door", "workbench", "measuring"]
+                .iter()
+                .all(|camera| shows_frames(printed, camera))
+        })
+    }
+
+    fn start_until(arguments: &[&str], is_ready: impl Fn(&str) -> bool) -> Self {
         let system = System::new();
         std::fs::create_dir(system.home().join("tmp")).unwrap();
         let output = std::fs::File::create(system.home().join("demo.out")).unwrap();
@@ -250,15 +258,9 @@ impl Demo {
             .process_group(0);
         let mut running = system.start(&mut command, "demo");
         let printed = || std::fs::read_to_string(system.home().join("demo.out")).unwrap();
-        wait_until("the demonstration shows frames", || {
+        wait_until("the demonstration is ready", || {
             assert!(running.runs(), "{}{}", printed(), running.log());
-            printed().lines().any(|line| {
-                let mut words = line.split_whitespace();
-                words.next() == Some("measuring")
-                    && words
-                        .next()
-                        .is_some_and(|frames| frames.parse().is_ok_and(|n: u64| n > 0))
-            })
+            is_ready(&printed())
         });
         let printed = printed();
         let (_, shm) = printed.split_once("SDVR_SHM_DIR=").unwrap();
@@ -295,6 +297,26 @@ impl Demo {
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// Whether a line of the table says that the camera sends.
+fn shows_frames(printed: &str, camera: &str) -> bool {
+    printed.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(camera)
+            && words
+                .next()
+                .and_then(|frames| frames.parse().ok())
+                .is_some_and(|frames: u64| frames > 0)
+    })
+}
+
+#[test]
+fn a_demonstration_interrupted_before_its_first_picture_leaves_nothing_behind() {
+    let demo = Demo::start_until(&[], |printed| printed.contains("SDVR_SHM_DIR="));
+    let group = Pid::from_raw(i32::try_from(demo.running.id()).unwrap()).unwrap();
+    kill_process_group(group, Signal::INT).unwrap();
+    demo.ends(0);
 }
 
 #[test]

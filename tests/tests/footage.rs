@@ -15,15 +15,13 @@ use sdvr_tests::{PATIENCE, Running, System, footage, wait_until};
 /// How a file is given to the client.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// As a camera would.
-    Paced,
+    /// As a camera would, at so many frames a second.
+    Paced(u32),
     /// As fast as it goes; nothing may be dropped.
     Unpaced,
     /// As a camera program on a pipe.
     StandardInput,
 }
-
-const WAYS: [Way; 3] = [Way::Paced, Way::Unpaced, Way::StandardInput];
 
 #[test]
 fn mjpeg_comes_out_as_it_went_in() {
@@ -49,8 +47,11 @@ fn comes_out_as_it_went_in(extension: &str, format: &str, frames: u32) {
     let clip = clip(extension, frames);
     assert_eq!(footage::probed_frames(&clip, format), u64::from(frames));
     let system = System::with_daemon();
-    for way in WAYS {
-        let label = format!("{extension}-{way:?}");
+    // The ring of a raw stream holds some eight frames: what is read late is lost, so it comes at a rate that a busy machine keeps up with.
+    let rate = if extension == "y4m" { 20 } else { 200 };
+    let ways = [Way::Paced(rate), Way::Unpaced, Way::StandardInput];
+    for (way, name) in ways.into_iter().zip(["paced", "unpaced", "stdin"]) {
+        let label = format!("{extension}-{name}");
         let output = through_the_system(&system, &label, &clip, way);
         assert_same(&output, &clip, &label);
         assert_eq!(footage::probed_frames(&output, format), u64::from(frames));
@@ -237,7 +238,9 @@ fn start_pipe(system: &System, label: &str, output: &Path) -> Running {
 fn start_sending(system: &System, label: &str, clip: &Path, way: Way) -> Running {
     let source = clip.to_str().unwrap();
     match way {
-        Way::Paced => system.start_client(label, source, &["--once", "-r", "200"]),
+        Way::Paced(rate) => {
+            system.start_client(label, source, &["--once", "-r", &rate.to_string()])
+        }
         Way::Unpaced => system.start_client(label, source, &["--once"]),
         Way::StandardInput => {
             let mut cat = Command::new("cat")

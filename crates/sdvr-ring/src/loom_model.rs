@@ -267,3 +267,20 @@ fn no_wake_of_a_state_is_lost() {
         reader.join().expect("the reader came through");
     });
 }
+
+#[test]
+fn a_new_state_hides_no_frame_that_came_before_it() {
+    check(3, || {
+        let ring = Arc::new(Ring::new(2, 64));
+        let reader = {
+            let ring = Arc::clone(&ring);
+            thread::spawn(move || assert_eq!(wait_for(&ring, 0), Wait::Ready))
+        };
+        let (mut publisher, mut bell) = (Publisher::new(ring.geometry), Bell::default());
+        ring.publish(&mut publisher, 1);
+        bell.announce_frame(&*ring, 0);
+        publisher.store_state(ring.words(), StreamState::Closed);
+        bell.announce_state(&*ring);
+        reader.join().expect("the reader came through");
+    });
+}

@@ -156,12 +156,12 @@ impl Publisher {
 
     /// Stores the state, which readers look at when the futex words change.
     pub(crate) fn store_state(&mut self, words: Words<'_>, state: StreamState) {
-        // Relaxed: the release store of the futex words that follows orders it.
+        // Pairs with the fence after a waiting reader's look at the state: it then sees the frames before it.
         store(
             words.control,
             STATE_WORD,
             state.number().into(),
-            Ordering::Relaxed,
+            Ordering::Release,
         );
     }
 

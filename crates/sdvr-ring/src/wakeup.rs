@@ -56,7 +56,7 @@ pub(crate) enum Sleep {
 pub enum Wait {
     /// The frame is there.
     Ready,
-    /// The stream's state has changed.
+    /// The stream's state has changed, and the frame was not published before it did.
     StateChanged,
     /// Nothing happened for a while: the frame has not come, the state is the same. A moment to look whether the writer lives.
     Nothing,
@@ -122,10 +122,14 @@ pub(crate) fn wait(
         let value = word.load(Ordering::Relaxed);
         // Pairs with the writer's store of the word: who sees it sees the head and the state before it.
         fence(Ordering::Acquire);
+        let state_changed = slot::state(words) != state;
+        // Pairs with the writer's store of the state: who sees it sees the head before it, so that no frame is missed
+        // at the end.
+        fence(Ordering::Acquire);
         if slot::head(words) > n {
             return Wait::Ready;
         }
-        if slot::state(words) != state {
+        if state_changed {
             return Wait::StateChanged;
         }
         // From the first look on: a reader that wakes others for nothing must not put it off.

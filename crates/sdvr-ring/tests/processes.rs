@@ -64,7 +64,7 @@ impl Account {
 #[test]
 #[ignore = "a process of other tests"]
 fn writer_process() {
-    let place = spawned_place();
+    let Some(place) = spawned_place() else { return };
     let directory = directory(&place);
     directory
         .remove_stale_rings()
@@ -81,12 +81,10 @@ fn writer_process() {
 #[test]
 #[ignore = "a process of other tests"]
 fn reader_process() {
-    let mut reader = open(&spawned_place()).expect("the ring is there");
-    std::fs::write(
-        spawned_place().join(format!("ready-{}", std::process::id())),
-        "",
-    )
-    .expect("the place can be written");
+    let Some(place) = spawned_place() else { return };
+    let mut reader = open(&place).expect("the ring is there");
+    std::fs::write(place.join(format!("ready-{}", std::process::id())), "")
+        .expect("the place can be written");
     let account = Account::take_all(&mut reader);
     println!(
         "account {} {} {}",
@@ -170,11 +168,13 @@ fn killed_readers_cost_nobody_else_a_frame() {
         }
     }
     writer.set_state(StreamState::Closed);
-    // A reader that sees the end at once has not looked at the last frames: it is asked for all up to the state only.
     for survivor in survivors {
         let account = Account::parse(&survivor.finish());
-        assert_eq!((account.missed, account.torn), (0, 0));
-        assert!(account.read >= FRAMES - 1, "{account:?}");
+        let whole = Account {
+            read: FRAMES,
+            ..Account::default()
+        };
+        assert_eq!(account, whole);
     }
 }
 
@@ -196,12 +196,10 @@ fn a_stopped_reader_disturbs_nobody_and_learns_what_it_missed() {
         publish(&mut writer, n);
     }
     stopped.signal(Signal::CONT);
-    // Until it has caught up: the frames that come last are read by both.
+    // A state hides no frame, so both account for the last ones, too, however late they come.
     for n in FRAMES..FRAMES + 50 {
         publish(&mut writer, n);
-        std::thread::sleep(Duration::from_millis(5));
     }
-    std::thread::sleep(Duration::from_secs(1));
     writer.set_state(StreamState::Closed);
 
     for (name, process) in [("stopped", stopped), ("awake", awake)] {

@@ -147,15 +147,17 @@ impl Camera {
     }
 
     fn wait_for_wanted(wanted: Wanted) -> Self {
-        match place::find(&wanted) {
-            Ok(found) => Self {
+        // Before looking, so that nothing comes unseen in between.
+        let watch = RingWatch::new(&wanted.likely_directory());
+        match place::find(&wanted).ok().filter(Found::may_go_on) {
+            Some(found) => Self {
                 ring: Ring::Open(OpenRing::new(found, Start::Now, None)),
                 wanted,
                 start: Start::Now,
                 last: None,
                 watch: None,
             },
-            Err(_) => {
+            None => {
                 let ring = Ring::Gone {
                     known: None,
                     state: StreamState::Lost,
@@ -165,7 +167,7 @@ impl Camera {
                     start: Start::Oldest,
                     ring,
                     last: None,
-                    watch: None,
+                    watch: Some(watch),
                 }
             }
         }
@@ -329,17 +331,14 @@ impl Camera {
         };
         // After a gap, what is there is what was missed: begin with the oldest frame that was not seen.
         let found = match known {
-            Some((directory, name)) => {
-                let reader = place::reopen(directory, name)
-                    .filter(|reader| reader.writer_lives() && !reader.state().is_final());
-                reader.map(|reader| Found {
-                    directory: directory.clone(),
-                    name: name.clone(),
-                    reader,
-                })
-            }
+            Some((directory, name)) => place::reopen(directory, name).map(|reader| Found {
+                directory: directory.clone(),
+                name: name.clone(),
+                reader,
+            }),
             None => place::find(&self.wanted).ok(),
         };
+        let found = found.filter(Found::may_go_on);
         if let Some(found) = found {
             let start = if known.is_some() {
                 Start::Oldest

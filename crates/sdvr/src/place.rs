@@ -35,6 +35,12 @@ impl Wanted {
         &self.text
     }
 
+    /// Where its ring will most likely be.
+    pub(crate) fn likely_directory(&self) -> PathBuf {
+        let first = || search_directories().into_iter().next().unwrap_or_default();
+        self.directory.clone().unwrap_or_else(first)
+    }
+
     fn fits(&self, name: &RingName, reader: &RingReader) -> bool {
         let info = reader.info();
         let fingerprint = info.camera.fingerprint().to_string();
@@ -51,6 +57,13 @@ pub(crate) struct Found {
     pub(crate) directory: PathBuf,
     pub(crate) name: RingName,
     pub(crate) reader: RingReader,
+}
+
+impl Found {
+    /// Whether frames may still come into the ring: it has not ended, and its daemon lives.
+    pub(crate) fn may_go_on(&self) -> bool {
+        !self.reader.state().is_final() && self.reader.writer_lives()
+    }
 }
 
 /// A directory of rings that may be read.
@@ -97,12 +110,12 @@ pub(crate) fn all(only: Option<&Path>) -> Vec<Found> {
     found
 }
 
-/// The ring that a user wants. One whose daemon lives is preferred.
+/// The ring that a user wants. One into which frames may still come is preferred.
 pub(crate) fn find(wanted: &Wanted) -> Result<Found, Error> {
     let (mut fits, others): (Vec<Found>, Vec<Found>) = all(wanted.directory.as_deref())
         .into_iter()
         .partition(|found| wanted.fits(&found.name, &found.reader));
-    fits.sort_by_key(|found| !found.reader.writer_lives());
+    fits.sort_by_key(|found| !found.may_go_on());
     if let Some(found) = fits.into_iter().next() {
         return Ok(found);
     }

@@ -16,9 +16,9 @@ use sdvr_ring::{
     open_directory,
 };
 
-pub const CAMERA: PublicKey = PublicKey([7; 32]);
+pub(crate) const CAMERA: PublicKey = PublicKey([7; 32]);
 
-pub fn options(slots: u32, data_bytes: u64) -> RingOptions {
+pub(crate) fn options(slots: u32, data_bytes: u64) -> RingOptions {
     RingOptions {
         camera: CAMERA,
         label: Label::from_lossy("front-door"),
@@ -38,28 +38,28 @@ pub fn options(slots: u32, data_bytes: u64) -> RingOptions {
     }
 }
 
-pub fn name() -> RingName {
+pub(crate) fn name() -> RingName {
     RingName::new(&CAMERA, StreamId(3))
 }
 
 /// A place for one directory of rings, in shared memory as in life.
-pub fn place() -> tempfile::TempDir {
+pub(crate) fn place() -> tempfile::TempDir {
     tempfile::Builder::new()
         .prefix("sdvr-ring-test-")
         .tempdir_in("/dev/shm")
         .expect("/dev/shm can be written")
 }
 
-pub fn directory(place: &Path) -> RingDirectory {
+pub(crate) fn directory(place: &Path) -> RingDirectory {
     RingDirectory::create(&place.join("rings"), None).expect("the place is ours")
 }
 
-pub fn open(place: &Path) -> Result<RingReader, OpenError> {
+pub(crate) fn open(place: &Path) -> Result<RingReader, OpenError> {
     let directory = open_directory(&place.join("rings")).expect("the directory is ours");
     RingReader::open(directory.as_fd(), &name())
 }
 
-pub fn meta(n: u64) -> FrameMeta {
+pub(crate) fn meta(n: u64) -> FrameMeta {
     let time = |offset: i64| Timestamp::from_nanoseconds(n.cast_signed() * 1000 + offset);
     FrameMeta {
         number: FrameNumber(n),
@@ -78,7 +78,7 @@ pub fn meta(n: u64) -> FrameMeta {
 }
 
 /// The measuring frame `n`, of `bytes` bytes.
-pub fn frame(n: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn frame(n: u64, bytes: usize) -> Vec<u8> {
     let mut frame = vec![0; bytes];
     let header = BenchHeader {
         sequence: FrameNumber(n),
@@ -89,11 +89,11 @@ pub fn frame(n: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// Frames of every length between 100 and 8,000 bytes, one length after the other.
-pub fn frame_bytes(n: u64) -> usize {
+pub(crate) fn frame_bytes(n: u64) -> usize {
     100 + usize::try_from(n.wrapping_mul(7919) % 7900).unwrap_or(0)
 }
 
-pub fn publish(writer: &mut RingWriter, n: u64) {
+pub(crate) fn publish(writer: &mut RingWriter, n: u64) {
     let frame = frame(n, frame_bytes(n));
     assert!(writer.begin(frame.len() as u64));
     for piece in frame.chunks(1501) {
@@ -103,12 +103,12 @@ pub fn publish(writer: &mut RingWriter, n: u64) {
 }
 
 /// Whether `bytes` are frame `n`, whole.
-pub fn is_frame(bytes: &[u8], n: u64) -> bool {
+pub(crate) fn is_frame(bytes: &[u8], n: u64) -> bool {
     bench_frame::check(bytes).is_some_and(|header| header.sequence.0 == n)
 }
 
 /// This test program again, as another process that runs only the ignored test `role`, in `place`.
-pub fn spawn(role: &str, place: &Path) -> Process {
+pub(crate) fn spawn(role: &str, place: &Path) -> Process {
     let child = Command::new(std::env::current_exe().expect("this program has a path"))
         .args(["--exact", role, "--ignored", "--nocapture", "--quiet"])
         .env("SDVR_TEST_PLACE", place)
@@ -119,30 +119,28 @@ pub fn spawn(role: &str, place: &Path) -> Process {
     Process(child)
 }
 
-/// In such a process: the place.
-pub fn spawned_place() -> std::path::PathBuf {
-    std::env::var_os("SDVR_TEST_PLACE")
-        .expect("this is no test: other tests run it as a process of its own")
-        .into()
+/// In such a process: the place. `None` when somebody runs the ignored tests as tests.
+pub(crate) fn spawned_place() -> Option<std::path::PathBuf> {
+    std::env::var_os("SDVR_TEST_PLACE").map(Into::into)
 }
 
 /// A process that does not outlive its test.
-pub struct Process(pub Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.0.id()).expect("process ids are small");
         let id = rustix::process::Pid::from_raw(id).expect("no process has id 0");
         rustix::process::kill_process(id, signal).expect("the process is ours");
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().expect("the process is ours");
         self.0.wait().expect("the process is ours");
     }
 
     /// Its output, once it has ended by itself.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         let mut output = String::new();
         let mut pipe = self.0.stdout.take().expect("the output is a pipe");
         std::io::Read::read_to_string(&mut pipe, &mut output).expect("it prints text");
@@ -161,7 +159,7 @@ impl Drop for Process {
 
 /// Waits until something is so, at most 30 s: the machine may be busy.
 #[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..3000 {
         if is_so() {
             return;
@@ -172,7 +170,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A number that differs from run to run, for choosing when to strike.
-pub fn random_below(bound: u64) -> u64 {
+pub(crate) fn random_below(bound: u64) -> u64 {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .expect("Linux has random numbers");

@@ -15,52 +15,52 @@ use sdvr_ring::{
     open_directory,
 };
 
-pub const CAMERA: PublicKey = PublicKey([7; 32]);
+pub(crate) const CAMERA: PublicKey = PublicKey([7; 32]);
 
 /// Longer than anything takes on a busy machine: what has not happened by then never will.
-pub const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// A directory of rings in shared memory that is removed at the end.
-pub struct Place {
-    pub rings: RingDirectory,
+pub(crate) struct Place {
+    pub(crate) rings: RingDirectory,
     // After the rings, so that it is dropped after them.
-    pub folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = folder();
         let rings = RingDirectory::create(folder.path(), None).expect("the directory is ours");
         Self { rings, folder }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn ring(&self, slots: u32, data_bytes: u64) -> RingWriter {
+    pub(crate) fn ring(&self, slots: u32, data_bytes: u64) -> RingWriter {
         RingWriter::create(&self.rings, options(slots, data_bytes)).expect("there is room")
     }
 
-    pub fn open(&self) -> RingReader {
+    pub(crate) fn open(&self) -> RingReader {
         open(self.path()).expect("the ring is there")
     }
 
     /// The names of all files but the lock, sorted.
-    pub fn file_names(&self) -> Vec<String> {
+    pub(crate) fn file_names(&self) -> Vec<String> {
         file_names(self.path())
     }
 }
 
 /// A directory in shared memory that nobody else may write to.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::Builder::new()
         .prefix("sdvr-test-")
         .tempdir_in("/dev/shm")
         .expect("/dev/shm can be written")
 }
 
-pub fn file_names(directory: &Path) -> Vec<String> {
+pub(crate) fn file_names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("the directory is there")
         .map(|entry| {
@@ -73,24 +73,24 @@ pub fn file_names(directory: &Path) -> Vec<String> {
     names
 }
 
-pub fn name() -> RingName {
+pub(crate) fn name() -> RingName {
     RingName::new(&CAMERA, StreamId(0))
 }
 
-pub fn ring_path(directory: &Path) -> PathBuf {
+pub(crate) fn ring_path(directory: &Path) -> PathBuf {
     directory.join(name().as_str())
 }
 
-pub fn directory(path: &Path) -> OwnedFd {
+pub(crate) fn directory(path: &Path) -> OwnedFd {
     open_directory(path).expect("the directory can be trusted")
 }
 
-pub fn open(path: &Path) -> Result<RingReader, OpenError> {
+pub(crate) fn open(path: &Path) -> Result<RingReader, OpenError> {
     let directory = open_directory(path).ok_or(OpenError::NotFound)?;
     RingReader::open(directory.as_fd(), &name())
 }
 
-pub fn options(slots: u32, data_bytes: u64) -> RingOptions {
+pub(crate) fn options(slots: u32, data_bytes: u64) -> RingOptions {
     RingOptions {
         camera: CAMERA,
         label: Label::from_lossy("test"),
@@ -110,7 +110,7 @@ pub fn options(slots: u32, data_bytes: u64) -> RingOptions {
     }
 }
 
-pub fn meta(n: u64) -> FrameMeta {
+pub(crate) fn meta(n: u64) -> FrameMeta {
     let now = Timestamp::now();
     FrameMeta {
         number: FrameNumber(n),
@@ -125,7 +125,7 @@ pub fn meta(n: u64) -> FrameMeta {
 }
 
 /// Fills `frame` so that [`is_frame`] knows it again.
-pub fn fill(frame: &mut [u8], n: u64) {
+pub(crate) fn fill(frame: &mut [u8], n: u64) {
     let header = BenchHeader {
         sequence: FrameNumber(n),
         captured: Timestamp::from_nanoseconds(0),
@@ -134,12 +134,12 @@ pub fn fill(frame: &mut [u8], n: u64) {
 }
 
 /// Whether these are all the bytes of frame `n` and no others.
-pub fn is_frame(bytes: &[u8], n: u64) -> bool {
+pub(crate) fn is_frame(bytes: &[u8], n: u64) -> bool {
     bench_frame::check(bytes).is_some_and(|header| header.sequence.0 == n)
 }
 
 /// Publishes a measuring frame of `bytes` bytes, numbered like its place.
-pub fn publish(writer: &mut RingWriter, bytes: usize) -> u64 {
+pub(crate) fn publish(writer: &mut RingWriter, bytes: usize) -> u64 {
     let n = writer.published();
     let mut frame = vec![0; bytes];
     fill(&mut frame, n);
@@ -150,7 +150,7 @@ pub fn publish(writer: &mut RingWriter, bytes: usize) -> u64 {
 }
 
 /// Waits until `is_so` says so, and fails the test if that never comes.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < LONG, "never: {what}");
