@@ -304,7 +304,7 @@ impl Hostile {
     }
 
     /// The server must end this session, for whatever reason it gives.
-    fn is_thrown_out(mut self) -> bool {
+    fn ends_thrown_out(mut self) -> bool {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(10) {
             match self.event() {
@@ -388,7 +388,7 @@ fn labels_that_could_be_paths_are_refused() {
         for label in labels {
             let mut camera = Hostile::handshake(system);
             camera.send(&setup_with_label(label));
-            assert!(camera.is_thrown_out(), "the label {label:?} was let in");
+            assert!(camera.ends_thrown_out(), "the label {label:?} was let in");
         }
         let names: Vec<_> = std::fs::read_dir(system.shm())
             .unwrap()
@@ -480,7 +480,7 @@ fn frames_that_cannot_be_end_only_their_session() {
             let label = Label::from_lossy(what);
             camera.introduce(label.as_str());
             messages.iter().for_each(|message| camera.send(message));
-            assert!(camera.is_thrown_out(), "{what}: it was not thrown out");
+            assert!(camera.ends_thrown_out(), "{what}: it was not thrown out");
         }
     });
 }
@@ -490,7 +490,7 @@ fn frames_before_the_decision_end_the_session() {
     bystander_loses_nothing(|system| {
         let mut camera = Hostile::handshake(system);
         camera.send(&media(1, 4, 0, true, true, b"1234"));
-        assert!(camera.is_thrown_out());
+        assert!(camera.ends_thrown_out());
     });
 }
 
@@ -509,7 +509,7 @@ fn a_record_of_absurd_length_ends_the_session() {
                 .concat(),
             );
             assert!(
-                camera.is_thrown_out(),
+                camera.ends_thrown_out(),
                 "a record of {length} bytes was taken"
             );
         }
@@ -538,7 +538,7 @@ fn a_thousand_streams_are_not_opened() {
 }
 
 #[test]
-fn a_camera_that_reads_nothing_is_thrown_out() {
+fn a_camera_that_reads_nothing_ends_thrown_out() {
     bystander_loses_nothing(|system| {
         let mut camera = Hostile::handshake(system);
         camera.introduce("deaf");

@@ -21,7 +21,7 @@ enum Command {
     Fingerprint,
     /// List the servers and cameras that are remembered
     List,
-    /// Forget a server ([host]:port) or a camera (its label or fingerprint)
+    /// Forget a server (`[host]:port`) or a camera (its label or fingerprint)
     Forget {
         /// Which
         #[arg(value_name = "[HOST]:PORT|LABEL|FINGERPRINT")]

@@ -1,6 +1,6 @@
 //! The client as a library: what `main.rs` calls.
 //!
-//! One thread, one loop: it waits for the socket, the source and the clock, in whatever state the link is. See [`uplink`].
+//! One thread, one loop: it waits for the socket, the source and the clock, in whatever state the link is. See `uplink.rs`.
 #![forbid(unsafe_code)]
 
 mod backlog;

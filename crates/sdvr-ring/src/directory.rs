@@ -14,6 +14,10 @@ use crate::stale;
 /// How the names of rings begin that are not finished.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 
+/// What to do about a file or a symbolic link of that name, which anybody can put under `/dev/shm`.
+const NOT_A_DIRECTORY: &str =
+    "it is a file or a symbolic link. Remove it, or choose another with --shm-dir";
+
 /// The name of a ring's file: which camera, which stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingName {
@@ -114,7 +118,13 @@ impl RingDirectory {
             Err(Errno::EXIST) => false,
             Err(error) => return Err(io_error(error)),
         };
-        let directory = open_no_follow(path).map_err(io_error)?;
+        let directory = open_no_follow(path).map_err(|error| match error {
+            Errno::NOTDIR | Errno::LOOP => DirectoryError::Io {
+                path: path.to_owned(),
+                error: io::Error::new(io::ErrorKind::NotADirectory, NOT_A_DIRECTORY),
+            },
+            error => io_error(error),
+        })?;
         let stat = rustix::fs::fstat(&directory).map_err(io_error)?;
         let own = rustix::process::geteuid().as_raw();
         if stat.st_uid != own {

@@ -19,7 +19,17 @@ fn lock_of_byte_0(kind: libc::c_int) -> libc::flock {
 
 /// Takes the write lock of a file's first byte; false when somebody else has it.
 pub(crate) fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
-    let lock = lock_of_byte_0(libc::F_WRLCK);
+    try_lock_of_kind(file, libc::F_WRLCK)
+}
+
+/// Takes a read lock of the first byte, as a hostile reader could.
+#[cfg(test)]
+pub(crate) fn try_read_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    try_lock_of_kind(file, libc::F_RDLCK)
+}
+
+fn try_lock_of_kind(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<bool> {
+    let lock = lock_of_byte_0(kind);
     // SAFETY: the descriptor is open, and F_OFD_SETLK only reads the structure.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
     if result == 0 {

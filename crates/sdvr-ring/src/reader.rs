@@ -340,3 +340,6 @@ impl FutexWord<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 mod common;
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::*;
@@ -237,10 +239,8 @@ fn memory_given_back_is_free_while_readers_still_have_it_mapped() {
     let mut writer = RingWriter::create(&directory, options(64, 8 << 20)).expect("there is room");
     let reader = open(place.path()).expect("the ring is there");
     publish(&mut writer, 0);
-    let blocks = || {
-        std::fs::metadata(format!("/proc/self/fd/{}", reader_file(&reader)))
-            .map(|m| std::os::unix::fs::MetadataExt::blocks(&m))
-    };
+    let file = ring_descriptor(place.path());
+    let blocks = || std::fs::metadata(&file).map(|stat| stat.blocks());
     let before = blocks().expect("the file is open");
     writer.set_state(StreamState::Closed);
     writer.unlink();
@@ -260,16 +260,14 @@ fn memory_given_back_is_free_while_readers_still_have_it_mapped() {
     assert!(!reader.writer_lives());
 }
 
-/// The descriptor of a reader's file, found by what it points to.
-fn reader_file(_reader: &RingReader) -> String {
+/// The ring's file as one of this process's descriptors, which leads there also when it has lost its name.
+fn ring_descriptor(place: &Path) -> PathBuf {
+    let ring = place.join("rings").join(name().as_str());
     std::fs::read_dir("/proc/self/fd")
         .expect("Linux has /proc")
         .filter_map(Result::ok)
-        .find(|entry| {
-            std::fs::read_link(entry.path())
-                .is_ok_and(|target| target.to_string_lossy().contains(name().as_str()))
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .map(|entry| entry.path())
+        .find(|path| std::fs::read_link(path).is_ok_and(|target| target == ring))
         .expect("the ring is open")
 }
 

@@ -4,9 +4,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use sdvr_frame::{StreamState, Timestamp};
-use sdvr_ring::{OpenError, ReadError, RingDirectory, RingReader, Wait};
-use support::{LONG, Place, is_frame, open, publish, ring_path, until};
+use sdvr_frame::{FrameRate, StreamState, Timestamp};
+use sdvr_ring::{OpenError, ReadError, RingDirectory, RingReader, RingWriter, Wait};
+use support::{LONG, Place, is_frame, open, options, publish, ring_path, until};
 
 fn deadline() -> Timestamp {
     Timestamp::now() + LONG
@@ -59,13 +59,15 @@ fn every_state_wakes_every_waiter() {
 #[test]
 fn a_frame_wakes_all_of_many_waiters_sooner_than_their_deadline() {
     let place = Place::new();
-    let mut writer = place.ring(4, 4096);
+    let mut slow = options(4, 4096);
     // One frame a second: a lost wake shows as half a second.
+    slow.format.rate = FrameRate::from_whole(1);
+    let mut writer = RingWriter::create(&place.rings, slow).expect("there is room");
     let mut late = 0;
     for n in 0..10 {
         let waiters: Vec<_> = (0..40)
             .map(|_| {
-                let mut reader = open_slow(&place);
+                let mut reader = place.open();
                 std::thread::spawn(move || {
                     assert_eq!(
                         wait_for_news(&mut reader, n, StreamState::Live),
@@ -85,11 +87,6 @@ fn a_frame_wakes_all_of_many_waiters_sooner_than_their_deadline() {
     }
     // A machine that is busy with other things may hold up some; lost wakes would hold up 36 of each 40.
     assert!(late < 100, "{late} of 400 waits were not ended by a wake");
-}
-
-/// A reader that believes in one frame a second, so that it sleeps half a second if nobody wakes it.
-fn open_slow(place: &Place) -> RingReader {
-    place.open()
 }
 
 #[test]
