@@ -55,7 +55,7 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    /// Goes on with a camera that the door let in. Bytes that came with its introduction are handled by the next [`Self::handle_bytes`].
+    /// Goes on with a camera that the door let in. Bytes that came with its introduction are handled by the next [`Self::handle_arrival`].
     pub(crate) fn new(arrival: Arrival) -> Self {
         let Arrival {
             link,

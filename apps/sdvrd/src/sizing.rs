@@ -10,8 +10,10 @@ const LEAST_BYTES: u64 = 256 * 1024;
 const LARGEST_FRAMES: u64 = 8;
 /// With little memory, fewer, but never less than these: one being written, one being read, one between.
 const LARGEST_FRAMES_LEAST: u64 = 3;
-/// A stream without a rate comes as fast as the link carries it; this lets a reader be a few hundred milliseconds late.
+/// A stream without a rate comes as fast as the link carries it; this lets a reader be some tens of milliseconds late.
 const UNPACED_BYTES: u64 = 64 << 20;
+/// Uncompressed, that is a file of gigabytes, and a reader that writes it down is slower than the link.
+const UNPACED_RAW_BYTES: u64 = 256 << 20;
 /// Bytes of a slot, which is what a ring spends on a frame besides its bytes.
 const SLOT_BYTES: u64 = 128;
 
@@ -68,7 +70,12 @@ fn wanted_bytes(
 ) -> u64 {
     let largest = frame_bytes.saturating_mul(LARGEST_FRAMES);
     if format.rate.numerator == 0 {
-        return largest.max(UNPACED_BYTES.min(total_bytes / 64));
+        let unpaced = if format.fourcc.is_raw() {
+            UNPACED_RAW_BYTES
+        } else {
+            UNPACED_BYTES
+        };
+        return largest.max(unpaced.min(total_bytes / 32));
     }
     if format.fourcc.is_raw() {
         // A ring that fits the cache makes its readers a third cheaper: frames, not seconds.

@@ -70,10 +70,13 @@ pub struct Camera {
 enum Ring {
     /// It is read.
     Open(OpenRing),
-    /// It is not there (any more); looked for from time to time. Its name, if it had one.
+    /// It is not there (any more); looked for from time to time.
     Gone {
+        /// Its name, if it had one.
         known: Option<(PathBuf, RingName)>,
         state: StreamState,
+        /// The run whose ring has ended, and may still be there for a moment.
+        ended: Option<InstanceId>,
     },
 }
 
@@ -148,28 +151,31 @@ impl Camera {
 
     fn wait_for_wanted(wanted: Wanted) -> Self {
         // Before looking, so that nothing comes unseen in between.
-        let watch = RingWatch::new(&wanted.likely_directory());
-        match place::find(&wanted).ok().filter(Found::may_go_on) {
-            Some(found) => Self {
-                ring: Ring::Open(OpenRing::new(found, Start::Now, None)),
-                wanted,
-                start: Start::Now,
-                last: None,
-                watch: None,
-            },
-            None => {
-                let ring = Ring::Gone {
-                    known: None,
-                    state: StreamState::Lost,
-                };
-                Self {
-                    wanted,
-                    start: Start::Oldest,
-                    ring,
-                    last: None,
-                    watch: Some(watch),
-                }
+        let watch = Some(RingWatch::new(&wanted.likely_directory()));
+        let (ring, start) = match place::find(&wanted) {
+            Ok(found) if found.may_go_on() => (
+                Ring::Open(OpenRing::new(found, Start::Now, None)),
+                Start::Now,
+            ),
+            // What has ended before is not what is waited for.
+            found => {
+                let ended = found.ok().map(|found| found.reader.info().instance);
+                (
+                    Ring::Gone {
+                        known: None,
+                        state: StreamState::Lost,
+                        ended,
+                    },
+                    Start::Oldest,
+                )
             }
+        };
+        Self {
+            wanted,
+            start,
+            ring,
+            last: None,
+            watch,
         }
     }
 
@@ -311,25 +317,25 @@ impl Camera {
     /// The ring has no writer, or lost its name: look for the one that comes after it.
     fn ring_is_gone(&mut self) {
         if let Ring::Open(ring) = &self.ring {
-            let state = if ring.reader.state() == StreamState::Closed {
-                StreamState::Closed
-            } else {
-                StreamState::Lost
-            };
+            let is_closed = ring.reader.state() == StreamState::Closed;
             self.watch = Some(RingWatch::new(&ring.directory));
             self.ring = Ring::Gone {
                 known: Some((ring.directory.clone(), ring.name.clone())),
-                state,
+                state: if is_closed {
+                    StreamState::Closed
+                } else {
+                    StreamState::Lost
+                },
+                ended: is_closed.then(|| ring.reader.info().instance),
             };
         }
     }
 
     /// Looks for the ring; false when the deadline has passed without one.
     fn look_for_ring(&mut self, deadline: Timestamp) -> bool {
-        let Ring::Gone { known, .. } = &self.ring else {
+        let Ring::Gone { known, ended, .. } = &self.ring else {
             return true;
         };
-        // After a gap, what is there is what was missed: begin with the oldest frame that was not seen.
         let found = match known {
             Some((directory, name)) => place::reopen(directory, name).map(|reader| Found {
                 directory: directory.clone(),
@@ -338,8 +344,13 @@ impl Camera {
             }),
             None => place::find(&self.wanted).ok(),
         };
-        let found = found.filter(Found::may_go_on);
-        if let Some(found) = found {
+        // One that came and ended meanwhile is read, too; one that had ended before is not.
+        let is_new = |found: &Found| {
+            found.reader.writer_lives()
+                && (found.may_go_on() || Some(found.reader.info().instance) != *ended)
+        };
+        if let Some(found) = found.filter(is_new) {
+            // After a gap, what is there is what was missed: begin with the oldest frame that was not seen.
             let start = if known.is_some() {
                 Start::Oldest
             } else {
