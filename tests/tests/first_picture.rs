@@ -281,7 +281,7 @@ impl Demo {
         let status = self.running.wait();
         let printed = std::fs::read_to_string(self.system.home().join("demo.out")).unwrap();
         assert_eq!(status.code(), Some(code), "{printed}{}", self.running.log());
-        assert!(printed.contains(" 0 lost"), "{printed}");
+        assert!(printed.contains("Nothing is left behind."), "{printed}");
         for child in &self.children {
             assert!(!child.is_there(), "{child:?}");
         }

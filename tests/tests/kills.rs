@@ -32,8 +32,10 @@ fn killed_clients_come_back() {
     for consumer in &consumers {
         consumer.wait_for_new_frames();
     }
+    let mut program = start_verifying(&system, LABELS[0]);
     let mut back = Distribution::default();
     for round in 0..kills() {
+        assert!(program.runs(), "{}", program.log());
         let index = round % LABELS.len();
         moments.pass();
         clients[index].kill();
@@ -45,6 +47,7 @@ fn killed_clients_come_back() {
         assert_no_stale_ring(&system, LABELS.len());
     }
     back.print("frames again after the kill of a client");
+    assert_verified(program);
     assert_clean_end(consumers);
 }
 
@@ -57,8 +60,10 @@ fn a_killed_daemon_comes_back() {
     for consumer in &consumers {
         consumer.wait_for_new_frames();
     }
+    let mut program = start_verifying(&system, LABELS[0]);
     let (mut noticed, mut back) = (Distribution::default(), Distribution::default());
     for _ in 0..kills() {
+        assert!(program.runs(), "{}", program.log());
         moments.pass();
         system.kill_daemon();
         let killed = Instant::now();
@@ -77,6 +82,7 @@ fn a_killed_daemon_comes_back() {
     }
     noticed.print("consumers have noticed the death of the daemon after");
     back.print("frames again after the restart of the daemon");
+    assert_verified(program);
     for (client, consumer) in clients.iter_mut().zip(&consumers) {
         assert!(client.runs(), "{}", client.log());
         assert_eq!(
@@ -147,6 +153,21 @@ fn killed_consumers_disturb_nobody() {
     assert_clean_end([consumer]);
 }
 
+/// `sdvr verify`, which is to live through it all.
+fn start_verifying(system: &System, label: &str) -> Running {
+    let mut command = system.command("sdvr");
+    command.args(["verify", label, "--seconds", "3600", "--json"]);
+    system.start(command.stdout(std::process::Stdio::piped()), "verify")
+}
+
+/// Ends `sdvr verify`; it has seen frames, and none was torn.
+fn assert_verified(mut program: Running) {
+    assert_eq!(program.terminate().code(), Some(0), "{}", program.log());
+    let findings: serde_json::Value = serde_json::from_slice(&program.output()).unwrap();
+    assert!(findings["frames"].as_u64().unwrap() > 0, "{findings}");
+    assert_eq!(findings["torn"], 0, "{findings}");
+}
+
 fn start_reader(system: &System, arguments: &[&str]) -> Running {
     let mut command = system.command("sdvr");
     command.args(arguments).stdout(std::process::Stdio::null());
@@ -158,7 +179,7 @@ fn kills() -> usize {
     std::env::var("SDVR_KILLS").map_or(50, |kills| kills.parse().expect("SDVR_KILLS is a number"))
 }
 
-/// A program that reads a camera all the time and checks every byte: on a thread, as what dies of a bad ring is the process of the test.
+/// Reads a camera all the time and checks every byte. On a thread: a ring that kills its reader ends the test's process, which nobody overlooks.
 struct Consumer {
     seen: Arc<Seen>,
     ends: Arc<AtomicBool>,

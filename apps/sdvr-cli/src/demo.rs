@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sdvr::{Camera, Policy};
 
-use crate::output::{Interrupted, milliseconds, percentile};
+use crate::output::{Interrupted, milliseconds, parse_seconds, percentile};
 
 /// The cameras: label, source.
 const CAMERAS: [(&str, &str); 3] = [
@@ -28,7 +28,7 @@ const START_TIME: Duration = Duration::from_secs(20);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// End so many seconds after every camera has sent a frame [default: at Ctrl-C]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
     seconds: Option<f64>,
     /// Keep to the terminal (as it does in any case: there is no web page yet)
     #[arg(long, hide = true)]
@@ -66,12 +66,6 @@ impl Drop for Processes {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if arguments
-        .seconds
-        .is_some_and(|seconds| !(0.0..=86_400.0).contains(&seconds))
-    {
-        bail!("--seconds takes a number from 0 to 86400");
-    }
     let interrupted = Interrupted::listen()?;
     let home = tempfile::Builder::new()
         .prefix("sdvr-demo-")

@@ -1,4 +1,4 @@
-//! What subcommands share: being interrupted, a reader that went away, and how figures are written.
+//! What subcommands share: times as arguments, being interrupted, a reader that went away, and how figures are written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,14 @@ impl Interrupted {
         // Relaxed: nothing else hangs on it.
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Reads how long something is to go on.
+pub(crate) fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.0..=86_400.0).contains(seconds))
+        .ok_or_else(|| "use a number of seconds from 0 to 86400".to_owned())
 }
 
 /// Whether standard output's reader went away.

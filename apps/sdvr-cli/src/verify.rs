@@ -7,7 +7,7 @@ use sdvr::{Camera, Error, FourCc, Policy, Timestamp};
 use sdvr_frame::bench_frame;
 use serde::Serialize;
 
-use crate::output::{Interrupted, milliseconds, percentile};
+use crate::output::{Interrupted, milliseconds, parse_seconds, percentile};
 
 /// A frame that is older when it is read is stale: it lay somewhere.
 const STALE: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "CAMERA")]
     camera: String,
     /// How long
-    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = parse_seconds)]
     seconds: f64,
     /// Print one object
     #[arg(long)]
@@ -46,9 +46,6 @@ struct Latency {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if !(0.0..=86_400.0).contains(&arguments.seconds) {
-        bail!("--seconds takes a number from 0 to 86400");
-    }
     let interrupted = Interrupted::listen()?;
     let mut camera = Camera::open(&arguments.camera)?;
     if let Some(info) = camera
