@@ -440,7 +440,7 @@ impl Counter {
         let header = bench_frame::check(frame.bytes()).expect("the frame is whole");
         assert_eq!(header.sequence, frame.number());
         assert_eq!(
-            *self.instance.get_or_insert(frame.instance()),
+            *self.instance.get_or_insert_with(|| frame.instance()),
             frame.instance()
         );
         let missed = frame.missed_numbers();

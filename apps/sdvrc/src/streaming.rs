@@ -24,6 +24,8 @@ const REFUSED_WAIT: Duration = Duration::from_secs(5);
 /// A compressed frame may be this many times as long as the first one before the stream is opened anew.
 const FRAME_GROWTH: usize = 8;
 const FRAME_LEAST_KIB: u32 = 64;
+/// How long a key frame is waited for after a drop. Encoders that refresh in stripes never send one, and a decoder mends their pictures by itself.
+const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,8 @@ pub(crate) struct Streaming {
     received: Vec<u8>,
     open: OpenStream,
     state: StreamState,
-    needs_key: bool,
+    /// Until when frames are of no use that are no key frames.
+    needs_key_until: Option<Timestamp>,
     is_closing: bool,
 }
 
@@ -103,7 +106,7 @@ impl Streaming {
             received: Vec::new(),
             open,
             state: StreamState::Asked,
-            needs_key: true,
+            needs_key_until: Some(now + KEY_WAIT),
             is_closing: false,
         };
         streaming.transmit(now)?;
@@ -144,8 +147,11 @@ impl Streaming {
         is_live: bool,
     ) -> Result<Sent, Ending> {
         let is_key = frame.flags.contains(FrameFlags::KEY);
-        if is_live && (self.backlog.is_late(now) || self.needs_key && !is_key) {
-            self.frame_was_dropped();
+        let needs_key = self.needs_key_until.is_some_and(|until| now < until);
+        if is_live && (self.backlog.is_late(now) || needs_key && !is_key) {
+            if is_key || !needs_key {
+                self.frame_was_dropped(now);
+            }
             return Ok(Sent::Dropped);
         }
         self.grow_stream(frame.payload.len());
@@ -162,13 +168,15 @@ impl Streaming {
             }
         }
         self.backlog.write(now, &self.link)?;
-        self.needs_key = false;
+        self.needs_key_until = None;
         Ok(Sent::Yes)
     }
 
     /// A frame was captured and not sent: what depends on it is of no use.
-    pub(crate) fn frame_was_dropped(&mut self) {
-        self.needs_key = self.open.format.fourcc.is_inter_coded();
+    pub(crate) fn frame_was_dropped(&mut self, now: Timestamp) {
+        if self.open.format.fourcc.is_inter_coded() {
+            self.needs_key_until = Some(now + KEY_WAIT);
+        }
     }
 
     /// Opens the stream anew if a frame is longer than it announced.
@@ -237,7 +245,7 @@ impl Streaming {
                 self.state = StreamState::Refused {
                     again_at: now + REFUSED_WAIT,
                 };
-                self.frame_was_dropped();
+                self.frame_was_dropped(now);
             }
             Event::Closed(close) => return Err(Ending::Said(close)),
             // The server's, which the session does not let through at a client, and figures that nobody here needs over TCP.

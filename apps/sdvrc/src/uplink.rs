@@ -464,7 +464,7 @@ impl Uplink<'_> {
                     streaming.send_frame(now, &frame, is_live)
                 }
                 Link::Streaming(streaming) => {
-                    streaming.frame_was_dropped();
+                    streaming.frame_was_dropped(now);
                     Ok(Sent::Dropped)
                 }
                 _ => Ok(Sent::Dropped),

@@ -59,7 +59,47 @@ pub struct RawFrame {
     found: Found,
 }
 
-/// Reads one ring.
+/// Reads one ring. Copies or looks; never blocks the writer, and nothing it does can be seen by it.
+///
+/// ```no_run
+/// use std::os::fd::AsFd;
+///
+/// use sdvr_frame::Timestamp;
+/// use sdvr_ring::{ReadError, RingReader, Wait, list_rings, open_directory, search_directories};
+///
+/// let path = search_directories().remove(0);
+/// let directory = open_directory(&path).ok_or("no daemon has been here")?;
+/// let name = list_rings(directory.as_fd())?.into_iter().next().ok_or("no camera yet")?;
+/// let mut reader = RingReader::open(directory.as_fd(), &name)?;
+/// let (mut n, mut state, mut frame) = (reader.head(), reader.state(), Vec::new());
+/// loop {
+///     match reader.wait(n, state, Timestamp::NEVER) {
+///         Wait::Ready => match reader.read(n, &mut frame) {
+///             Ok(meta) => {
+///                 println!("frame {}: {} bytes", meta.number, frame.len());
+///                 n += 1;
+///             }
+///             Err(ReadError::Lapped) => {
+///                 // Too slow; the oldest would be gone again in a moment.
+///                 let next = reader.head().max(n + 1);
+///                 println!("missed {}", next - n);
+///                 n = next;
+///             }
+///             Err(error) => return Err(error.into()),
+///         },
+///         Wait::StateChanged => {
+///             state = reader.state();
+///             println!("now {state}");
+///         }
+///         Wait::Nothing => {}
+///     }
+///     if state.is_final() || reader.is_replaced() || !reader.writer_lives() {
+///         println!("look for {} again", name.as_str());
+///         break;
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RingReader {
     mapping: Mapping,

@@ -87,6 +87,56 @@ pub enum CreateError {
 }
 
 /// The one writer of a ring. Dropping it leaves the ring as it is, without a writer.
+///
+/// ```
+/// use std::os::fd::AsFd;
+///
+/// use sdvr_frame::{
+///     FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Link, PublicKey, StreamFormat, StreamId, StreamKind,
+///     Timestamp,
+/// };
+/// use sdvr_ring::{FrameMeta, RingDirectory, RingOptions, RingReader, RingWriter};
+///
+/// # let folder = tempfile::tempdir_in("/dev/shm")?;
+/// # let path = folder.path().join("rings");
+/// let directory = RingDirectory::create(&path, None)?;
+/// directory.remove_stale_rings()?;
+/// let mut writer = RingWriter::create(&directory, RingOptions {
+///     camera: PublicKey([7; 32]),
+///     label: "front-door".parse()?,
+///     stream: StreamId(0),
+///     kind: StreamKind::Video,
+///     instance: InstanceId([1; 16]),
+///     format: StreamFormat { fourcc: FourCc::MJPG, width: 640, height: 480, rate: FrameRate::from_whole(30) },
+///     extradata: Vec::new(),
+///     link: Link::Tcp,
+///     slots: 256,
+///     data_bytes: 8 << 20,
+/// })?;
+///
+/// // A frame comes in pieces, cut anywhere.
+/// let (now, pieces) = (Timestamp::now(), [&b"a pict"[..], b"ure"]);
+/// assert!(writer.begin(9));
+/// for piece in pieces {
+///     assert!(writer.write(piece));
+/// }
+/// assert!(writer.publish(&FrameMeta {
+///     number: FrameNumber(4711),
+///     flags: FrameFlags::KEY,
+///     missed: 0,
+///     captured_at_source: now,
+///     captured: now,
+///     clock_error_ns: Some(0),
+///     received: now,
+///     published: now,
+/// }));
+///
+/// let reader = RingReader::open(directory.as_fd(), writer.name())?;
+/// let mut picture = Vec::new();
+/// let meta = reader.read(0, &mut picture)?;
+/// assert_eq!((meta.number, &picture[..]), (FrameNumber(4711), &b"a picture"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RingWriter {
     mapping: Mapping,

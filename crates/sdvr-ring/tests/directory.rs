@@ -195,10 +195,7 @@ fn a_directory_of_somebody_else_is_refused_with_the_remedy() {
     );
     let own_name = folder.path().join(format!("sdvr-{STRANGER}"));
     std::fs::rename(&path, &own_name).expect("ours");
-    assert!(
-        open_directory(&own_name).is_some(),
-        "named after its owner"
-    );
+    assert!(open_directory(&own_name).is_some(), "named after its owner");
 }
 
 /// A small file system of its own, unmounted at the end.
@@ -230,10 +227,7 @@ impl Drop for SmallFileSystem {
 
 #[test]
 fn a_full_file_system_refuses_the_new_ring_and_keeps_the_others() {
-    let Some(small) = is_root()
-        .then(|| SmallFileSystem::mount("4m"))
-        .flatten()
-    else {
+    let Some(small) = is_root().then(|| SmallFileSystem::mount("4m")).flatten() else {
         return;
     };
     let path = small.0.path();
@@ -353,8 +347,8 @@ fn a_reader_s_lock_does_not_look_like_a_writer_nor_keeps_one_out() {
     let writer = place.ring(4, 4096);
     let reader = place.open();
     let file = std::fs::File::open(ring_path(place.path())).expect("ours");
-    // Of both kinds that a program without the right to write can take.
-    file.try_lock().expect("nobody has this kind of lock");
+    // flock takes an exclusive lock without the right to write; fcntl, whose kind the writer has, does not.
+    file.try_lock().expect("nobody has a lock of this kind");
     let other = place.ring(4, 4096);
     assert!(reader.writer_lives() && place.open().writer_lives());
     drop(writer);

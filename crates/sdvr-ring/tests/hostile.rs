@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sdvr_frame::{StreamState, Timestamp};
 use sdvr_ring::{OpenError, ReadError, RingReader};
-use support::{Place, folder, is_frame, open, publish, ring_path};
+use support::{Place, folder, is_frame, open, publish, ring_path, usize_of};
 
 thread_local! {
     /// The largest piece of memory that this thread asked for.
@@ -153,12 +153,17 @@ fn use_all_of(reader: &mut RingReader) -> Vec<(u64, Vec<u8>)> {
             assert!(raw.length as u64 <= reader.info().data_bytes);
             let _ = reader.is_still_valid(&raw);
         }
-        let _ = reader.with_words(n, |_, words| words.iter().fold(words.len() as u64, u64::wrapping_add));
+        let _ = reader.with_words(n, |_, words| {
+            words.iter().fold(words.len() as u64, u64::wrapping_add)
+        });
         let _ = reader.wait(n, StreamState::Live, Timestamp::from_nanoseconds(0));
         let _ = reader.futex_word(n).value();
     }
     assert!(LARGEST.get() as u64 <= reader.info().data_bytes);
-    assert!(start.elapsed() < Duration::from_secs(20), "it went on and on");
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "it went on and on"
+    );
     accepted
 }
 
@@ -181,13 +186,17 @@ fn every_byte_of_the_description_may_be_anything() {
                         (SLOTS.into(), DATA_BYTES)
                     );
                     // The rest of the file is as it was, whatever the description says.
-                    assert!(use_all_of(&mut reader).iter().all(|(n, frame)| is_frame(frame, *n)));
+                    assert!(
+                        use_all_of(&mut reader)
+                            .iter()
+                            .all(|(n, frame)| is_frame(frame, *n))
+                    );
                 }
                 Err(OpenError::Invalid(_)) => refused += 1,
                 Err(error) => panic!("byte {offset:#x} at {value:#x}: {error}"),
             }
         }
-        lie.put(offset, &good[offset as usize..=offset as usize]);
+        lie.put(offset, &good[usize_of(offset)..=usize_of(offset)]);
     }
     assert!(refused > 100 && believed > 100, "{refused} {believed}");
 }
@@ -225,11 +234,16 @@ fn a_file_of_any_other_length_is_refused() {
     let good = good_ring();
     let lie = Lie::new(&good);
     let whole = good.len() as u64;
-    let odd = [1, 7, 8, 63, 2047, 2048, 2049, 4095, 4096, 4097, 8191, 8192, 8193];
-    let lengths = (0..whole)
-        .step_by(509)
-        .chain(odd)
-        .chain([whole - 1, whole + 1, whole + 4096, 2 * whole, 1 << 40]);
+    let odd = [
+        1, 7, 8, 63, 2047, 2048, 2049, 4095, 4096, 4097, 8191, 8192, 8193,
+    ];
+    let lengths = (0..whole).step_by(509).chain(odd).chain([
+        whole - 1,
+        whole + 1,
+        whole + 4096,
+        2 * whole,
+        1 << 40,
+    ]);
     // From the longest down, so that what is left is still the ring's beginning.
     let mut lengths: Vec<u64> = lengths.collect();
     lengths.sort_unstable_by_key(|&length| std::cmp::Reverse(length));
@@ -259,7 +273,7 @@ fn every_word_of_a_slot_and_of_the_control_words_may_be_anything() {
                 use_all_of(&mut fresh);
             }
         }
-        let at = offset as usize;
+        let at = usize_of(offset);
         lie.put(offset, &good[at..at + 8]);
     }
 }
@@ -278,10 +292,17 @@ fn place_frame(lie: &Lie, position: u64, length: u64) {
 fn a_frame_may_be_said_to_lie_anywhere_and_is_accepted_only_inside_the_data() {
     let lie = Lie::new(&good_ring());
     let reader = lie.open().expect("it is good yet");
-    let around = |value: u64| (0..4).flat_map(move |by| [value.wrapping_add(by), value.wrapping_sub(by)]);
+    let around =
+        |value: u64| (0..4).flat_map(move |by| [value.wrapping_add(by), value.wrapping_sub(by)]);
     let places: Vec<u64> = WORDS
         .into_iter()
-        .chain([64, 4096, DATA_BYTES - 64, DATA_BYTES * 2, DATA_BYTES * 3 - 64])
+        .chain([
+            64,
+            4096,
+            DATA_BYTES - 64,
+            DATA_BYTES * 2,
+            DATA_BYTES * 3 - 64,
+        ])
         .flat_map(around)
         .collect();
     let mut buffer = Vec::new();
@@ -291,8 +312,7 @@ fn a_frame_may_be_said_to_lie_anywhere_and_is_accepted_only_inside_the_data() {
             place_frame(&lie, position, length);
             let length = length & u64::from(u32::MAX);
             let start = position % DATA_BYTES;
-            let fits =
-                length > 0 && length <= DATA_BYTES - start && start.is_multiple_of(64);
+            let fits = length > 0 && length <= DATA_BYTES - start && start.is_multiple_of(64);
             let read = reader.read(0, &mut buffer);
             if fits {
                 assert!(read.is_ok(), "{position} {length}: {read:?}");
@@ -338,8 +358,8 @@ fn a_ring_that_changes_all_the_time_does_no_harm_either() {
             while Instant::now() < end {
                 random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                 let offset = CONTROL_OFFSET + (random >> 33) % (0x1200 - CONTROL_OFFSET) / 8 * 8;
-                lie.put_word(offset, WORDS[(random >> 20) as usize % WORDS.len()]);
-                lie.put(offset, &good[offset as usize..offset as usize + 8]);
+                lie.put_word(offset, WORDS[usize_of(random >> 20) % WORDS.len()]);
+                lie.put(offset, &good[usize_of(offset)..usize_of(offset) + 8]);
             }
         });
         while Instant::now() < end {

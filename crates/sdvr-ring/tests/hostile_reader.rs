@@ -32,20 +32,22 @@ fn harm(reader: &RingReader, malice: Malice, prison: &AtomicU32) -> u64 {
     for n in 0..2 {
         let word = reader.futex_word(n);
         let all = libc::c_long::from(i32::MAX);
+        // How many to wake; those left are moved to the prison.
+        let (operation, count, value) = match malice {
+            Malice::Requeue => (libc::FUTEX_CMP_REQUEUE, 0, word.value()),
+            Malice::Wake => (libc::FUTEX_WAKE, all, 0),
+        };
         // SAFETY: both addresses are of words that live through the call; the kernel only compares the first.
         let result = unsafe {
-            match malice {
-                Malice::Requeue => libc::syscall(
-                    libc::SYS_futex,
-                    word.address(),
-                    libc::FUTEX_CMP_REQUEUE,
-                    0,
-                    all,
-                    prison.as_ptr(),
-                    word.value(),
-                ),
-                Malice::Wake => libc::syscall(libc::SYS_futex, word.address(), libc::FUTEX_WAKE, all),
-            }
+            libc::syscall(
+                libc::SYS_futex,
+                word.address(),
+                operation,
+                count,
+                all,
+                prison.as_ptr(),
+                value,
+            )
         };
         // Below 0 when the word changed meanwhile.
         harmed += u64::try_from(result).unwrap_or(0);
@@ -79,6 +81,24 @@ fn requeuer_process() {
 #[ignore = "a process of other tests"]
 fn waker_process() {
     harm_until_closed(Malice::Wake);
+}
+
+#[test]
+fn a_reader_s_mapping_cannot_be_made_writable() {
+    let place = Place::new();
+    let _writer = place.ring(4, 4096);
+    let reader = place.open();
+    // The word is in the first page.
+    let page = reader
+        .futex_word(0)
+        .address()
+        .map_addr(|address| address & !0xfff);
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the page is the reader's; more rights take nothing away from it.
+    let result = unsafe { libc::mprotect(page.cast_mut().cast(), 4096, rights) };
+    let error = std::io::Error::last_os_error();
+    // To root as well: the file was opened for reading.
+    assert_eq!((result, error.raw_os_error()), (-1, Some(libc::EACCES)));
 }
 
 /// A process that does not outlive its test.

@@ -8,7 +8,7 @@ use sdvr_frame::{
     StreamKind, StreamState, Timestamp,
 };
 use sdvr_ring::{CreateError, FrameMeta, ReadError, RingWriter};
-use support::{Place, is_frame, meta, options, publish};
+use support::{Place, is_frame, meta, options, publish, usize_of};
 
 /// Publishes `bytes` cut into pieces of these lengths, in turn.
 fn publish_in_pieces(writer: &mut RingWriter, bytes: &[u8], lengths: &[usize]) {
@@ -32,7 +32,9 @@ fn frames_of_every_size_come_out_as_they_went_in_however_they_were_cut() {
     let reader = place.open();
     let mut buffer = Vec::new();
     for size in 1..=300_usize {
-        let frame: Vec<u8> = (0..size).map(|byte| (byte * 7 + size) as u8).collect();
+        let frame: Vec<u8> = (0..size)
+            .map(|byte| (byte * 7 + size).to_le_bytes()[0])
+            .collect();
         for pieces in [
             &[300][..],
             &[1],
@@ -216,7 +218,10 @@ fn every_frame_is_either_read_or_counted_as_lapped() {
     let (mut next, mut read, mut lapped) = (0, 0, 0);
     for burst in 0..200_u64 {
         for step in 0..burst % 23 {
-            publish(&mut writer, 24 + (burst * 131 + step * 977) as usize % 4000);
+            publish(
+                &mut writer,
+                24 + usize_of((burst * 131 + step * 977) % 4000),
+            );
         }
         while next < reader.head() {
             match reader.read(next, &mut buffer) {

@@ -157,3 +157,8 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// This crate is for 64-bit hosts only.
+pub(crate) fn usize_of(value: u64) -> usize {
+    usize::try_from(value).expect("an address has 64 bits")
+}
