@@ -96,7 +96,7 @@ fn reader_process() {
 fn a_killed_writer_is_noticed_and_costs_no_reader_its_life() {
     let place = place();
     let mut writer = spawn("writer_process", place.path());
-    for _ in 0..12 {
+    for _ in 0..20 {
         let mut reader = None;
         eventually("a new ring appears", || {
             reader = place
