@@ -188,7 +188,9 @@ fn a_reader_of_the_pipe_that_has_enough_is_no_error() {
             .unwrap();
         assert!(head.wait().unwrap().success());
         assert_eq!(pipe.wait().code(), Some(0), "{arguments:?}: {}", pipe.log());
-        assert_eq!(pipe.log(), "", "{arguments:?}");
+        // On a busy machine the test's source may have missed a moment, and the pipe says so.
+        let said = pipe.log();
+        assert!(said.lines().all(|line| line.contains("missed")), "{said}");
     }
 }
 

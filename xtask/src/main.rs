@@ -1,10 +1,7 @@
 //! `cargo xtask`: builds, tests and measures the workspace.
 
-mod bench_ring;
-mod bench_tcp;
-mod floor;
+mod bench;
 mod packages;
-mod system;
 mod test;
 mod tools;
 
@@ -55,8 +52,8 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test { yes, filter } => test::run(yes, filter.as_deref()),
         Command::Check => test::check(),
-        Command::Bench { bench: Bench::Tcp } => bench_tcp::run(),
-        Command::Bench { bench: Bench::Ring } => bench_ring::run(),
+        Command::Bench { bench: Bench::Tcp } => bench::tcp(),
+        Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Demo { arguments } => tools::demo(&arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench tcp`: ours, the floor of the same run, the ratio.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,16 +8,14 @@ use sdvr::{Camera, Error, Policy};
 
 use crate::floor::{make_frames, receive_open_copy, seconds_per_gigabyte};
 use crate::system::System;
-use crate::tools::build_release;
 
 const TIME: Duration = Duration::from_secs(6);
 const FRAME_BYTES: usize = 1_000_000;
 
-pub(crate) fn run() -> anyhow::Result<()> {
-    let programs = build_release()?;
-    flat_out(&System::start(&programs)?)?;
-    latency(&System::start(&programs)?)?;
-    many_cameras(&System::start(&programs)?)
+pub(crate) fn run(programs: &Path) -> anyhow::Result<()> {
+    flat_out(&System::start(programs)?)?;
+    latency(&System::start(programs)?)?;
+    many_cameras(&System::start(programs)?)
 }
 
 /// One camera as fast as it goes, nobody reading.

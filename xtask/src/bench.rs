@@ -1,0 +1,36 @@
+//! `cargo xtask bench`: builds the benches as released and runs them. They live beside what they measure.
+
+use crate::tools::{build_release, cargo, run};
+
+/// The ring's own benches.
+pub(crate) fn ring() -> anyhow::Result<()> {
+    let bench = |name| {
+        run(&mut cargo(&[
+            "run",
+            "--release",
+            "--quiet",
+            "-p",
+            "sdvr-ring",
+            "--example",
+            "ring_bench",
+            "--",
+            name,
+        ]))
+    };
+    ["wake", "torn", "copy"].into_iter().try_for_each(bench)
+}
+
+/// Whole systems over TCP.
+pub(crate) fn tcp() -> anyhow::Result<()> {
+    let programs = build_release()?;
+    run(cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "sdvr-bench",
+        "--",
+        "tcp",
+    ])
+    .arg(programs))
+}
