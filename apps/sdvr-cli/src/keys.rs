@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use sdvr_frame::Timestamp;
-use sdvr_trust::{KeyDirectory, KnownCameras, KnownServers, TrustError, default_path};
+use sdvr_trust::{Forgotten, KeyDirectory, KnownCameras, KnownServers, default_path};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Fingerprint => fingerprint(&directory),
         Command::List => list(directory),
-        Command::Forget { wanted } => forget(directory, wanted),
+        Command::Forget { wanted } => forget(&directory, wanted),
     }
 }
 
@@ -85,62 +85,16 @@ fn list(directory: KeyDirectory) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn forget(directory: KeyDirectory, wanted: &str) -> anyhow::Result<()> {
-    // A label has no colon and a fingerprint no bracket, so an address is one of a server.
-    let is_address =
-        wanted.starts_with('[') || (wanted.contains(':') && !wanted.starts_with("SHA256:"));
-    let servers = KnownServers::new(&directory);
-    let address = normalised(wanted);
-    if servers.forget(&address)? {
-        println!("forgot the server {address}; the next contact with it is a first one");
-        return Ok(());
-    }
-    if is_address {
-        let known: Vec<String> = servers
-            .list()?
-            .into_iter()
-            .map(|server| server.address)
-            .collect();
-        bail!(
-            "no server {address} is remembered ({})",
-            if known.is_empty() {
-                "there are none".to_owned()
-            } else {
-                known.join(", ")
-            }
-        );
-    }
-    let mut cameras = KnownCameras::load(directory, Timestamp::now())?;
-    match cameras.forget(wanted) {
-        Ok(labels) => {
-            for label in labels {
-                println!(
-                    "forgot the camera {label}; its session ends, and the next one that asks for the label gets it"
-                );
-            }
-            Ok(())
+fn forget(directory: &KeyDirectory, wanted: &str) -> anyhow::Result<()> {
+    match sdvr_trust::forget(directory, wanted)? {
+        Forgotten::Server { address } => {
+            println!("forgot the server {address}; the next contact with it is a first one")
         }
-        Err(error @ TrustError::NotFound { .. }) => Err(error.into()),
-        Err(error) => Err(error).context("nothing was forgotten"),
+        Forgotten::Camera { label, .. } => {
+            println!(
+                "forgot the camera {label}; its session ends, and the next camera that asks for the label gets it"
+            );
+        }
     }
-}
-
-/// `[host]:port` as the file has it, of whatever a user types for it.
-fn normalised(wanted: &str) -> String {
-    let wanted = wanted.to_ascii_lowercase();
-    let has_port = |text: &str| {
-        text.rsplit_once("]:")
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-    };
-    if wanted.starts_with('[') {
-        return if has_port(&wanted) {
-            wanted
-        } else {
-            format!("{wanted}:1337")
-        };
-    }
-    match wanted.split_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => format!("[{host}]:{port}"),
-        _ => format!("[{wanted}]:1337"),
-    }
+    Ok(())
 }

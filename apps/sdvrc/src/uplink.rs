@@ -25,6 +25,8 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 const BACK_OFF_MOST: Duration = Duration::from_secs(2);
 /// How long a server whose key has changed is left alone.
 const MISMATCH_WAIT: Duration = Duration::from_secs(60);
+/// How long files of keys that cannot be used are left alone.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 /// How long the last bytes may take at the end.
 const FINISH_TIME: Duration = Duration::from_secs(10);
 /// … when the user wants to go.
@@ -368,7 +370,17 @@ impl Uplink<'_> {
                 error!("{problem}");
                 Err(Failure::Identity)
             }
-            GreetingError::Trust(_) => Err(Failure::Other(problem.to_string())),
+            GreetingError::Trust(TrustError::OtherKey { .. } | TrustError::Revoked { .. })
+                if self.config.once =>
+            {
+                error!("{problem}");
+                Err(Failure::Identity)
+            }
+            GreetingError::Trust(TrustError::OtherKey { .. } | TrustError::Revoked { .. }) => {
+                self.try_again(now, &problem.to_string(), Some(MISMATCH_WAIT))
+            }
+            // A full disk or a damaged file may be mended while this waits; nobody is trusted until then.
+            GreetingError::Trust(_) => self.try_again(now, &problem.to_string(), Some(STORE_WAIT)),
             GreetingError::OlderVersion { .. } => {
                 self.try_again(now, &problem.to_string(), Some(MISMATCH_WAIT))
             }

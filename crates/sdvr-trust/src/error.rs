@@ -1,7 +1,9 @@
 //! What can go wrong with the files, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sdvr_frame::Fingerprint;
 
 /// Why the files of keys could not be used. Every text names the file and, where there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +13,7 @@ pub enum TrustError {
     #[error("HOME is not set, so there is no ~/.sdvr; name a directory with -k")]
     NoHome,
     /// A file or directory cannot be read or written.
-    #[error("cannot {action} {}: {error}", path.display())]
+    #[error("cannot {action} {}: {error}{}", path.display(), remedy(error))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -21,7 +23,7 @@ pub enum TrustError {
         error: io::Error,
     },
     /// A file or directory is open to others.
-    #[error("{} has mode {mode:04o} and would be open to others; nothing was read. Type: chmod {wanted:04o} {}", path.display(), path.display())]
+    #[error("{} has mode {mode:04o} and would be open to others; nothing was read. Type: chmod {wanted:04o} {}", path.display(), quoted(path))]
     Mode {
         /// Which.
         path: PathBuf,
@@ -31,7 +33,7 @@ pub enum TrustError {
         wanted: u32,
     },
     /// A file or directory belongs to somebody else.
-    #[error("{} belongs to user {owner}, not to user {own}; nothing was read. Type: chown {own} {}", path.display(), path.display())]
+    #[error("{} belongs to user {owner}, not to user {own}; nothing was read. Type: chown {own} {}", path.display(), quoted(path))]
     Owner {
         /// Which.
         path: PathBuf,
@@ -56,8 +58,24 @@ pub enum TrustError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// What is to be remembered is no address, and would make the file unreadable.
-    #[error("{address:?} is no address to remember; it must be like [host]:port")]
+    /// Another process is changing the files, for longer than that can take.
+    #[error("another process holds {} and does not let go of it; nothing was changed. End it (fuser {} names it) and try again", path.display(), quoted(path))]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// Another process streams with this key.
+    #[error("another sdvrc on this host streams as {label:?} (it holds {}); choose another label with -n", path.display())]
+    KeyInUse {
+        /// Whose label.
+        label: String,
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// A text is no address, and would make the file unreadable or never be found in it.
+    #[error(
+        "{address:?} is no address to remember; it must be like [host]:port or eth:aa:bb:cc:dd:ee:ff"
+    )]
     Address {
         /// As given.
         address: String,
@@ -72,13 +90,17 @@ pub enum TrustError {
         /// In which line, from 1.
         line: usize,
     },
-    /// Another process streams with this key.
-    #[error("another sdvrc on this host streams as {label:?} (it holds {}); choose another label with -n", path.display())]
-    KeyInUse {
-        /// Whose label.
-        label: String,
-        /// The key's file.
+    /// A server's key is listed in `revoked`.
+    #[error("the server {address} has the key {key}, which {} says is revoked ({reason}); nothing was sent. Give the server a new key, or remove that line", path.display())]
+    Revoked {
+        /// Which server.
+        address: String,
+        /// Its key.
+        key: Fingerprint,
+        /// The file.
         path: PathBuf,
+        /// What it says.
+        reason: String,
     },
     /// Nothing is known by that name.
     #[error("nothing is known as {wanted:?}; known are: {known}")]
@@ -88,7 +110,81 @@ pub enum TrustError {
         /// What there is.
         known: String,
     },
+    /// A server and a camera are known by that name.
+    #[error(
+        "{wanted:?} is both a server and a camera, so nothing was changed; name one of them: {candidates}"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// What it may mean, as it can be typed.
+        candidates: String,
+    },
     /// The system gives no randomness.
-    #[error("the system gives no random numbers: {0}")]
+    #[error("the system gives no random numbers, so no key was made: {0}")]
     Random(io::Error),
+}
+
+/// What people can do about the errors they meet most.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; nothing was changed, free some space"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; nothing was changed, name a directory that can be written with -k"
+        }
+        io::ErrorKind::FileTooLarge => "; it is none of SDVR's, move it away",
+        _ => "",
+    }
+}
+
+/// A path as it can be typed into a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| {
+        character.is_ascii_alphanumeric()
+            || matches!(character, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%')
+    };
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Names for a text: the first of them, and how many more there are.
+pub(crate) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN_MOST: usize = 20;
+    let more = names.len().saturating_sub(SHOWN_MOST);
+    let shown: Vec<String> = names.take(SHOWN_MOST).collect();
+    match (shown.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_to_type_survive_odd_paths() {
+        assert_eq!(quoted(Path::new("/home/a/.sdvr")), "/home/a/.sdvr");
+        assert_eq!(quoted(Path::new("/home/a b/$x")), "'/home/a b/$x'");
+        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names = |count: usize| {
+            (0..count)
+                .map(|number| number.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(names(0).into_iter()), "none");
+        assert_eq!(listed(names(2).into_iter()), "0, 1");
+        assert!(listed(names(65_536).into_iter()).ends_with("19 and 65516 more"));
+    }
 }

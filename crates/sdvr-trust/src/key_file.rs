@@ -5,31 +5,49 @@
 //! x25519 <base64 of 32 bytes>
 //! created 2026-03-01T12:00:00Z
 //! ```
+//!
+//! Exactly these three lines, each with its end. The number is the version of the format.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use rustix::fs::FlockOperation;
+use rand_core::CryptoRng;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use sdvr_frame::{Label, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::error::TrustError;
-use crate::lines::{WallTime, format_key, parse_key};
-use crate::store::{KeyDirectory, io_error};
+use crate::lines::{WallTime, format_secret, parse_key};
+use crate::store::{KeyDirectory, io_error, try_lock};
 
 const SERVER_KEY: &str = "server.key";
 const CAMERAS: &str = "cameras";
+const FIRST_LINE: &str = "sdvr-private-key 1";
+/// A whole key file has 100 bytes.
+const KEY_FILE_MOST_BYTES: usize = 256;
+/// Cameras of one host that would have the same label.
+const NAMESAKES_MOST: u32 = 1024;
 
 /// A private X25519 key; wiped when it is dropped, never printed.
+///
+/// ```
+/// use sdvr_trust::SecretKey;
+///
+/// let key = SecretKey::generate()?;
+/// assert_eq!(format!("{key:?}"), "SecretKey");
+/// assert!(key.public_key().fingerprint().to_string().starts_with("SHA256:"));
+/// # Ok::<(), sdvr_trust::TrustError>(())
+/// ```
 pub struct SecretKey(Zeroizing<[u8; 32]>);
 
 impl SecretKey {
-    /// A new key from the system's randomness.
+    /// A new key from the system's randomness. Waits for it where the system has just started.
     ///
     /// # Errors
     ///
-    /// When the system has none.
+    /// [`TrustError::Random`] when the system has none.
     pub fn generate() -> Result<Self, TrustError> {
         let mut bytes = Zeroizing::new([0; 32]);
         let mut filled = 0;
@@ -41,6 +59,14 @@ impl SecretKey {
             }
         }
         Ok(Self(bytes))
+    }
+
+    /// A new key from a generator of your own.
+    #[must_use]
+    pub fn generate_from<R: CryptoRng + ?Sized>(random: &mut R) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        random.fill_bytes(bytes.as_mut_slice());
+        Self(bytes)
     }
 
     /// The identity that goes with it.
@@ -70,7 +96,8 @@ pub struct CameraIdentity {
     pub label: Label,
     /// Its key.
     pub key: SecretKey,
-    _lock: std::fs::File,
+    /// The open key file, whose lock goes with it.
+    _locked: File,
 }
 
 impl KeyDirectory {
@@ -80,7 +107,7 @@ impl KeyDirectory {
     ///
     /// [`TrustError`]. A damaged file is refused and never replaced.
     pub fn server_key(&self) -> Result<SecretKey, TrustError> {
-        self.load_or_create(SERVER_KEY)
+        Ok(self.load_or_create(SERVER_KEY)?.0)
     }
 
     /// The server's key, if it was made.
@@ -89,7 +116,7 @@ impl KeyDirectory {
     ///
     /// [`TrustError`].
     pub fn existing_server_key(&self) -> Result<Option<SecretKey>, TrustError> {
-        self.load(SERVER_KEY)
+        Ok(self.load(SERVER_KEY)?.map(|(key, _)| key))
     }
 
     /// The identity for a camera of this host. With `is_chosen` (the user gave the label) exactly that one; without, the
@@ -104,35 +131,22 @@ impl KeyDirectory {
         is_chosen: bool,
     ) -> Result<CameraIdentity, TrustError> {
         let cameras = self.subdirectory(CAMERAS)?;
-        for number in 1_u32.. {
+        let namesakes = if is_chosen { 1 } else { NAMESAKES_MOST };
+        for number in 1..=namesakes {
             let candidate = numbered(label, number);
             let name = format!("{candidate}.key");
-            let key = cameras.load_or_create(&name)?;
-            let path = cameras.file_path(&name);
-            let file = cameras
-                .open_file(&name)?
-                .ok_or_else(|| io_error("open", &path, Errno::NOENT))?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {
-                    return Ok(CameraIdentity {
-                        label: candidate,
-                        key,
-                        _lock: file,
-                    });
-                }
-                Err(Errno::WOULDBLOCK) if is_chosen => {
-                    return Err(TrustError::KeyInUse {
-                        label: candidate.to_string(),
-                        path,
-                    });
-                }
-                Err(Errno::WOULDBLOCK) => {}
-                Err(error) => return Err(io_error("lock", &path, error)),
+            let (key, file) = cameras.load_or_create(&name)?;
+            if try_lock(&cameras.file_path(&name), &file)? {
+                return Ok(CameraIdentity {
+                    label: candidate,
+                    key,
+                    _locked: file,
+                });
             }
         }
         Err(TrustError::KeyInUse {
             label: label.to_string(),
-            path: cameras.path().to_owned(),
+            path: cameras.file_path(&format!("{label}.key")),
         })
     }
 
@@ -145,44 +159,60 @@ impl KeyDirectory {
         let cameras = self.subdirectory(CAMERAS)?;
         let mut keys = Vec::new();
         for name in cameras.file_names()? {
-            // Other files are not ours to judge.
-            let Some(label) = name.strip_suffix(".key") else {
-                continue;
-            };
-            if let Some(key) = cameras.load(&name)? {
+            let label = name
+                .strip_suffix(".key")
+                .filter(|label| label.parse::<Label>().is_ok());
+            if let Some(label) = label
+                && let Some((key, _)) = cameras.load(&name)?
+            {
                 keys.push((label.to_owned(), key.public_key()));
             }
         }
         Ok(keys)
     }
 
-    fn load(&self, name: &str) -> Result<Option<SecretKey>, TrustError> {
-        match self.read(name)? {
-            Some(content) => {
-                parse_key_file(&self.file_path(name), &Zeroizing::new(content)).map(Some)
+    fn load(&self, name: &str) -> Result<Option<(SecretKey, File)>, TrustError> {
+        let Some((mut file, _)) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        let path = self.file_path(name);
+        let mut content = Zeroizing::new([0; KEY_FILE_MOST_BYTES]);
+        let bytes = read_up_to(&mut file, content.as_mut_slice()).map_err(|error| {
+            let (action, path) = ("read", path.clone());
+            TrustError::Io {
+                action,
+                path,
+                error,
             }
-            None => Ok(None),
-        }
+        })?;
+        let key = parse_key_file(&path, content.get(..bytes).unwrap_or_default())?;
+        Ok(Some((key, file)))
     }
 
-    fn load_or_create(&self, name: &str) -> Result<SecretKey, TrustError> {
-        if let Some(key) = self.load(name)? {
-            return Ok(key);
+    fn load_or_create(&self, name: &str) -> Result<(SecretKey, File), TrustError> {
+        if let Some(loaded) = self.load(name)? {
+            return Ok(loaded);
         }
         let lock = self.lock()?;
-        let key = SecretKey::generate()?;
-        let content = Zeroizing::new(format!(
-            "sdvr-private-key 1\nx25519 {}\ncreated {}\n",
-            format_key(key.expose()),
-            WallTime::now()
-        ));
-        if self.create_new(&lock, name, content.as_bytes())? {
-            return Ok(key);
-        }
-        // Another process was faster.
+        // It is made only if no other process was faster, and used only as it can be read back.
+        self.create_new(&lock, name, &format_key_file(&SecretKey::generate()?))?;
         self.load(name)?
             .ok_or_else(|| io_error("open", &self.file_path(name), Errno::NOENT))
     }
+}
+
+/// Fills `buffer` as far as the file goes. Unlike `read_to_end`, leaves no copies of a key in memory that was given back.
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// `label`, or `label-2` and so on, cut so that it stays a label.
@@ -195,8 +225,30 @@ fn numbered(label: &Label, number: u32) -> Label {
         .as_str()
         .get(..Label::MAX_BYTES - suffix.len())
         .unwrap_or_else(|| label.as_str());
-    let text = format!("{kept}{suffix}");
-    text.parse().unwrap_or_else(|_| Label::from_lossy(&text))
+    let numbered = format!("{kept}{suffix}");
+    // The start of a label and a number always make one; the other way would too.
+    numbered
+        .parse()
+        .unwrap_or_else(|_| Label::from_lossy(&numbered))
+}
+
+fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
+    let created = WallTime::now().to_string();
+    let encoded = format_secret(key.expose());
+    let parts: [&[u8]; 6] = [
+        FIRST_LINE.as_bytes(),
+        b"\nx25519 ",
+        encoded.as_slice(),
+        b"\ncreated ",
+        created.as_bytes(),
+        b"\n",
+    ];
+    // With room for all of it: one that grew would leave copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(KEY_FILE_MOST_BYTES));
+    parts
+        .iter()
+        .for_each(|part| content.extend_from_slice(part));
+    content
 }
 
 /// Parses a key file.
@@ -213,7 +265,7 @@ pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustErr
     let text =
         std::str::from_utf8(content).map_err(|_| problem(1, "it is not a private key of SDVR"))?;
     let mut lines = text.split('\n');
-    if lines.next() != Some("sdvr-private-key 1") {
+    if lines.next() != Some(FIRST_LINE) {
         return Err(problem(
             1,
             "it is not a private key of SDVR (version 1), or it was cut off",
@@ -223,7 +275,7 @@ pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustErr
         .next()
         .and_then(|line| line.strip_prefix("x25519 "))
         .ok_or_else(|| problem(2, "the key is missing, as if the file was cut off"))?;
-    let key = Zeroizing::new(parse_key(key).map_err(|what| problem(2, what))?);
+    let key = parse_key(key).map_err(|what| problem(2, what))?;
     let created = lines
         .next()
         .and_then(|line| line.strip_prefix("created "))
@@ -233,5 +285,67 @@ pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustErr
         (Some(""), None) => Ok(SecretKey(key)),
         (None, _) => Err(problem(3, "the last line is cut off")),
         _ => Err(problem(4, "there is something after the end")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(label: &str, number: u32, expected: &str) {
+        assert_eq!(numbered(&label.parse().unwrap(), number).as_str(), expected);
+    }
+
+    #[test]
+    fn namesakes_are_numbered_and_stay_labels() {
+        check("door", 1, "door");
+        check("door", 2, "door-2");
+        check("do--or.", 3, "do--or.-3");
+        check(&"x".repeat(63), 2, &format!("{}-2", "x".repeat(61)));
+        check(&"x".repeat(62), 1024, &format!("{}-1024", "x".repeat(58)));
+    }
+
+    #[test]
+    fn a_key_file_is_as_documented_and_reads_back() {
+        let key = SecretKey(Zeroizing::new([9; 32]));
+        let content = format_key_file(&key);
+        let text = std::str::from_utf8(&content).unwrap();
+        let start =
+            "sdvr-private-key 1\nx25519 CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\ncreated 2";
+        assert!(text.starts_with(start) && text.ends_with("Z\n"), "{text}");
+        let read = parse_key_file(Path::new("x"), &content).unwrap();
+        assert_eq!(read.expose(), key.expose());
+    }
+    /// Gives bytes that can be told.
+    struct Counting(u8);
+
+    impl rand_core::TryRng for Counting {
+        type Error = std::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            rand_core::utils::next_word_via_fill(self)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            rand_core::utils::next_word_via_fill(self)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            for byte in bytes {
+                self.0 += 1;
+                *byte = self.0;
+            }
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Counting {}
+
+    #[test]
+    fn a_key_is_all_of_what_the_generator_gives() {
+        let key = SecretKey::generate_from(&mut Counting(0));
+        let expected: Vec<u8> = (1..=32).collect();
+        assert_eq!(key.expose().as_slice(), expected);
     }
 }

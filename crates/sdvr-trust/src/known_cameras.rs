@@ -1,26 +1,26 @@
 //! What a server remembers of cameras, by their keys.
 //!
 //! ```text
-//! <label> x25519 <base64> added=<time> via=tofu
+//! <label> x25519 <base64> added=<time> via=tofu|ask|manual
 //! ```
+//!
+//! Held in memory, so that a camera that comes back costs no reading; on disk before a new one is let in. Other processes may
+//! change the file (`sdvr keys forget`): every change is made under the lock, to what is on disk then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::time::Duration;
 
 use sdvr_frame::{Fingerprint, Label, PublicKey, Timestamp};
 
-use crate::error::TrustError;
-use crate::lines::{WallTime, Words, format_key, parse_lines};
-use crate::store::{KeyDirectory, Version};
+use crate::allowance::{Allowance, NEW_BURST, NEW_PER_SECOND};
+use crate::error::{TrustError, listed};
+use crate::lines::{WallTime, Words, format_key, parse_lines, rewrite_lines};
+use crate::revoked;
+use crate::store::{KeyDirectory, Seen, Snapshot, Version};
 
 const FILE: &str = "known_cameras";
-const REVOKED_FILE: &str = "revoked";
 /// Cameras remembered at most.
 const CAMERAS_MOST: usize = 65_536;
-/// New cameras at once, and how fast that many more may come: a site may switch a thousand on together.
-const NEW_BURST: f64 = 1024.0;
-const NEW_PER_SECOND: f64 = 200.0;
 
 /// A remembered camera.
 #[derive(Clone, Debug)]
@@ -31,7 +31,6 @@ pub struct KnownCamera {
     pub key: PublicKey,
     added: WallTime,
     via: String,
-    rest: Vec<String>,
 }
 
 impl KnownCamera {
@@ -96,7 +95,7 @@ pub enum Refusal {
     },
     /// Too many came, or are known.
     #[error(
-        "too many new cameras: at most {CAMERAS_MOST} in all, and {NEW_PER_SECOND} a second after the first {NEW_BURST}"
+        "too many new cameras, so it was not let in: at most {CAMERAS_MOST} in all, and {NEW_PER_SECOND} a second after the first {NEW_BURST}. It may try again; sdvr keys forget makes room"
     )]
     TooManyNewKeys,
 }
@@ -104,45 +103,95 @@ pub enum Refusal {
 /// What somebody else changed.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Cameras that are not known, or not welcome, any more.
+    /// Cameras, with the labels they had, that are not known, not welcome or known under another label now: their sessions
+    /// must end.
     pub removed: Vec<(PublicKey, Label)>,
 }
 
 /// The cameras a server knows, held in memory and kept on disk.
+///
+/// ```
+/// use sdvr_frame::Timestamp;
+/// use sdvr_trust::{Admission, KeyDirectory, KnownCameras, SecretKey};
+///
+/// # let home = tempfile::tempdir()?;
+/// # let keys = KeyDirectory::open(&home.path().join(".sdvr"))?;
+/// let now = Timestamp::now();
+/// let mut known = KnownCameras::load(keys, now)?;
+/// let door = (SecretKey::generate()?.public_key(), "door".parse()?);
+/// let thief = (SecretKey::generate()?.public_key(), "door".parse()?);
+///
+/// // Cameras that arrive together share one write.
+/// let admissions = known.admit_all(now, &[door.clone(), thief]);
+/// assert!(matches!(admissions[..], [Admission::New { .. }, Admission::Refused(_)]));
+/// assert!(matches!(known.admit_all(now, &[door])[..], [Admission::Known { .. }]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct KnownCameras {
     directory: KeyDirectory,
+    known: Known,
+    seen: [Seen; 2],
+    allowance: Allowance,
+    /// What `refresh` has not told yet: the files are also read again when a camera is added.
+    removed: Vec<(PublicKey, Label)>,
+    /// The state of the files about which `refresh` has complained.
+    complained_of: Option<[Option<Version>; 2]>,
+}
+
+/// What the files say.
+#[derive(Debug, Default)]
+struct Known {
     cameras: Vec<KnownCamera>,
     by_key: HashMap<PublicKey, usize>,
     by_label: HashMap<Label, usize>,
     revoked: HashMap<PublicKey, String>,
-    versions: [Version; 2],
-    allowance: Allowance,
-    /// What others took away since the last [`Self::refresh`]; also found when a camera was admitted meanwhile.
-    removed: Vec<(PublicKey, Label)>,
 }
 
-/// A token bucket for new cameras.
-#[derive(Debug)]
-struct Allowance {
-    tokens: f64,
-    since: Timestamp,
-}
+impl Known {
+    fn of_key(&self, key: &PublicKey) -> Option<&KnownCamera> {
+        let index = self.by_key.get(key)?;
+        self.cameras.get(*index)
+    }
 
-impl Allowance {
-    fn take(&mut self, now: Timestamp) -> bool {
-        let refill = now
-            .saturating_since(self.since)
-            .min(Duration::from_secs(60))
-            .as_secs_f64()
-            * NEW_PER_SECOND;
-        self.since = now;
-        self.tokens = (self.tokens + refill).min(NEW_BURST);
-        if self.tokens < 1.0 {
-            return false;
+    fn of_label(&self, label: &Label) -> Option<&KnownCamera> {
+        let index = self.by_label.get(label)?;
+        self.cameras.get(*index)
+    }
+
+    fn add(&mut self, camera: KnownCamera) {
+        let index = self.cameras.len();
+        self.by_key.insert(camera.key, index);
+        self.by_label.insert(camera.label.clone(), index);
+        self.cameras.push(camera);
+    }
+
+    /// The decision on a camera; `None` for one that is new and may be added.
+    fn decide(&self, key: &PublicKey, label: &Label) -> Option<Admission> {
+        if let Some(reason) = self.revoked.get(key) {
+            return Some(Admission::Refused(Refusal::Revoked {
+                asker: key.fingerprint(),
+                reason: reason.clone(),
+            }));
         }
-        self.tokens -= 1.0;
-        true
+        if let Some(camera) = self.of_key(key) {
+            let label = camera.label.clone();
+            return Some(Admission::Known { label });
+        }
+        let holder = self.of_label(label)?;
+        Some(Admission::Refused(Refusal::LabelTaken {
+            label: label.clone(),
+            holder: holder.key.fingerprint(),
+            asker: key.fingerprint(),
+        }))
+    }
+
+    /// Whether a session of this camera, admitted under this label, may go on.
+    fn is_welcome(&self, camera: &KnownCamera) -> bool {
+        !self.revoked.contains_key(&camera.key)
+            && self
+                .of_key(&camera.key)
+                .is_some_and(|now| now.label == camera.label)
     }
 }
 
@@ -155,16 +204,11 @@ impl KnownCameras {
     pub fn load(directory: KeyDirectory, now: Timestamp) -> Result<Self, TrustError> {
         let mut known = Self {
             directory,
-            cameras: Vec::new(),
-            by_key: HashMap::new(),
-            by_label: HashMap::new(),
-            revoked: HashMap::new(),
-            versions: Default::default(),
-            allowance: Allowance {
-                tokens: NEW_BURST,
-                since: now,
-            },
+            known: Known::default(),
+            seen: Default::default(),
+            allowance: Allowance::new(now),
             removed: Vec::new(),
+            complained_of: None,
         };
         known.reload()?;
         Ok(known)
@@ -173,78 +217,36 @@ impl KnownCameras {
     /// All of them, in the order of the file.
     #[must_use]
     pub fn list(&self) -> &[KnownCamera] {
-        &self.cameras
+        &self.known.cameras
     }
 
     /// Decides on cameras that introduced themselves, with the labels they want. All that are new share one write, which is
     /// on disk when this returns.
+    ///
+    /// A decision on a camera that is not new is made from memory, which is as old as the last [`KnownCameras::refresh`].
+    /// When the write fails, nobody is forgotten and those that are known still come in.
     pub fn admit_all(&mut self, now: Timestamp, wanted: &[(PublicKey, Label)]) -> Vec<Admission> {
-        let needs_write = wanted
-            .iter()
-            .any(|(key, _)| !self.by_key.contains_key(key) && !self.revoked.contains_key(key));
-        let stored = if needs_write {
+        let is_new = |(key, label): &(PublicKey, Label)| self.known.decide(key, label).is_none();
+        let has_new = wanted.iter().any(is_new) && self.allowance.has_any(now);
+        // An empty allowance costs no system call: a flood of new keys is refused from memory.
+        let stored = if has_new {
             self.remember(now, wanted)
         } else {
-            Ok(Vec::new())
+            Ok(HashSet::new())
         };
-        match stored {
-            Ok(new) => wanted
-                .iter()
-                .map(|(key, label)| self.decide(key, label, &new))
-                .collect(),
+        let (new, refusal) = match stored {
+            Ok(new) => (new, Refusal::TooManyNewKeys),
             Err(error) => {
                 let problem = error.to_string();
-                let failed = |key| {
-                    if self.by_key.contains_key(key) || self.revoked.contains_key(key) {
-                        None
-                    } else {
-                        Some(Refusal::StoreFailed {
-                            problem: problem.clone(),
-                        })
-                    }
-                };
-                wanted
-                    .iter()
-                    .map(|(key, label)| {
-                        failed(key).map_or_else(|| self.decide(key, label, &[]), Admission::Refused)
-                    })
-                    .collect()
+                (HashSet::new(), Refusal::StoreFailed { problem })
             }
-        }
-    }
-
-    fn decide(&self, key: &PublicKey, label: &Label, new: &[PublicKey]) -> Admission {
-        let asker = key.fingerprint();
-        if let Some(reason) = self.revoked.get(key) {
-            return Admission::Refused(Refusal::Revoked {
-                asker,
-                reason: reason.clone(),
-            });
-        }
-        if let Some(camera) = self
-            .by_key
-            .get(key)
-            .and_then(|&index| self.cameras.get(index))
-        {
-            let label = camera.label.clone();
-            return if new.contains(key) {
-                Admission::New { label }
-            } else {
-                Admission::Known { label }
-            };
-        }
-        match self
-            .by_label
-            .get(label)
-            .and_then(|&index| self.cameras.get(index))
-        {
-            Some(holder) => Admission::Refused(Refusal::LabelTaken {
-                label: label.clone(),
-                holder: holder.key.fingerprint(),
-                asker,
-            }),
-            None => Admission::Refused(Refusal::TooManyNewKeys),
-        }
+        };
+        let decide = |(key, label): &(PublicKey, Label)| match self.known.decide(key, label) {
+            Some(Admission::Known { label }) if new.contains(key) => Admission::New { label },
+            Some(admission) => admission,
+            None => Admission::Refused(refusal.clone()),
+        };
+        wanted.iter().map(decide).collect()
     }
 
     /// Adds those that may be added, on disk first; gives their keys.
@@ -252,143 +254,169 @@ impl KnownCameras {
         &mut self,
         now: Timestamp,
         wanted: &[(PublicKey, Label)],
-    ) -> Result<Vec<PublicKey>, TrustError> {
+    ) -> Result<HashSet<PublicKey>, TrustError> {
         let lock = self.directory.lock()?;
-        // Another process may have changed the file since.
-        self.reload()?;
-        let mut new: Vec<KnownCamera> = Vec::new();
+        let mut content = self.read_for_change()?;
+        let new = self.choose_new(now, wanted);
+        if new.is_empty() {
+            return Ok(HashSet::new());
+        }
+        content.extend_from_slice(format_known_cameras(&new).as_bytes());
+        match self.directory.replace(&lock, FILE, &content) {
+            Ok(seen) => {
+                let [cameras, _] = &mut self.seen;
+                *cameras = seen;
+            }
+            Err(error) => {
+                self.allowance.give_back(new.len());
+                return Err(error);
+            }
+        }
+        let keys: HashSet<PublicKey> = new.iter().map(|camera| camera.key).collect();
+        // A camera that was forgotten and let in again has a new session, which must not end.
+        self.removed.retain(|(key, _)| !keys.contains(key));
+        new.into_iter().for_each(|camera| self.known.add(camera));
+        Ok(keys)
+    }
+
+    /// What is in the file now, which is in memory too afterwards.
+    fn read_for_change(&mut self) -> Result<Vec<u8>, TrustError> {
+        if self.is_current() {
+            let file = self.directory.read(FILE)?;
+            let [cameras, _] = &self.seen;
+            if file.seen.version == cameras.version {
+                return Ok(file.content.unwrap_or_default());
+            }
+        }
+        self.reload()
+    }
+
+    fn choose_new(&mut self, now: Timestamp, wanted: &[(PublicKey, Label)]) -> Vec<KnownCamera> {
+        let mut new = Vec::new();
+        let (mut keys, mut labels) = (HashSet::new(), HashSet::new());
         for (key, label) in wanted {
-            let is_free = !self.by_key.contains_key(key)
-                && !self.by_label.contains_key(label)
-                && !self.revoked.contains_key(key)
-                && !new
-                    .iter()
-                    .any(|camera| camera.key == *key || camera.label == *label);
-            let has_room = self.cameras.len() + new.len() < CAMERAS_MOST;
-            if is_free && has_room && self.allowance.take(now) {
+            let is_new = self.known.decide(key, label).is_none()
+                && !keys.contains(key)
+                && !labels.contains(label)
+                && self.known.cameras.len() + new.len() < CAMERAS_MOST;
+            if is_new && self.allowance.take(now) {
+                keys.insert(key);
+                labels.insert(label);
                 new.push(KnownCamera {
                     label: label.clone(),
                     key: *key,
                     added: WallTime::now(),
                     via: "tofu".to_owned(),
-                    rest: Vec::new(),
                 });
             }
         }
-        let new_keys = new.iter().map(|camera| camera.key).collect();
-        // Copied only now: a stranger whom nobody lets in must not cost a copy of all cameras.
-        if !new.is_empty() {
-            let cameras = [self.cameras.as_slice(), &new].concat();
-            self.directory
-                .replace(&lock, FILE, format_known_cameras(&cameras).as_bytes())?;
-            self.versions[0] = self.directory.version(FILE);
-            self.set(cameras);
-        }
-        Ok(new_keys)
+        new
     }
 
-    /// Reads the files again if somebody changed them.
+    /// Reads the files again if somebody changed them; costs two system calls if not. To be called at least once a second, so
+    /// that `sdvr keys` takes effect.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: what was known stays known.
+    /// [`TrustError`]: what was known stays known, and nobody new is let in. Said once for each state of a damaged file.
     pub fn refresh(&mut self) -> Result<Changes, TrustError> {
-        self.reload()?;
-        // One that was forgotten and let in again since is welcome.
-        let removed = std::mem::take(&mut self.removed)
-            .into_iter()
-            .filter(|(key, _)| !self.is_welcome(key))
-            .collect();
-        Ok(Changes { removed })
+        if !self.is_current() {
+            let versions = self.versions();
+            if self.complained_of != Some(versions) {
+                self.reload().inspect_err(|error| {
+                    // Any other error may be over the next time.
+                    if matches!(error, TrustError::Parse { .. }) {
+                        self.complained_of = Some(versions);
+                    }
+                })?;
+            }
+        }
+        Ok(Changes {
+            removed: std::mem::take(&mut self.removed),
+        })
     }
 
-    fn is_welcome(&self, key: &PublicKey) -> bool {
-        self.by_key.contains_key(key) && !self.revoked.contains_key(key)
-    }
-
-    /// Forgets cameras that `wanted` (a label or a fingerprint) names; gives their labels. The file is read first.
+    /// Forgets the camera that `wanted` (a label or a fingerprint) names; gives its label. The file is read first.
     ///
     /// # Errors
     ///
     /// [`TrustError::NotFound`], and what the files say.
     pub fn forget(&mut self, wanted: &str) -> Result<Vec<Label>, TrustError> {
-        let lock = self.directory.lock()?;
+        let forgotten = forget_camera(&self.directory, wanted)?;
         self.reload()?;
-        let is_named = |camera: &KnownCamera| {
-            camera.label.as_str() == wanted || camera.key.fingerprint().to_string() == wanted
-        };
-        let (gone, kept): (Vec<_>, Vec<_>) = self.cameras.iter().cloned().partition(is_named);
-        if gone.is_empty() {
-            let known: Vec<&str> = self
-                .cameras
-                .iter()
-                .map(|camera| camera.label.as_str())
+        Ok(vec![forgotten.label])
+    }
+
+    fn versions(&self) -> [Option<Version>; 2] {
+        [FILE, revoked::FILE].map(|name| self.directory.version(name))
+    }
+
+    fn is_current(&self) -> bool {
+        let [cameras, revoked] = &self.seen;
+        self.directory.is_still(FILE, cameras) && self.directory.is_still(revoked::FILE, revoked)
+    }
+
+    /// Reads the files; gives the content of the first.
+    fn reload(&mut self) -> Result<Vec<u8>, TrustError> {
+        let (cameras, file) = read_known_cameras(&self.directory)?;
+        let revoked = self.directory.read(revoked::FILE)?;
+        let mut known = Known::default();
+        if let Some(content) = &revoked.content {
+            let path = self.directory.file_path(revoked::FILE);
+            known.revoked = revoked::parse_revoked(&path, content)?
+                .into_iter()
                 .collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            return Err(TrustError::NotFound {
-                wanted: wanted.to_owned(),
-                known,
-            });
         }
-        self.directory
-            .replace(&lock, FILE, format_known_cameras(&kept).as_bytes())?;
-        self.versions[0] = self.directory.version(FILE);
-        self.set(kept);
-        Ok(gone.into_iter().map(|camera| camera.label).collect())
-    }
+        cameras.into_iter().for_each(|camera| known.add(camera));
 
-    fn current_versions(&self) -> [Version; 2] {
-        [FILE, REVOKED_FILE].map(|name| self.directory.version(name))
+        self.seen = [file.seen, revoked.seen];
+        self.complained_of = None;
+        let before = std::mem::replace(&mut self.known, known);
+        let is_gone =
+            |camera: &&KnownCamera| before.is_welcome(camera) && !self.known.is_welcome(camera);
+        let gone = before.cameras.iter().filter(is_gone);
+        self.removed
+            .extend(gone.map(|camera| (camera.key, camera.label.clone())));
+        Ok(file.content.unwrap_or_default())
     }
+}
 
-    fn reload(&mut self) -> Result<(), TrustError> {
-        let versions = self.current_versions();
-        if versions == self.versions && versions != <[Version; 2]>::default() {
-            return Ok(());
-        }
-        let content = |name| {
-            Ok::<_, TrustError>((
-                self.directory.file_path(name),
-                self.directory.read(name)?.unwrap_or_default(),
-            ))
-        };
-        let (path, text) = content(FILE)?;
-        let cameras = parse_known_cameras(&path, &text)?;
-        let (path, text) = content(REVOKED_FILE)?;
-        let revoked = parse_revoked(&path, &text)?;
-        self.versions = versions;
-        let welcome_before: Vec<(PublicKey, Label)> = self
-            .cameras
-            .iter()
-            .filter(|camera| self.is_welcome(&camera.key))
-            .map(|camera| (camera.key, camera.label.clone()))
-            .collect();
-        self.revoked = revoked.into_iter().collect();
-        self.set(cameras);
-        let gone = welcome_before
-            .into_iter()
-            .filter(|(key, _)| !self.is_welcome(key));
-        self.removed.extend(gone.collect::<Vec<_>>());
-        Ok(())
-    }
+/// Reads the file of known cameras.
+pub(crate) fn read_known_cameras(
+    directory: &KeyDirectory,
+) -> Result<(Vec<KnownCamera>, Snapshot), TrustError> {
+    let file = directory.read(FILE)?;
+    let cameras = match &file.content {
+        Some(content) => parse_known_cameras(&directory.file_path(FILE), content)?,
+        None => Vec::new(),
+    };
+    Ok((cameras, file))
+}
 
-    fn set(&mut self, cameras: Vec<KnownCamera>) {
-        self.by_key = cameras
-            .iter()
-            .enumerate()
-            .map(|(index, camera)| (camera.key, index))
-            .collect();
-        self.by_label = cameras
-            .iter()
-            .enumerate()
-            .map(|(index, camera)| (camera.label.clone(), index))
-            .collect();
-        self.cameras = cameras;
-    }
+/// Forgets the camera of this label or fingerprint.
+pub(crate) fn forget_camera(
+    directory: &KeyDirectory,
+    wanted: &str,
+) -> Result<KnownCamera, TrustError> {
+    let lock = directory.lock()?;
+    let (mut cameras, file) = read_known_cameras(directory)?;
+    let is_named = |camera: &KnownCamera| {
+        camera.label.as_str() == wanted || camera.key.fingerprint().to_string() == wanted
+    };
+    let Some(index) = cameras.iter().position(is_named) else {
+        let labels = cameras.iter().map(|camera| camera.label.to_string());
+        return Err(TrustError::NotFound {
+            wanted: wanted.to_owned(),
+            known: listed(labels),
+        });
+    };
+    let forgotten = cameras.swap_remove(index);
+    let content = file.content.unwrap_or_default();
+    let kept = rewrite_lines(&content, |line| {
+        (line.split(' ').next() != Some(forgotten.label.as_str())).then_some(line.into())
+    });
+    directory.replace(&lock, FILE, &kept)?;
+    Ok(forgotten)
 }
 
 /// Parses `known_cameras`.
@@ -397,8 +425,7 @@ impl KnownCameras {
 ///
 /// [`TrustError::Parse`] says what is wrong and where.
 pub fn parse_known_cameras(path: &Path, content: &[u8]) -> Result<Vec<KnownCamera>, TrustError> {
-    let mut labels = std::collections::HashSet::new();
-    let mut keys = std::collections::HashSet::new();
+    let (mut labels, mut keys) = (HashSet::new(), HashSet::new());
     parse_lines(path, content, |line, _| {
         let camera = parse_line(line)?;
         if !labels.insert(camera.label.clone()) {
@@ -414,7 +441,7 @@ pub fn parse_known_cameras(path: &Path, content: &[u8]) -> Result<Vec<KnownCamer
 
 fn parse_line(line: &str) -> Result<KnownCamera, &'static str> {
     let mut words = Words::new(line);
-    Ok(KnownCamera {
+    let camera = KnownCamera {
         label: words
             .next()?
             .parse()
@@ -422,42 +449,27 @@ fn parse_line(line: &str) -> Result<KnownCamera, &'static str> {
         key: words.key()?,
         added: WallTime::parse(words.field("added")?)?,
         via: words.field("via")?.to_owned(),
-        rest: words.rest()?.into_iter().map(str::to_owned).collect(),
-    })
+    };
+    if !matches!(camera.via.as_str(), "tofu" | "ask" | "manual") {
+        return Err("via is not tofu, ask or manual");
+    }
+    words.rest(&["added", "via"])?;
+    Ok(camera)
 }
 
-fn format_known_cameras(cameras: &[KnownCamera]) -> String {
-    cameras.iter().fold(String::new(), |mut text, camera| {
+/// The lines of new cameras; also what `parse_known_cameras` was given, as far as it says something.
+#[doc(hidden)]
+#[must_use]
+pub fn format_known_cameras(cameras: &[KnownCamera]) -> String {
+    let lines = cameras.iter().map(|camera| {
         let KnownCamera {
             label,
             key,
             added,
             via,
-            rest,
         } = camera;
-        text.push_str(&format!(
-            "{label} x25519 {} added={added} via={via}",
-            format_key(&key.0)
-        ));
-        rest.iter().for_each(|field| {
-            text.push(' ');
-            text.push_str(field);
-        });
-        text.push('\n');
-        text
-    })
-}
-
-/// Parses `revoked`: keys that are never let in, and why.
-///
-/// # Errors
-///
-/// [`TrustError::Parse`] says what is wrong and where.
-pub fn parse_revoked(path: &Path, content: &[u8]) -> Result<Vec<(PublicKey, String)>, TrustError> {
-    parse_lines(path, content, |line, _| {
-        let mut words = Words::new(line);
-        let key = words.key()?;
-        WallTime::parse(words.next()?)?;
-        Ok((key, words.text()))
-    })
+        let key = format_key(key);
+        format!("{label} x25519 {key} added={added} via={via}\n")
+    });
+    lines.collect()
 }

@@ -1,16 +1,23 @@
 //! What a client remembers of servers, by the address the user typed.
 //!
 //! ```text
-//! [host]:port x25519 <base64> first=<time> last=<time> ver=2
+//! [host]:port x25519 <base64> first=<time> last=<time> ver=2 [next=<base64>]
 //! ```
+//!
+//! `ver` is the highest protocol version that the server spoke. `next` is a key that it announced for later; it decides
+//! nothing yet, and is kept.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sdvr_frame::{Fingerprint, PublicKey};
 
+use crate::address::check_address;
 use crate::error::TrustError;
-use crate::lines::{WallTime, Words, format_key, parse_lines};
+use crate::lines::{
+    WallTime, Words, format_key, parse_key, parse_lines, parse_number, rewrite_lines,
+};
+use crate::mismatch::{Expected, Mismatch};
+use crate::revoked;
 use crate::store::KeyDirectory;
 
 const FILE: &str = "known_servers";
@@ -18,13 +25,14 @@ const FILE: &str = "known_servers";
 /// A remembered server.
 #[derive(Clone, Debug)]
 pub struct KnownServer {
-    /// `[host]:port` as typed, in lower case.
+    /// `[host]:port` as typed, in lower case, or `eth:mac`.
     pub address: String,
     /// Its key.
     pub key: PublicKey,
     first: WallTime,
     last: WallTime,
     version: u8,
+    /// Fields that decide nothing here, `name=value`.
     rest: Vec<String>,
     line: usize,
 }
@@ -40,6 +48,18 @@ impl KnownServer {
     #[must_use]
     pub fn last_seen(&self) -> String {
         self.last.to_string()
+    }
+
+    /// The highest protocol version that it spoke.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// Where it stands in the file, from 1.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        self.line
     }
 }
 
@@ -59,91 +79,25 @@ pub enum ServerDecision {
     },
 }
 
-/// A server's key is not the one expected. Its text is for the user.
-#[derive(Clone, Debug)]
-pub struct Mismatch {
-    address: String,
-    expected: Expected,
-    offered: Fingerprint,
-}
-
-#[derive(Clone, Debug)]
-enum Expected {
-    Pinned {
-        key: Fingerprint,
-        first_seen: String,
-        path: PathBuf,
-        line: usize,
-    },
-    Given(Fingerprint),
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            address,
-            expected,
-            offered,
-        } = self;
-        writeln!(
-            formatter,
-            "@@@ SDVR: THE SERVER AT {address} HAS A DIFFERENT KEY @@@"
-        )?;
-        match expected {
-            Expected::Pinned {
-                key,
-                first_seen,
-                path,
-                line,
-            } => {
-                let day = first_seen.split('T').next().unwrap_or(first_seen);
-                writeln!(
-                    formatter,
-                    "Expected {key}  (first seen {day}, {}:{line})",
-                    short_path(path)
-                )?;
-            }
-            Expected::Given(key) => {
-                writeln!(formatter, "Expected {key}  (given with --server-key)")?
-            }
-        }
-        writeln!(formatter, "Offered  {offered}")?;
-        writeln!(
-            formatter,
-            "Someone may be intercepting this camera, or the server was reinstalled."
-        )?;
-        writeln!(
-            formatter,
-            "Nothing was sent. No video will flow until you act:"
-        )?;
-        writeln!(
-            formatter,
-            "  on the server:  sdvr keys fingerprint        (compare with \"Offered\")"
-        )?;
-        match expected {
-            Expected::Pinned { .. } => {
-                write!(formatter, "  if it matches:  sdvr keys forget {address}")
-            }
-            Expected::Given(_) => write!(
-                formatter,
-                "  if it matches:  give that fingerprint with --server-key"
-            ),
-        }
-    }
-}
-
-/// A path with the home directory as `~`, as people write it.
-fn short_path(path: &Path) -> String {
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.as_os_str().len() > 1);
-    match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
-        Some(rest) => format!("~/{}", rest.display()),
-        None => path.display().to_string(),
-    }
-}
-
 /// The servers a client remembers. Read anew for each decision: a user may have changed the file.
+///
+/// ```
+/// use sdvr_trust::{KeyDirectory, KnownServers, SecretKey, ServerDecision};
+///
+/// # let home = tempfile::tempdir()?;
+/// # let keys = KeyDirectory::open(&home.path().join(".sdvr"))?;
+/// let servers = KnownServers::new(&keys);
+/// let offered = SecretKey::generate()?.public_key();
+/// let decision = servers.decide("[nvr.lan]:1337", &offered, 2, None)?;
+/// assert!(matches!(decision, ServerDecision::FirstContact));
+///
+/// // The handshake has proved the key: now it is pinned, and no other is ever accepted.
+/// servers.remember("[nvr.lan]:1337", &offered, 2)?;
+/// let other = SecretKey::generate()?.public_key();
+/// let decision = servers.decide("[nvr.lan]:1337", &other, 2, None)?;
+/// assert!(matches!(decision, ServerDecision::Mismatch(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct KnownServers<'a> {
     directory: &'a KeyDirectory,
@@ -162,10 +116,7 @@ impl<'a> KnownServers<'a> {
     ///
     /// [`TrustError`]: then nothing is known, not even that nothing is.
     pub fn list(&self) -> Result<Vec<KnownServer>, TrustError> {
-        match self.directory.read(FILE)? {
-            Some(content) => parse_known_servers(&self.directory.file_path(FILE), &content),
-            None => Ok(Vec::new()),
-        }
+        Ok(self.read()?.1)
     }
 
     /// The key remembered for an address.
@@ -174,18 +125,16 @@ impl<'a> KnownServers<'a> {
     ///
     /// [`TrustError`].
     pub fn pin(&self, address: &str) -> Result<Option<PublicKey>, TrustError> {
-        Ok(self
-            .list()?
-            .into_iter()
-            .find(|server| server.address == address)
-            .map(|server| server.key))
+        checked(address)?;
+        Ok(self.find(address)?.map(|server| server.key))
     }
 
-    /// Decides on the key that the server at `address` offers. `given` is what the user gave with `--server-key`.
+    /// Decides on the key that the server at `address` offers, before anything is sealed to it. `given` is what the user gave
+    /// with `--server-key`: the key must be that one *and* the remembered one.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: connect to nobody.
+    /// [`TrustError`]: connect to nobody. [`TrustError::Revoked`] when the key is revoked here.
     pub fn decide(
         &self,
         address: &str,
@@ -193,21 +142,15 @@ impl<'a> KnownServers<'a> {
         version: u8,
         given: Option<Fingerprint>,
     ) -> Result<ServerDecision, TrustError> {
+        checked(address)?;
+        self.check_revoked(address, offered)?;
         let mismatch = |expected| {
-            ServerDecision::Mismatch(Mismatch {
-                address: address.to_owned(),
-                expected,
-                offered: offered.fingerprint(),
-            })
+            ServerDecision::Mismatch(Mismatch::new(address, expected, offered.fingerprint()))
         };
         if let Some(given) = given.filter(|given| *given != offered.fingerprint()) {
             return Ok(mismatch(Expected::Given(given)));
         }
-        let Some(known) = self
-            .list()?
-            .into_iter()
-            .find(|server| server.address == address)
-        else {
+        let Some(known) = self.find(address)? else {
             return Ok(ServerDecision::FirstContact);
         };
         if known.key != *offered {
@@ -232,68 +175,127 @@ impl<'a> KnownServers<'a> {
     ///
     /// # Errors
     ///
-    /// [`TrustError`]. Also when another key was remembered meanwhile, which is never replaced.
+    /// [`TrustError`]: go no further with this server. Also when another key was remembered meanwhile, which is never
+    /// replaced.
     pub fn remember(&self, address: &str, key: &PublicKey, version: u8) -> Result<(), TrustError> {
-        if !is_address(address) {
-            return Err(TrustError::Address {
-                address: address.to_owned(),
-            });
-        }
+        checked(address)?;
         let now = WallTime::now();
-        let known = self
-            .list()?
-            .into_iter()
-            .find(|server| server.address == address);
-        if known.is_some_and(|known| {
+        let is_noted = self.find(address)?.is_some_and(|known| {
             known.key == *key && known.version >= version && !now.is_another_day(known.last)
-        }) {
+        });
+        if is_noted {
             return Ok(());
         }
         let lock = self.directory.lock()?;
-        let mut servers = self.list()?;
-        match servers.iter_mut().find(|server| server.address == address) {
-            Some(known) if known.key == *key => {
-                known.last = now;
-                known.version = known.version.max(version);
-            }
+        let (content, servers) = self.read()?;
+        let content = content.unwrap_or_default();
+        let changed = match servers.into_iter().find(|server| server.address == address) {
             Some(known) => {
-                return Err(TrustError::OtherKey {
-                    address: address.to_owned(),
-                    path: self.directory.file_path(FILE),
-                    line: known.line,
-                });
+                let line = format_line(&self.seen_again(known, key, version, now)?);
+                rewrite_lines(&content, |old| {
+                    let is_it = old.split(' ').next() == Some(address);
+                    Some(if is_it {
+                        line.clone().into()
+                    } else {
+                        old.into()
+                    })
+                })
             }
-            None => servers.push(KnownServer {
-                address: address.to_owned(),
-                key: *key,
-                first: now,
-                last: now,
-                version,
-                rest: Vec::new(),
-                line: 0,
-            }),
-        }
-        self.directory
-            .replace(&lock, FILE, format_known_servers(&servers).as_bytes())
+            None => {
+                let mut content = content;
+                let server = KnownServer {
+                    address: address.to_owned(),
+                    key: *key,
+                    first: now,
+                    last: now,
+                    version,
+                    rest: Vec::new(),
+                    line: 0,
+                };
+                content.extend_from_slice(format_line(&server).as_bytes());
+                content.push(b'\n');
+                content
+            }
+        };
+        self.directory.replace(&lock, FILE, &changed)?;
+        Ok(())
     }
 
-    /// Forgets a server; false when there is none of that address.
+    fn seen_again(
+        &self,
+        mut known: KnownServer,
+        key: &PublicKey,
+        version: u8,
+        now: WallTime,
+    ) -> Result<KnownServer, TrustError> {
+        if known.key != *key {
+            return Err(TrustError::OtherKey {
+                address: known.address,
+                path: self.directory.file_path(FILE),
+                line: known.line,
+            });
+        }
+        known.last = now;
+        // Never lowered: `decide` refuses what is lower.
+        known.version = known.version.max(version);
+        Ok(known)
+    }
+
+    /// Forgets the server of exactly this address; false when there is none.
     ///
     /// # Errors
     ///
     /// [`TrustError`].
     pub fn forget(&self, address: &str) -> Result<bool, TrustError> {
         let lock = self.directory.lock()?;
-        let mut servers = self.list()?;
-        let before = servers.len();
-        servers.retain(|server| server.address != address);
-        if servers.len() == before {
+        let (content, servers) = self.read()?;
+        if !servers.iter().any(|server| server.address == address) {
             return Ok(false);
         }
-        self.directory
-            .replace(&lock, FILE, format_known_servers(&servers).as_bytes())?;
+        let kept = rewrite_lines(&content.unwrap_or_default(), |line| {
+            (line.split(' ').next() != Some(address)).then_some(line.into())
+        });
+        self.directory.replace(&lock, FILE, &kept)?;
         Ok(true)
     }
+
+    fn find(&self, address: &str) -> Result<Option<KnownServer>, TrustError> {
+        let mut servers = self.list()?.into_iter();
+        Ok(servers.find(|server| server.address == address))
+    }
+
+    fn read(&self) -> Result<(Option<Vec<u8>>, Vec<KnownServer>), TrustError> {
+        let content = self.directory.read(FILE)?.content;
+        let servers = match &content {
+            Some(content) => parse_known_servers(&self.directory.file_path(FILE), content)?,
+            None => Vec::new(),
+        };
+        Ok((content, servers))
+    }
+
+    fn check_revoked(&self, address: &str, offered: &PublicKey) -> Result<(), TrustError> {
+        let path = self.directory.file_path(revoked::FILE);
+        let Some(content) = self.directory.read(revoked::FILE)?.content else {
+            return Ok(());
+        };
+        let mut revoked = revoked::parse_revoked(&path, &content)?.into_iter();
+        match revoked.find(|(key, _)| key == offered) {
+            Some((key, reason)) => Err(TrustError::Revoked {
+                address: address.to_owned(),
+                key: key.fingerprint(),
+                path,
+                reason,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is not in the one form would not be found again, or would write more than one word to the file.
+fn checked(address: &str) -> Result<(), TrustError> {
+    check_address(address).map_err(|_| TrustError::Address {
+        address: address.to_owned(),
+    })
 }
 
 /// Parses `known_servers`.
@@ -313,57 +315,57 @@ pub fn parse_known_servers(path: &Path, content: &[u8]) -> Result<Vec<KnownServe
     })
 }
 
-/// `[host]:port`, and one word.
-fn is_address(text: &str) -> bool {
-    let is_port =
-        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    !text.contains(|character: char| character.is_whitespace() || character.is_control())
-        && text.strip_prefix('[').is_some_and(|rest| {
-            rest.split_once("]:")
-                .is_some_and(|(host, port)| !host.is_empty() && is_port(port))
-        })
-}
-
 fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
     let mut words = Words::new(line);
     let address = words.next()?;
-    if !is_address(address) {
-        return Err("it does not begin with [host]:port");
+    check_address(address)?;
+    let key = words.key()?;
+    let first = WallTime::parse(words.field("first")?)?;
+    let last = WallTime::parse(words.field("last")?)?;
+    let version = parse_number(words.field("ver")?).ok_or("the version is no number")?;
+    let rest = words.rest(&["first", "last", "ver"])?;
+    for (name, value) in &rest {
+        if *name == "next" {
+            parse_key(value)?;
+        }
     }
     Ok(KnownServer {
         address: address.to_owned(),
-        key: words.key()?,
-        first: WallTime::parse(words.field("first")?)?,
-        last: WallTime::parse(words.field("last")?)?,
-        version: words
-            .field("ver")?
-            .parse()
-            .map_err(|_| "the version is no number")?,
-        rest: words.rest()?.into_iter().map(str::to_owned).collect(),
+        key,
+        first,
+        last,
+        version,
+        rest: rest
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
         line: number,
     })
 }
 
-fn format_known_servers(servers: &[KnownServer]) -> String {
-    servers.iter().fold(String::new(), |mut text, server| {
-        let KnownServer {
-            address,
-            key,
-            first,
-            last,
-            version,
-            rest,
-            line: _,
-        } = server;
-        text.push_str(&format!(
-            "{address} x25519 {} first={first} last={last} ver={version}",
-            format_key(&key.0)
-        ));
-        rest.iter().for_each(|field| {
-            text.push(' ');
-            text.push_str(field);
-        });
-        text.push('\n');
-        text
-    })
+fn format_line(server: &KnownServer) -> String {
+    let KnownServer {
+        address,
+        key,
+        first,
+        last,
+        version,
+        rest,
+        line: _,
+    } = server;
+    let key = format_key(key);
+    let mut line = format!("{address} x25519 {key} first={first} last={last} ver={version}");
+    for field in rest {
+        line.push(' ');
+        line.push_str(field);
+    }
+    line
+}
+
+/// What `parse_known_servers` was given, as far as it says something; for tests.
+#[doc(hidden)]
+#[must_use]
+pub fn format_known_servers(servers: &[KnownServer]) -> String {
+    let lines = servers.iter().map(|server| format_line(server) + "\n");
+    lines.collect()
 }

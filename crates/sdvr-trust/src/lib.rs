@@ -1,7 +1,7 @@
 //! Who may talk: keys, and what is remembered of others, in files that are never torn.
 //!
-//! The model is OpenSSH's. Both sides own a persistent key; the first contact is remembered; a change is refused. A server is remembered by the address
-//! the user typed, a camera by its key; a label is only a label.
+//! The model is OpenSSH's. Both sides own a persistent key; the first contact is remembered; a change is refused. A server is
+//! remembered by the address the user typed, a camera by its key; a label is only a label.
 //!
 //! ```text
 //! ~/.sdvr            0700; files 0600; a wrong owner or mode is refused with the command to type
@@ -12,26 +12,36 @@
 //!   revoked          x25519 KEY TIME REASON
 //! ```
 //!
-//! A file is read whole or refused: only a clean "no such file" means that nothing is known. It is written under a lock, beside itself, synchronised and renamed.
+//! A file is read whole or refused: only a clean "no such file" means that nothing is known. It is written under a lock,
+//! beside itself, synchronised and renamed.
 #![forbid(unsafe_code)]
 
+mod address;
+mod allowance;
 mod error;
+mod forget;
 mod key_file;
 mod known_cameras;
 mod known_servers;
 mod lines;
+mod mismatch;
+mod revoked;
 mod store;
 
+pub use address::normalise_address;
 pub use error::TrustError;
+pub use forget::{Forgotten, forget};
 pub use key_file::{CameraIdentity, SecretKey};
 pub use known_cameras::{Admission, Changes, KnownCamera, KnownCameras, Refusal};
-pub use known_servers::{KnownServer, KnownServers, Mismatch, ServerDecision};
+pub use known_servers::{KnownServer, KnownServers, ServerDecision};
+pub use mismatch::Mismatch;
 pub use store::{KeyDirectory, default_path};
 
 #[doc(hidden)]
 pub mod for_tests {
-    //! The parsers, for fuzzing. Not part of the interface.
+    //! The parsers, for fuzzing, and what turns back what they give. Not part of the interface.
     pub use crate::key_file::parse_key_file;
-    pub use crate::known_cameras::{parse_known_cameras, parse_revoked};
-    pub use crate::known_servers::parse_known_servers;
+    pub use crate::known_cameras::{format_known_cameras, parse_known_cameras};
+    pub use crate::known_servers::{format_known_servers, parse_known_servers};
+    pub use crate::revoked::parse_revoked;
 }
