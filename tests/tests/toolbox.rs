@@ -147,7 +147,10 @@ fn a_server_is_forgotten_by_its_address() {
     assert!(!succeeds(system.sdvr(&["keys", "list"])).contains("server "));
     let again = system.sdvr(&["keys", "forget", &address]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert!(text(&again.stderr).contains("there are none"), "{again:?}");
+    assert!(
+        text(&again.stderr).contains("nothing is known as"),
+        "{again:?}"
+    );
 
     // The next contact is a first one.
     let client = system.start_client("door", MEASURING, &[]);
@@ -389,4 +392,27 @@ fn every_entry_has_text(help: &str) {
 fn succeeds(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     text(&output.stdout)
+}
+
+#[test]
+fn pipe_says_that_it_missed_the_end() {
+    let system = System::with_daemon();
+    let mut command = system.command("sdvr");
+    command
+        .args(["pipe", "ending", "--wait"])
+        .stdout(std::process::Stdio::null());
+    let mut pipe = system.start(&mut command, "pipe");
+    let mut client = system.start_client(
+        "ending",
+        "test:?format=BNCH&bytes=10000&fps=20&count=40",
+        &["--once"],
+    );
+    system.wait_for_state("ending", "live");
+    pipe.signal(rustix::process::Signal::STOP);
+    assert!(client.wait().success());
+    // Until the daemon has given the ring's memory back.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    pipe.signal(rustix::process::Signal::CONT);
+    assert!(pipe.wait().success());
+    assert!(pipe.log().contains("missed the last"), "{}", pipe.log());
 }

@@ -55,7 +55,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(true) => {}
             Ok(false) => continue,
             // The source has ended, and so do its frames.
-            Err(Error::Ended) => break,
+            Err(Error::Ended) => {
+                if camera.missed_at_end() > 0 {
+                    eprintln!(
+                        "sdvr: missed the last {} frames: they were not read in time",
+                        camera.missed_at_end()
+                    );
+                }
+                break;
+            }
             Err(error) => return Err(error.into()),
         }
         let Some(frame) = &frame else { continue };

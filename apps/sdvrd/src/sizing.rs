@@ -44,22 +44,25 @@ pub(crate) fn ring_size(
     free_bytes: u64,
 ) -> Option<RingSize> {
     let frame_bytes = frame_bytes.max(64).next_multiple_of(64);
-    // No stream may take more than a quarter of everything, so that the next one finds room.
-    let most = free_bytes.min(total_bytes / 4);
     let wanted = wanted_bytes(format, frame_bytes, ring_time, total_bytes);
-    let sizes = std::iter::successors(Some(wanted.max(LEAST_BYTES).next_power_of_two()), |bytes| {
-        Some(bytes / 2)
-    });
-    sizes
-        .take_while(|&bytes| {
-            bytes >= LEAST_BYTES.min(frame_bytes * LARGEST_FRAMES_LEAST)
-                && bytes >= frame_bytes * LARGEST_FRAMES_LEAST
-        })
+    let largest = wanted.max(LEAST_BYTES).checked_next_power_of_two()?;
+    let least = frame_bytes.saturating_mul(LARGEST_FRAMES_LEAST);
+    let sizes = std::iter::successors(Some(largest), |bytes| Some(bytes / 2))
+        .take_while(|&bytes| bytes >= least && bytes > 0)
         .map(|data_bytes| RingSize {
             slots: slots(format, frame_bytes, data_bytes),
             data_bytes,
-        })
-        .find(|size| size.total_bytes() <= most)
+        });
+    // No stream takes more than a quarter of everything, so that the next one finds room; unless it would find none itself.
+    let fair = free_bytes.min(total_bytes / 4);
+    let mut smallest = None;
+    for size in sizes {
+        if size.total_bytes() <= fair {
+            return Some(size);
+        }
+        smallest = Some(size);
+    }
+    smallest.filter(|size| size.total_bytes() <= free_bytes)
 }
 
 fn wanted_bytes(
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn raw_frames_are_counted_not_timed() {
         let size = size(FourCc::YUYV, 30, 4_147_200, 8 << 30).unwrap();
-        assert_eq!(size.data_bytes, 64 << 20);
+        assert_eq!(size.data_bytes, 32 << 20);
     }
 
     #[test]

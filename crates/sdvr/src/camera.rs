@@ -57,6 +57,8 @@ pub struct Camera {
     start: Start,
     ring: Ring,
     last: Option<(InstanceId, FrameNumber)>,
+    /// Frames that were overwritten unread since the last one that was handed out.
+    overwritten: u64,
     /// Says when directories change, while a ring is waited for.
     watch: Option<RingWatch>,
 }
@@ -133,6 +135,7 @@ impl Camera {
             start,
             ring,
             last: None,
+            overwritten: 0,
             watch: None,
         })
     }
@@ -175,6 +178,7 @@ impl Camera {
             start,
             ring,
             last: None,
+            overwritten: 0,
             watch,
         }
     }
@@ -266,6 +270,13 @@ impl Camera {
             .map_or_else(|| self.wanted.text(), |info| info.label.as_str())
     }
 
+    /// After [`Error::Ended`]: how many frames at the end were overwritten, or given up by the daemon, before they were read
+    /// here. No later frame tells of them.
+    #[must_use]
+    pub const fn missed_at_end(&self) -> u64 {
+        self.overwritten
+    }
+
     fn next_with<T>(
         &mut self,
         policy: Policy,
@@ -303,9 +314,14 @@ impl Camera {
                         realtime_offset_ns: info.realtime_offset_ns,
                     };
                     self.last = Some((info.instance, meta.number));
+                    self.overwritten = 0;
                     return Ok(Some((about, seen)));
                 }
-                Err(ReadError::Lapped) => ring.next = ring.reader.oldest().max(n + 1),
+                Err(ReadError::Lapped) => {
+                    let next = ring.reader.oldest().max(n + 1);
+                    self.overwritten = self.overwritten.saturating_add(next - n);
+                    ring.next = next;
+                }
                 Err(ReadError::NotYet) => ring.next = n,
                 Err(ReadError::Corrupt) => {
                     return Err(Error::Unusable("the ring is corrupt".to_owned()));
