@@ -220,7 +220,7 @@ mod tests {
             for skew in 0..WORD_BYTES {
                 let ring: Vec<AtomicU64> = (0..202).map(|_| AtomicU64::new(u64::MAX)).collect();
                 let (from, _) = bytes[skew.min(length)..length].as_chunks();
-                store_words(&ring[1..], from);
+                copy::store_words(&ring[1..], from);
                 read_into(&ring, ring.len() * WORD_BYTES, &mut buffer);
                 let end = WORD_BYTES + from.len() * WORD_BYTES;
                 assert_eq!(buffer[WORD_BYTES..end], *from.as_flattened());

@@ -6,10 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
+use sdvr_frame::Timestamp;
 
 use crate::error::SourceError;
 
 const READ_BYTES: usize = 256 * 1024;
+/// Reads whose times are kept: a frame's end is found one read after it came, rarely more.
+const READS_KEPT: usize = 4;
 
 /// A file or a pipe.
 #[derive(Debug)]
@@ -23,9 +26,13 @@ pub(crate) struct Input {
     start: usize,
     /// to here.
     end: usize,
-    /// Where in the file the buffer's start is.
+    /// How many bytes came before the buffer's start.
     offset: u64,
     is_at_end: bool,
+    /// Where in the file reading began: standard input may be a file that somebody else has read from.
+    origin: u64,
+    /// The last reads, the newest last: how many bytes had come with each, and when.
+    reads: [(u64, Timestamp); READS_KEPT],
 }
 
 /// What a read gave.
@@ -37,7 +44,7 @@ pub(crate) enum Filled {
 }
 
 impl Input {
-    pub(crate) fn new(file: File, name: String) -> Result<Self, SourceError> {
+    pub(crate) fn new(mut file: File, name: String) -> Result<Self, SourceError> {
         let failed = |action, error| SourceError::Io {
             action,
             name: name.clone(),
@@ -52,6 +59,12 @@ impl Input {
             return Err(SourceError::Terminal);
         }
         let is_pipe = kind != FileType::RegularFile;
+        let origin = if is_pipe {
+            0
+        } else {
+            file.stream_position()
+                .map_err(|error| failed("read", error))?
+        };
         Ok(Self {
             file,
             name,
@@ -61,6 +74,8 @@ impl Input {
             end: 0,
             offset: 0,
             is_at_end: false,
+            origin,
+            reads: [(0, Timestamp::default()); READS_KEPT],
         })
     }
 
@@ -89,12 +104,26 @@ impl Input {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// When the first `count` bytes had all come, as far back as reads are remembered.
+    pub(crate) fn came_at(&self, count: usize) -> Option<Timestamp> {
+        let wanted = self.offset + count as u64;
+        let read = self.reads.iter().find(|(bytes, _)| *bytes >= wanted);
+        read.map(|(_, time)| *time)
+    }
+
     /// Takes bytes off the front; gives them.
     pub(crate) fn consume(&mut self, count: usize) -> &[u8] {
         let start = self.start;
         self.start = (start + count).min(self.end);
         self.offset += (self.start - start) as u64;
         self.buffer.get(start..self.start).unwrap_or_default()
+    }
+
+    /// The last `count` bytes that were consumed. They stay until the next read.
+    pub(crate) fn consumed_last(&self, count: usize) -> &[u8] {
+        self.buffer
+            .get(self.start.saturating_sub(count)..self.start)
+            .unwrap_or_default()
     }
 
     /// Puts bytes after those consumed last, where they lie, and gives both: rare, so it may move what follows.
@@ -118,7 +147,7 @@ impl Input {
     }
 
     /// Reads once. A pipe that has nothing is not waited for.
-    pub(crate) fn fill(&mut self) -> Result<Filled, SourceError> {
+    pub(crate) fn fill(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
         if self.is_at_end {
             return Ok(Filled::End);
         }
@@ -143,6 +172,10 @@ impl Input {
             }
             Ok(bytes) => {
                 self.end += bytes;
+                self.reads.rotate_left(1);
+                if let Some(last) = self.reads.last_mut() {
+                    *last = (self.offset + (self.end - self.start) as u64, now);
+                }
                 Ok(Filled::More)
             }
             Err(error)
@@ -158,16 +191,17 @@ impl Input {
         }
     }
 
-    /// Begins again from the start of a file.
+    /// Begins again where reading a file began.
     pub(crate) fn rewind(&mut self) -> Result<(), SourceError> {
         self.file
-            .seek(SeekFrom::Start(0))
+            .seek(SeekFrom::Start(self.origin))
             .map_err(|error| SourceError::Io {
                 action: "rewind",
                 name: self.name.clone(),
                 error,
             })?;
         (self.start, self.end, self.offset, self.is_at_end) = (0, 0, 0, false);
+        self.reads = [(0, Timestamp::default()); READS_KEPT];
         Ok(())
     }
 }
@@ -181,11 +215,52 @@ fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
     poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
-impl Input {
-    /// The last `count` bytes that were consumed. They stay until the next read.
-    pub(crate) fn consumed_last(&self, count: usize) -> &[u8] {
-        self.buffer
-            .get(self.start.saturating_sub(count)..self.start)
-            .unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_begins_again_where_it_was_handed_over() {
+        let mut file = file(b"not ours, ours");
+        file.read_exact(&mut [0; 10]).unwrap();
+        let mut input = Input::new(file, "x".to_owned()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(input.fill(Timestamp::default()).unwrap(), Filled::More);
+            assert_eq!(input.bytes(), b"ours");
+            input.consume(4);
+            assert_eq!(input.fill(Timestamp::default()).unwrap(), Filled::End);
+            input.rewind().unwrap();
+        }
+    }
+
+    #[test]
+    fn bytes_have_the_time_of_the_read_that_brought_them() {
+        let mut input = Input::new(file(&vec![7; READ_BYTES * 6]), "x".to_owned()).unwrap();
+        let at = Timestamp::from_nanoseconds;
+        for time in 0..6 {
+            input.fill(at(time)).unwrap();
+        }
+        input.consume(100);
+        let read = READ_BYTES;
+        // What is older than the reads that are remembered has the time of the oldest one.
+        for (count, time) in [
+            (1, 2),
+            (read, 2),
+            (read * 3, 3),
+            (read * 4 - 100, 3),
+            (read * 4, 4),
+        ] {
+            assert_eq!(input.came_at(count), Some(at(time)), "{count}");
+        }
+        assert_eq!(input.came_at(read * 6), None);
     }
 }

@@ -2,6 +2,28 @@
 //!
 //! A [`Source`] hands out one frame at a time, borrowed, and never blocks for long: when it has none it says what to wait
 //! for ([`Source::descriptor`], [`Source::poll_timeout`]). Bitstreams are cut into frames and not decoded.
+//!
+//! ```
+//! use sdvr_frame::Timestamp;
+//! use sdvr_source::{CaptureOptions, Next, Source, SourceSpec};
+//!
+//! let spec: SourceSpec = "test:?format=GREY&size=64x48&fps=0&count=3".parse()?;
+//! let mut source = Source::open(&spec, &CaptureOptions::default())?;
+//! let mut frames = 0;
+//! loop {
+//!     match source.try_next(Timestamp::now())? {
+//!         Next::Frame(frame) => {
+//!             assert_eq!(frame.payload.len(), 64 * 48);
+//!             frames += 1;
+//!         }
+//!         // Here a program polls the descriptor until the timeout.
+//!         Next::NotYet => {}
+//!         Next::Ended => break,
+//!     }
+//! }
+//! assert_eq!(frames, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod error;

@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use sdvr_frame::{FourCc, FrameFlags, FrameNumber, StreamFormat, Timestamp};
+use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, StreamFormat, Timestamp};
 
 use crate::error::SourceError;
 use crate::input::{Filled, Input};
 use crate::pace::Pace;
 use crate::spec::{CaptureOptions, SourceSpec};
-use crate::splitter::{FrameEnd, SplitError, Splitter};
+use crate::splitter::{FrameEnd, Jpeg, SplitError, Splitter};
 use crate::test_pattern::TestPattern;
 
 /// A source of frames.
@@ -87,7 +89,7 @@ impl Source {
             }
             SourceSpec::File(path) => {
                 let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| SourceError::Io {
+                let file = open_for_reading(path).map_err(|error| SourceError::Io {
                     action: "open",
                     name: name.clone(),
                     error,
@@ -205,6 +207,15 @@ impl Source {
     }
 }
 
+/// Opens a named pipe without waiting for somebody to write into it, and a terminal without making it ours.
+fn open_for_reading(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
 /// Frames out of a file or a pipe.
 #[derive(Debug)]
 struct ByteStream {
@@ -229,7 +240,8 @@ struct Pending {
     payload: std::ops::Range<usize>,
     trailer: Vec<u8>,
     flags: FrameFlags,
-    complete_at: Timestamp,
+    /// When its last byte was read.
+    came_at: Timestamp,
 }
 
 impl ByteStream {
@@ -264,7 +276,9 @@ impl ByteStream {
         let splitter = self.splitter.as_ref().filter(|_| self.found > 0)?;
         let mut format = splitter.format();
         // A rate in the stream's header is what it was recorded with; unpaced, it comes as fast as it goes.
-        format.rate = self.options.rate.unwrap_or(sdvr_frame::FrameRate::UNPACED);
+        format.rate = self
+            .options
+            .announced(self.options.rate.unwrap_or(FrameRate::UNPACED));
         let frame_bytes = match format.fourcc {
             // Room for the parameters of a FRAME line.
             fourcc if fourcc.is_raw() => Some(self.first_frame_bytes + 256),
@@ -308,16 +322,21 @@ impl ByteStream {
                     Filled::End => return Ok(Next::Ended),
                 }
             }
-            let captured = match (&mut self.pace, &self.pending) {
-                (Some(pace), _) => match pace.take(now, false) {
-                    Some((due, _)) => due,
+            let due = match &mut self.pace {
+                Some(pace) => match pace.take(now, false) {
+                    Some((due, _)) => Some(due),
                     None => return Ok(Next::NotYet),
                 },
-                (None, Some(pending)) => pending.complete_at,
-                (None, None) => now,
+                None => None,
             };
             let Some(pending) = self.pending.take() else {
                 return Ok(Next::NotYet);
+            };
+            let captured = match (due, self.input.is_pipe()) {
+                // What is in a file was captured long ago; it plays the camera now.
+                (due, false) => due.unwrap_or(now),
+                // A frame is not there before its bytes are.
+                (due, true) => due.map_or(pending.came_at, |due| due.max(pending.came_at)),
             };
             let index = self.found.saturating_sub(1);
             if !index.is_multiple_of(self.options.every_nth.max(1).into()) {
@@ -365,7 +384,7 @@ impl ByteStream {
             if self.find_in_buffer(now)? {
                 return Ok(Filled::More);
             }
-            match self.input.fill()? {
+            match self.input.fill(now)? {
                 // A writer that is faster than we are must not keep us here: its pipe stays readable.
                 Filled::More if self.input.is_pipe() => {
                     return Ok(if self.find_in_buffer(now)? {
@@ -399,9 +418,10 @@ impl ByteStream {
     fn find_in_buffer(&mut self, now: Timestamp) -> Result<bool, SourceError> {
         let end = self.split()?;
         self.is_searched = end.is_none();
-        let Some(end) = end else {
+        let Some(mut end) = end else {
             return Ok(false);
         };
+        end.payload.end += self.padding_at_end(end.consumed, now)?;
         if self.found == 0 {
             self.first_frame_bytes = end.payload.len() + end.trailer.len();
         }
@@ -418,26 +438,44 @@ impl ByteStream {
             payload,
             trailer,
             flags,
-            complete_at: now,
+            came_at: self.input.came_at(end.consumed).unwrap_or(now),
         });
         Ok(true)
     }
 
+    /// How many bytes stand between the last image of a file and its end. They go with that image, for no other follows. A
+    /// pipe's image has been handed out before they come.
+    fn padding_at_end(&mut self, consumed: usize, now: Timestamp) -> Result<usize, SourceError> {
+        if self.input.is_pipe() || !matches!(self.splitter, Some(Splitter::Jpeg(_))) {
+            return Ok(0);
+        }
+        loop {
+            let rest = self.input.bytes().get(consumed..).unwrap_or_default();
+            if !Jpeg::is_padding(rest) {
+                return Ok(0);
+            }
+            if self.input.is_at_end() {
+                return Ok(rest.len());
+            }
+            self.input.fill(now)?;
+        }
+    }
+
     fn split(&mut self) -> Result<Option<FrameEnd>, SourceError> {
         let (offset, is_end) = (self.input.offset(), self.input.is_at_end());
-        let failed = |error| SourceError::Content {
+        let failed = |error, at: usize| SourceError::Content {
             name: self.input.name().to_owned(),
-            offset,
+            offset: offset + at as u64,
             error,
         };
         if self.splitter.is_none() {
             self.splitter = Splitter::detect(self.input.bytes(), is_end, self.options.fourcc)
-                .map_err(failed)?;
+                .map_err(|error| failed(error, 0))?;
         }
         match &mut self.splitter {
             Some(splitter) => splitter
                 .next_frame(self.input.bytes(), is_end)
-                .map_err(failed),
+                .map_err(|error| failed(error, splitter.error_position(error))),
             None => Ok(None),
         }
     }

@@ -25,7 +25,7 @@ pub struct TestSpec {
     pub rate: Option<FrameRate>,
     /// MJPG, YUYV, NV12, GREY or BNCH.
     pub fourcc: Option<FourCc>,
-    /// Bytes of a frame; BNCH only.
+    /// Bytes of a BNCH frame; frames of the other formats are as long as their picture makes them.
     pub bytes: Option<usize>,
     /// Frames until it ends.
     pub count: Option<u64>,
@@ -40,7 +40,8 @@ pub struct CaptureOptions {
     pub size: Option<(u32, u32)>,
     /// The format (`-f`).
     pub fourcc: Option<FourCc>,
-    /// Hand out every n-th frame only (`-x`).
+    /// Hand out every n-th frame only (`-x`). Frames that are left out on purpose get no number. Refused for H.264 and H.265, where
+    /// each frame is needed to decode the next.
     pub every_nth: u32,
     /// Begin again at the end of a file (`--loop`).
     pub looped: bool,
@@ -79,6 +80,16 @@ pub enum ParseSpecError {
         /// What would be one.
         wanted: &'static str,
     },
+}
+
+impl CaptureOptions {
+    /// The rate of the frames that are handed out, when they are captured at `rate`.
+    pub(crate) fn announced(&self, rate: FrameRate) -> FrameRate {
+        rate.denominator
+            .checked_mul(self.every_nth.max(1))
+            .and_then(|denominator| FrameRate::new(rate.numerator, denominator))
+            .unwrap_or(rate)
+    }
 }
 
 impl FromStr for SourceSpec {

@@ -2,8 +2,21 @@
 //!
 //! A [`Splitter`] looks at the bytes from a frame's start on and says where the frame ends as soon as that is known. All frames of a well-formed
 //! stream put together are the stream, byte for byte (of YUV4MPEG2: what its header and `FRAME` lines say is kept apart).
+//!
+//! ```
+//! use sdvr_source::splitter::{SplitError, Splitter};
+//!
+//! let stream = b"YUV4MPEG2 W2 H2 F25:1 Cmono\nFRAME\nabcdFRAME\nefgh";
+//! let mut splitter = Splitter::detect(stream, true, None)?.expect("all of the stream is there");
+//! let first = splitter.next_frame(stream, true)?.expect("so is its first frame");
+//! assert_eq!(&stream[first.payload], b"abcd");
+//! let second = splitter.next_frame(&stream[first.consumed..], true)?.expect("and its second");
+//! assert_eq!(second.consumed, b"FRAME\nefgh".len());
+//! # Ok::<(), SplitError>(())
+//! ```
 
 mod annex_b;
+mod beginning;
 mod jpeg;
 mod sps;
 mod y4m;
@@ -11,6 +24,7 @@ mod y4m;
 use sdvr_frame::{FourCc, FrameFlags, FrameRate, StreamFormat};
 
 pub use annex_b::AnnexB;
+pub use beginning::Beginning;
 pub use jpeg::Jpeg;
 pub use y4m::Y4m;
 
@@ -29,9 +43,14 @@ const DETECT_BYTES: usize = 64;
 pub enum SplitError {
     /// The beginning fits none of the known formats.
     #[error(
-        "this is no MJPEG, H.264 or H.265 (Annex B), or YUV4MPEG2 stream; name its format with -f if it is one"
+        "this is no MJPEG, H.264 or H.265 (Annex B), or YUV4MPEG2 stream: it begins with {0}; name its format with -f if it is one"
     )]
-    Unknown,
+    Unknown(Beginning),
+    /// Video is in it, but packed.
+    #[error(
+        "this is {0} file; take the video out of it first: ffmpeg -i FILE -c:v copy -f h264 - | sdvrc -i -   (or -f hevc, mjpeg)"
+    )]
+    Container(&'static str),
     /// The stream fits its format, but ends too early.
     #[error("it ends before its first frame is whole")]
     NoWholeFrame,
@@ -105,7 +124,7 @@ impl Splitter {
     ///
     /// # Errors
     ///
-    /// [`SplitError::Unknown`], [`SplitError::Empty`].
+    /// [`SplitError::Unknown`], [`SplitError::Container`], [`SplitError::Empty`].
     pub fn detect(
         start: &[u8],
         is_end: bool,
@@ -123,6 +142,11 @@ impl Splitter {
         if start.is_empty() {
             return Err(SplitError::Empty);
         }
+        // No more, so that the answer does not depend on how the bytes come.
+        let start = start.get(..DETECT_BYTES).unwrap_or(start);
+        if let Some(kind) = beginning::container(start) {
+            return Err(SplitError::Container(kind));
+        }
         if start.starts_with(b"YUV4MPEG2") {
             return Ok(Some(Self::Y4m(Y4m::default())));
         }
@@ -132,7 +156,7 @@ impl Splitter {
         AnnexB::detect(start)
             .map(Self::AnnexB)
             .map(Some)
-            .ok_or(SplitError::Unknown)
+            .ok_or_else(|| SplitError::Unknown(Beginning::of(start)))
     }
 
     /// Looks for the end of the frame that `buffer` begins with; `None` when it is not there yet. At the end of the stream
@@ -159,6 +183,16 @@ impl Splitter {
             return Err(SplitError::TooLong);
         }
         Ok(end)
+    }
+
+    /// Where in the buffer that was looked at last the bytes are that `error` speaks of.
+    #[must_use]
+    pub const fn error_position(&self, error: SplitError) -> usize {
+        match (self, error) {
+            (Self::Jpeg(jpeg), SplitError::Marker(_) | SplitError::NoMarker(_)) => jpeg.position(),
+            (Self::Y4m(y4m), SplitError::Y4m(_)) => y4m.position(),
+            _ => 0,
+        }
     }
 
     /// Begins a stream again from its start.

@@ -6,7 +6,7 @@
 //! * inside the square of side h/8 whose left edge is at 8n mod (w - side) and whose top is at h/4: white;
 //! * else bar number 8((x + 2n) mod w)/w of white, yellow, cyan, green, magenta, red, blue, black.
 //!
-//! Compressed pictures repeat after [`CYCLE`] frames. BNCH is the measuring frame of `sdvr_frame::bench_frame`.
+//! Compressed pictures repeat after [`CYCLE`] frames, larger ones than 1920x1080 after fewer (see [`cycle`]). BNCH is the measuring frame of `sdvr_frame::bench_frame`.
 
 use jpeg_encoder::{ColorType, Encoder};
 use sdvr_frame::bench_frame::{self, BenchHeader};
@@ -17,7 +17,9 @@ use crate::pace::Pace;
 use crate::spec::{CaptureOptions, TestSpec};
 
 /// Compressed pictures that are made before the first frame: encoding each anew would cost a third of a core.
-const CYCLE: usize = 32;
+const CYCLE: u64 = 32;
+/// How many pixels are compressed at most before the first frame, which takes about a second: the cycle of 1920x1080.
+const CYCLE_MOST_PIXELS: u64 = CYCLE * 1920 * 1080;
 const JPEG_QUALITY: u8 = 85;
 const SIZE_DEFAULT: (u32, u32) = (1280, 720);
 const RATE_DEFAULT: FrameRate = FrameRate::from_whole(30);
@@ -72,9 +74,6 @@ impl TestPattern {
                 "the test pattern comes as MJPG, YUYV, NV12, GREY or BNCH",
             ));
         }
-        if spec.bytes.is_some() && fourcc != FourCc::BNCH {
-            return Err(SourceError::Options("bytes goes with format=BNCH only"));
-        }
         let (width, height) = options.size.or(spec.size).unwrap_or(SIZE_DEFAULT);
         if !crate::spec::is_size(width, height) {
             return Err(SourceError::Options(
@@ -91,7 +90,7 @@ impl TestPattern {
             fourcc,
             width,
             height,
-            rate,
+            rate: options.announced(rate),
         };
         let buffer = match fourcc {
             FourCc::BNCH => vec![0; spec.bytes.unwrap_or(BENCH_BYTES_DEFAULT)],
@@ -104,7 +103,7 @@ impl TestPattern {
         let picture = match fourcc {
             FourCc::BNCH => Picture::Bench,
             FourCc::MJPG => Picture::Jpeg(
-                (0..CYCLE as u64)
+                (0..cycle(width, height))
                     .map(|number| jpeg(width, height, number))
                     .collect::<Result<_, _>>()?,
             ),
@@ -147,23 +146,27 @@ impl TestPattern {
 
     /// The next moment, if it has come. Moments that passed unused have numbers, too: they were missed.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Tick> {
-        loop {
+        let number = match &mut self.pace {
+            Some(pace) => loop {
+                let (_, missed) = pace.take(now, true)?;
+                let tick = self.next_tick.saturating_add(missed);
+                self.next_tick = tick.saturating_add(1);
+                if tick.is_multiple_of(self.every_nth) {
+                    break tick / self.every_nth;
+                }
+            },
+            // Nothing is left out of what is made on demand.
+            None => self.handed_out,
+        };
+        // A stall that goes past the end is missing before the last frame, so that none is missing unseen.
+        let last = self.count.map_or(u64::MAX, |count| count.saturating_sub(1));
+        let number = number.min(last);
+        self.handed_out = number.saturating_add(1);
+        Some(Tick {
+            number: FrameNumber(number),
             // The picture is made now, not when it was due: that is its capture.
-            let missed = match &mut self.pace {
-                Some(pace) => pace.take(now, true)?.1,
-                None => 0,
-            };
-            let tick = self.next_tick.saturating_add(missed);
-            self.next_tick = tick.saturating_add(1);
-            if tick.is_multiple_of(self.every_nth) {
-                let number = FrameNumber(tick / self.every_nth);
-                self.handed_out = number.0.saturating_add(1);
-                return Some(Tick {
-                    number,
-                    captured: now,
-                });
-            }
-        }
+            captured: now,
+        })
     }
 
     /// The frame of a moment.
@@ -191,19 +194,27 @@ impl TestPattern {
                 &self.buffer
             }
             Picture::Jpeg(frames) => {
-                let index = usize::try_from(tick.number.0 % CYCLE as u64).unwrap_or(0);
+                let cycle = frames.len().max(1) as u64;
+                let index = usize::try_from(tick.number.0 % cycle).unwrap_or(0);
                 frames.get(index).map_or(&[], Vec::as_slice)
             }
         }
     }
 }
 
+/// After how many frames compressed pictures of a size repeat; at least two, so that they move.
+fn cycle(width: u32, height: u32) -> u64 {
+    let pixels = u64::from(width) * u64::from(height);
+    (CYCLE_MOST_PIXELS / pixels.max(1)).clamp(2, CYCLE)
+}
+
 fn jpeg(width: u32, height: u32, number: u64) -> Result<Vec<u8>, SourceError> {
     let (w, h) = (width as usize, height as usize);
     let lines = Lines::new(w, h, number);
-    let pixels: Vec<u8> = (0..h)
-        .flat_map(|y| lines.line(y).iter().flatten().copied())
-        .collect();
+    let mut pixels = Vec::with_capacity(w * h * 3);
+    for y in 0..h {
+        pixels.extend_from_slice(lines.line(y).as_flattened());
+    }
     let mut out = Vec::new();
     let failed = |error: &dyn std::fmt::Display| SourceError::Encode(error.to_string());
     let side = |side: u32| u16::try_from(side).map_err(|error| failed(&error));
@@ -213,11 +224,9 @@ fn jpeg(width: u32, height: u32, number: u64) -> Result<Vec<u8>, SourceError> {
     Ok(out)
 }
 
-/// The three different lines of a picture.
+/// The three different lines of a picture: bars, bars and square, counter.
 struct Lines {
-    bars: Vec<[u8; 3]>,
-    bars_and_square: Vec<[u8; 3]>,
-    counter: Vec<[u8; 3]>,
+    kinds: [Vec<[u8; 3]>; 3],
     height: usize,
 }
 
@@ -246,22 +255,26 @@ impl Lines {
             .map(|x| if bit(x) { WHITE } else { BLACK })
             .collect();
         Self {
-            bars,
-            bars_and_square,
-            counter,
+            kinds: [bars, bars_and_square, counter],
             height,
         }
     }
 
-    fn line(&self, y: usize) -> &[[u8; 3]] {
+    /// Takes line `y` of what was made of the three kinds.
+    fn pick<'a, T>(&self, kinds: &'a [Vec<T>; 3], y: usize) -> &'a [T] {
+        let [bars, bars_and_square, counter] = kinds;
         let (height, side) = (self.height, self.height / 8);
         if y >= height - height / 16 {
-            &self.counter
+            counter
         } else if (height / 4..height / 4 + side).contains(&y) {
-            &self.bars_and_square
+            bars_and_square
         } else {
-            &self.bars
+            bars
         }
+    }
+
+    fn line(&self, y: usize) -> &[[u8; 3]] {
+        self.pick(&self.kinds, y)
     }
 }
 
@@ -279,14 +292,7 @@ fn draw(frame: &mut [u8], fourcc: FourCc, width: usize, height: usize, number: u
             _ => line.iter().map(|[y, ..]| *y).collect(),
         }
     };
-    let kinds = [&lines.bars, &lines.bars_and_square, &lines.counter]
-        .map(|line| (line.as_ptr(), packed(line)));
-    let of = |line: &[[u8; 3]], kinds: &[(*const [u8; 3], Vec<u8>); 3]| {
-        kinds
-            .iter()
-            .position(|(pointer, _)| *pointer == line.as_ptr())
-            .unwrap_or(0)
-    };
+    let kinds = lines.kinds.each_ref().map(|line| packed(line));
     let line_bytes = if fourcc == FourCc::YUYV {
         width * 2
     } else {
@@ -294,9 +300,7 @@ fn draw(frame: &mut [u8], fourcc: FourCc, width: usize, height: usize, number: u
     };
     let (luma, chroma) = frame.split_at_mut((line_bytes * height).min(frame.len()));
     for (y, row) in luma.chunks_exact_mut(line_bytes).enumerate() {
-        if let Some((_, bytes)) = kinds.get(of(lines.line(y), &kinds)) {
-            row.copy_from_slice(bytes);
-        }
+        row.copy_from_slice(lines.pick(&kinds, y));
     }
     for (y, row) in chroma.chunks_exact_mut(width).enumerate() {
         for (pair, [[_, cb, cr], _]) in row
@@ -339,6 +343,34 @@ mod tests {
             [luma(13 * 4, 63), luma(14 * 4, 63), luma(15 * 4, 63)],
             [WHITE[0], BLACK[0], WHITE[0]]
         );
+    }
+
+    #[test]
+    fn large_compressed_pictures_are_few() {
+        for (size, frames) in [
+            ((16, 16), 32),
+            ((1920, 1080), 32),
+            ((3840, 2160), 8),
+            ((8192, 8192), 2),
+        ] {
+            assert_eq!(cycle(size.0, size.1), frames, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn compressed_pictures_repeat_after_their_cycle() {
+        let mut pattern = pattern("test:?format=MJPG&size=64x64&fps=0");
+        let mut frame = |number| {
+            let tick = Tick {
+                number: FrameNumber(number),
+                captured: Timestamp::default(),
+            };
+            pattern.frame(tick).to_vec()
+        };
+        let first = frame(0);
+        assert!((1..CYCLE).all(|number| frame(number) != first));
+        assert_eq!(frame(CYCLE), first);
+        assert_eq!(frame(CYCLE * 1000), first);
     }
 
     #[test]

@@ -253,6 +253,72 @@ fn frames_left_out_do_not_keep_the_caller() {
 }
 
 #[test]
+fn what_stands_behind_the_last_image_goes_with_it() {
+    let files = Files::new();
+    // The second image ends where a read does.
+    let first = jpeg(64, 48, &[1; 100]);
+    let fill = 256 * 1024 - first.len() - jpeg(64, 48, &[]).len();
+    let second = jpeg(64, 48, &vec![2; fill]);
+    let images = [first.as_slice(), &second].concat();
+    assert_eq!(images.len(), 256 * 1024);
+    for padding in [&[0_u8; 1000][..], b"\r\n--boundary--\r\n", &[0xff], &[]] {
+        let stream = [images.as_slice(), padding].concat();
+        let path = files.write("a.mjpeg", &stream);
+        let mut source = open(&path, &CaptureOptions::default()).unwrap();
+        let frames = take_all(&mut source);
+        assert_eq!(frames.len(), 2);
+        assert!(payloads(&frames).concat() == stream, "{padding:?}");
+        assert_eq!(source.cut_off_bytes(), 0);
+        let mut source = open(&path, &looped()).unwrap();
+        let mut again = Vec::new();
+        while again.len() < 2 * stream.len() {
+            if let Some(Some(frame)) = take(&mut source, at(0)) {
+                again.extend(frame.payload);
+            }
+        }
+        assert!(again == stream.repeat(2), "{padding:?}, again");
+    }
+    // Too much of it is an error, not a frame.
+    let path = files.write("a.mjpeg", &[first, vec![0; 100_000]].concat());
+    let text = first_error(&path, &CaptureOptions::default());
+    assert!(text.contains("no JPEG image begins"), "{text}");
+}
+
+#[test]
+fn a_frame_of_a_file_is_captured_when_it_is_handed_out() {
+    let files = Files::new();
+    let path = files.write("a.mjpeg", &images(2).concat());
+    let mut source = open(&path, &CaptureOptions::default()).unwrap();
+    // The first one may have been found long before there was a server to send it to.
+    assert!(source.prepare(at(0)).unwrap());
+    for now in [at(5000), at(6000)] {
+        assert_eq!(take(&mut source, now).unwrap().unwrap().captured, now);
+    }
+}
+
+#[test]
+fn thinned_out_frames_announce_their_own_rate() {
+    let files = Files::new();
+    let path = files.write("a.mjpeg", &images(10).concat());
+    let options = CaptureOptions {
+        every_nth: 3,
+        ..rate(30)
+    };
+    let mut source = open(&path, &options).unwrap();
+    source.prepare(at(0)).unwrap();
+    let file = source.description().unwrap().format.rate;
+    let pattern = test_source("test:?format=GREY&size=64x48", &options).unwrap();
+    let pattern = pattern.description().unwrap().format.rate;
+    assert_eq!([file.as_f64(), pattern.as_f64()].map(f64::round), [10.0; 2]);
+    let captured: Vec<Timestamp> = take_all(&mut source)
+        .iter()
+        .map(|frame| frame.captured)
+        .collect();
+    let gap = captured[1].saturating_since(captured[0]).as_millis();
+    assert!((99..=101).contains(&gap), "{gap} ms between frames");
+}
+
+#[test]
 fn a_looped_file_begins_again() {
     let files = Files::new();
     let images = images(3);
@@ -387,6 +453,69 @@ fn an_image_is_there_with_its_last_byte() {
 }
 
 #[test]
+fn a_pipe_that_nobody_writes_to_yet_is_waited_for() {
+    let files = Files::new();
+    let path = files.0.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    // Opening waits for nobody; on a thread of its own, so that a failure is one and no wait without end.
+    let (opened, opening) = std::sync::mpsc::channel();
+    let reader = path.clone();
+    std::thread::spawn(move || opened.send(open(&reader, &CaptureOptions::default())));
+    let mut source = opening
+        .recv_timeout(Duration::from_secs(5))
+        .expect("opening waits for a writer")
+        .unwrap();
+    // Nothing has ended: nothing has begun.
+    assert_eq!(take(&mut source, at(0)), None);
+    assert!(!wait_readable(&source, Duration::from_millis(1)));
+    let mut pipe = std::fs::File::options().write(true).open(&path).unwrap();
+    assert_eq!(take(&mut source, at(1)), None);
+    let image = jpeg(64, 48, &[1; 100]);
+    pipe.write_all(&image).unwrap();
+    assert!(wait_readable(&source, Duration::from_secs(5)));
+    assert_eq!(take(&mut source, at(2)).unwrap().unwrap().payload, image);
+    drop(pipe);
+    assert!(wait_readable(&source, Duration::from_secs(5)));
+    assert_eq!(take(&mut source, at(3)), Some(None));
+}
+
+#[test]
+fn a_picture_has_the_time_of_its_own_last_byte() {
+    let files = Files::new();
+    let (mut source, mut pipe) = files.pipe(&CaptureOptions::default()).unwrap();
+    // H.264 pictures are whole only when the next one begins. The first is long enough to tell the format.
+    let unit = |header| annex_b(&[(4, &[[header, 0x88].as_slice(), &[0x55; 80]].concat())]);
+    let units = [unit(0x65), unit(0x41), unit(0x41)];
+    for (index, came) in [(0, 10), (1, 50), (2, 90)] {
+        pipe.write_all(&units[index]).unwrap();
+        let frame = take(&mut source, at(came));
+        let expected = index
+            .checked_sub(1)
+            .map(|before| (before as u64, came - 40));
+        let got = frame.map(|frame| frame.unwrap());
+        assert_eq!(
+            got.as_ref().map(|frame| (frame.number, frame.captured)),
+            expected.map(|(number, ms)| (number, at(ms)))
+        );
+    }
+    drop(pipe);
+    let last = take(&mut source, at(500)).unwrap().unwrap();
+    assert_eq!((last.payload, last.captured), (units[2].clone(), at(90)));
+    assert_eq!(take(&mut source, at(501)), Some(None));
+}
+
+#[test]
+fn a_paced_pipe_dates_no_frame_before_it_came() {
+    let files = Files::new();
+    let (mut source, mut pipe) = files.pipe(&rate(100)).unwrap();
+    for now in [at(1000), at(1300), at(1650)] {
+        pipe.write_all(&jpeg(64, 48, &[1; 100])).unwrap();
+        assert_eq!(take(&mut source, now).unwrap().unwrap().captured, now);
+    }
+}
+
+#[test]
 fn frames_that_came_together_are_not_waited_for() {
     let files = Files::new();
     let (mut source, mut pipe) = files.pipe(&CaptureOptions::default()).unwrap();
@@ -507,9 +636,16 @@ fn what_cannot_be_a_source_says_so_with_its_name() {
     damaged[image.len() + 2] = 0x11;
     let text = first_error(&files.write("damaged", &damaged), &none);
     assert!(
-        text.contains(&format!("byte {}", image.len())) && text.contains("11"),
+        text.contains(&format!("byte {}: ", image.len() + 2)) && text.contains("11 stands"),
         "{text}"
     );
+    let frame = b"FRAME\n0123456789ab";
+    let y4m = [b"YUV4MPEG2 W4 H3 Cmono\n".as_slice(), frame, frame].concat();
+    let second = y4m.len() - frame.len();
+    let mut damaged = y4m.clone();
+    damaged[second] = b'G';
+    let text = first_error(&files.write("damaged.y4m", &damaged.repeat(4)), &none);
+    assert!(text.contains(&format!("byte {second}: ")), "{text}");
 }
 
 #[test]
@@ -552,7 +688,6 @@ fn options_that_do_not_go_together_are_refused() {
     assert!(text.contains("a pipe cannot begin again"), "{text}");
     let none = CaptureOptions::default();
     for (spec, options) in [
-        ("test:?bytes=100", none.clone()),
         ("test:", with_format(FourCc::H264)),
         (
             "test:",
@@ -621,6 +756,36 @@ fn the_test_pattern_comes_in_every_format() {
             }
         }
     }
+}
+
+#[test]
+fn every_key_may_be_said_of_every_format() {
+    // As the manual has it.
+    let text = "test:?size=1280x720&fps=30&format=MJPG&bytes=100000&count=300";
+    assert!(text.parse::<SourceSpec>().is_ok());
+    for format in ["MJPG", "YUYV", "NV12", "GREY", "BNCH"] {
+        let spec = format!("test:?size=64x48&fps=0&format={format}&bytes=4321&count=3");
+        let mut source = test_source(&spec, &CaptureOptions::default()).unwrap();
+        let frames = take_all(&mut source);
+        assert_eq!(frames.len(), 3, "{format}");
+        assert_eq!(frames[0].payload.len() == 4321, format == "BNCH");
+    }
+}
+
+#[test]
+fn a_stall_over_the_end_of_the_test_pattern_is_missing_before_its_last_frame() {
+    let spec = "test:?format=BNCH&bytes=64&fps=100&count=20";
+    let mut source = test_source(spec, &CaptureOptions::default()).unwrap();
+    assert_eq!(take(&mut source, at(1000)).unwrap().unwrap().number, 0);
+    assert_eq!(take(&mut source, at(9000)).unwrap().unwrap().number, 19);
+    assert_eq!(take(&mut source, at(9100)), Some(None));
+}
+
+#[test]
+fn what_is_made_on_demand_is_not_made_to_be_left_out() {
+    let spec = "test:?format=BNCH&bytes=64&fps=0&count=3";
+    let mut source = test_source(spec, &every_nth(u32::MAX)).unwrap();
+    assert_eq!(numbers(&take_all(&mut source)), [0, 1, 2]);
 }
 
 #[test]

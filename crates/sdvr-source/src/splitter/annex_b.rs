@@ -1,8 +1,8 @@
 //! H.264 and H.265 with start codes (annex B of either), cut into access units.
 //!
 //! An access unit ends where the next begins: at the first of certain NAL units after its last slice (H.264, 7.4.1.2.3; H.265, 7.4.2.4.4). So a frame
-//! is complete only when the next one begins, or the stream ends: over a pipe that is one frame later. An encoder that can put access unit
-//! delimiters *behind* its frames does not exist; this is inherent to the format.
+//! is complete only when the next one begins, or the stream ends: over a pipe that is one frame later, whatever one does; the first bytes
+//! of a delimiter or parameter set are enough. Its capture time is still that of its own last byte.
 
 use memchr::memmem::Finder;
 use sdvr_frame::{FourCc, FrameFlags};
@@ -12,7 +12,7 @@ use super::{FrameEnd, SplitError};
 
 /// Bytes before the first start code of a stream: zeros, or the rest of a NAL unit whose beginning was missed.
 const LEAD_MOST_BYTES: usize = 1024;
-/// A parameter set is shorter.
+/// A parameter set is shorter, and so is what stands before a slice.
 const SPS_MOST_BYTES: usize = 1024;
 
 /// Finds the ends of access units.
@@ -23,6 +23,8 @@ pub struct AnnexB {
     at: usize,
     unit: Unit,
     size: Option<(u32, u32)>,
+    /// H.265: the highest temporal sub-layer there can be, if a parameter set has told.
+    highest_layer: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ enum Nal {
     },
     /// Belongs to the picture that follows it.
     Prefix { is_sps: bool },
+    /// Belongs to the slice that follows it, which need not be the first of its picture (H.264 with layers: annex F, G).
+    SlicePrefix,
     /// Belongs to the picture before it.
     Other,
 }
@@ -71,6 +75,7 @@ impl AnnexB {
             at: 0,
             unit: Unit::default(),
             size: None,
+            highest_layer: None,
         }
     }
 
@@ -130,7 +135,14 @@ impl AnnexB {
                 self.at = code;
                 return Ok(None);
             }
-            let nal_kind = self.classify(nal);
+            let mut nal_kind = self.classify(nal);
+            if nal_kind == Nal::SlicePrefix && self.unit.has_slice {
+                let Some(following) = self.following(nal, is_end) else {
+                    self.at = code;
+                    return Ok(None);
+                };
+                nal_kind = following;
+            }
             if self.unit.has_slice && begins_unit(nal_kind) {
                 return Ok(Some(self.finish(boundary(buffer, code))));
             }
@@ -197,7 +209,8 @@ impl AnnexB {
                     is_random_access: kind == 5,
                     is_reference: first & 0x60 != 0,
                 },
-                6..=9 | 14..=18 => Nal::Prefix {
+                14 => Nal::SlicePrefix,
+                6..=9 | 15..=18 => Nal::Prefix {
                     is_sps: first & 0x1f == 7,
                 },
                 _ => Nal::Other,
@@ -208,9 +221,11 @@ impl AnnexB {
                     kind @ (0..=9 | 16..=21) if layer == 0 => Nal::Slice {
                         is_first: nal.get(2).is_some_and(|byte| byte & 0x80 != 0),
                         is_random_access: kind >= 16,
-                        // Types of even number below 16 are no reference within their temporal layer; of layer 0 others may
-                        // still need them only if a higher layer exists, which cameras do not send.
-                        is_reference: kind >= 16 || kind % 2 == 1,
+                        // Pictures of an even type below 16 are no reference within their temporal sub-layer (7.4.2.2); those of a
+                        // higher one may still need them.
+                        is_reference: kind >= 16
+                            || kind % 2 == 1
+                            || self.highest_layer != Some((second & 7).saturating_sub(1)),
                     },
                     kind @ (32..=35 | 39 | 41..=44 | 48..=55) if layer == 0 => {
                         Nal::Prefix { is_sps: kind == 33 }
@@ -235,14 +250,36 @@ impl AnnexB {
             Codec::H265 => sps::h265_size(sps),
         };
         self.size = size.or(self.size);
+        if self.codec == Codec::H265 {
+            // Behind the two bytes of the header: four bits of the video parameter set's id, then sps_max_sub_layers_minus1.
+            self.highest_layer = sps.get(2).map(|byte| byte >> 1 & 7);
+        }
         true
+    }
+
+    /// What the NAL unit after a slice's prefix makes of that; `None` when it has not come.
+    fn following(&self, prefix: &[u8], is_end: bool) -> Option<Nal> {
+        let near = prefix.get(..SPS_MOST_BYTES).unwrap_or(prefix);
+        let found = self.finder.find(near).map(|code| code.saturating_add(3));
+        let following = found.and_then(|at| prefix.get(at..)).unwrap_or_default();
+        let is_there = following.len() >= 3 || found.is_none() && prefix.len() >= SPS_MOST_BYTES;
+        if !is_there && !is_end {
+            return None;
+        }
+        // Only what goes on with the same picture does not begin another.
+        match self.classify(following) {
+            Nal::Slice {
+                is_first: false, ..
+            } if !following.is_empty() => Some(Nal::Other),
+            _ => Some(Nal::Prefix { is_sps: false }),
+        }
     }
 }
 
 const fn begins_unit(nal: Nal) -> bool {
     match nal {
         Nal::Slice { is_first, .. } => is_first,
-        Nal::Prefix { .. } => true,
+        Nal::Prefix { .. } | Nal::SlicePrefix => true,
         Nal::Other => false,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Marker segments are stepped over by their length, so that a thumbnail in one does not end the image; in entropy-coded data an FF byte is
 //! followed by 00, a restart marker, or a real marker. Bytes between two images (padding, a multipart boundary) go with the image that
-//! follows them, so that an image is complete with its last byte.
+//! follows them, so that an image is complete with its last byte; those behind the last image of a file go with that one.
 
 use memchr::memchr;
 use sdvr_frame::FrameFlags;
@@ -59,6 +59,16 @@ impl Jpeg {
             self.at = self.at.saturating_add(moved);
         }
         Ok(None)
+    }
+
+    /// Whether no image begins in these bytes, which follow one.
+    pub(crate) fn is_padding(rest: &[u8]) -> bool {
+        rest.len() <= PADDING_MOST_BYTES && memchr::memmem::find(rest, &[0xff, 0xd8]).is_none()
+    }
+
+    /// Up to where the bytes were looked at.
+    pub(super) const fn position(&self) -> usize {
+        self.at
     }
 
     /// Whether an image has begun and not ended.

@@ -16,6 +16,8 @@ pub struct Y4m {
     header: Option<Header>,
     /// Whether the first frame was handed out; until then the next bytes are the header, known already or not.
     header_is_past: bool,
+    /// Where the line is that was looked at last.
+    at: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +32,11 @@ struct Header {
 
 impl Y4m {
     pub(super) fn restart(&mut self) {
-        self.header_is_past = false;
+        (self.header_is_past, self.at) = (false, 0);
+    }
+
+    pub(super) const fn position(&self) -> usize {
+        self.at
     }
 
     pub(super) fn header(&self) -> &[u8] {
@@ -47,6 +53,7 @@ impl Y4m {
 
     pub(super) fn next_frame(&mut self, buffer: &[u8]) -> Result<Option<FrameEnd>, SplitError> {
         let mut start = 0;
+        self.at = start;
         if !self.header_is_past {
             let Some(line) = line(buffer, HEADER_MOST_BYTES)
                 .map_err(|()| SplitError::Y4m("its header is longer than 1 KiB"))?
@@ -58,6 +65,7 @@ impl Y4m {
                 self.header = Some(Header::parse(line)?);
             }
         }
+        self.at = start;
         let Some(header) = &self.header else {
             return Ok(None);
         };
