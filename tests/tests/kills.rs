@@ -287,7 +287,8 @@ fn pinned_cameras(system: &System) -> BTreeSet<String> {
     let path = system.home().join(".sdvr/known_cameras");
     let content = match std::fs::read(&path) {
         Ok(content) => content,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        // Only a clean "no such file" means that nobody is known; an empty file would be a torn one.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return BTreeSet::new(),
         Err(error) => panic!("{error}"),
     };
     let cameras = parse_known_cameras(&path, &content).expect("the file is whole");
