@@ -40,34 +40,15 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// Builds the programs as they are released; gives their folder.
 pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "sdvrd",
-        "-p",
-        "sdvrc",
-        "-p",
-        "sdvr-cli",
-    ]))?;
+    let programs = ["-p", "sdvrd", "-p", "sdvrc", "-p", "sdvr-cli"];
+    run(cargo(&["build", "--release"]).args(programs))?;
     Ok(target().join("release"))
 }
 
 /// `cargo demo`.
 pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
     eprintln!("building; the first time this takes a few minutes");
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "-p",
-        "sdvrd",
-        "-p",
-        "sdvrc",
-        "-p",
-        "sdvr-cli",
-    ]))?;
-    let mut sdvr = Command::new(target().join("release/sdvr"));
+    let mut sdvr = Command::new(build_release()?.join("sdvr"));
     let status = sdvr
         .arg("demo")
         .args(arguments)

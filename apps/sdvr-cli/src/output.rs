@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sdvr::{Camera, Error, Frame, Policy};
 
 /// Set by SIGINT and SIGTERM.
 #[derive(Clone, Debug)]
@@ -40,6 +43,21 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+/// The next of all frames, into the memory of the one before. False when none came within `timeout`.
+pub(crate) fn next_frame(
+    camera: &mut Camera,
+    frame: &mut Option<Frame>,
+    timeout: Duration,
+) -> Result<bool, Error> {
+    match frame {
+        Some(frame) => camera.next_into(Policy::Every, timeout, frame),
+        None => {
+            *frame = camera.next(Policy::Every, timeout)?;
+            Ok(frame.is_some())
+        }
+    }
 }
 
 /// The value below which `percent` of the sorted values lie; 0 of none.

@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::bail;
-use sdvr::{Camera, Error, Frame, FrameFlags, Policy, Start};
+use sdvr::{Camera, Error, Frame, FrameFlags, Start};
 
-use crate::output::Interrupted;
+use crate::output::{Interrupted, next_frame};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -30,6 +30,8 @@ enum Format {
     Y4m,
 }
 
+/// How often it is looked whether the user wants to go.
+const TIMEOUT: Duration = Duration::from_millis(200);
 /// The header line of a YUV4MPEG2 source is this stream's extradata.
 const Y4M_MAGIC: &[u8] = b"YUV4MPEG2";
 
@@ -51,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut frame = None;
     let mut missed = 0;
     while !interrupted.is_set() {
-        match next(&mut camera, &mut frame) {
+        match next_frame(&mut camera, &mut frame, TIMEOUT) {
             Ok(true) => {}
             Ok(false) => continue,
             // The source has ended, and so do its frames.
@@ -84,18 +86,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
-}
-
-/// The next frame, into the memory of the one before.
-fn next(camera: &mut Camera, frame: &mut Option<Frame>) -> Result<bool, Error> {
-    let timeout = Duration::from_millis(200);
-    match frame {
-        Some(frame) => camera.next_into(Policy::Every, timeout, frame),
-        None => {
-            *frame = camera.next(Policy::Every, timeout)?;
-            Ok(frame.is_some())
-        }
-    }
 }
 
 /// How frames become bytes.

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use sdvr::{Camera, Error, FourCc, Policy, Timestamp};
+use sdvr::{Camera, Error, FourCc, Timestamp};
 use sdvr_frame::bench_frame;
 use serde::Serialize;
 
-use crate::output::{Interrupted, milliseconds, parse_seconds, percentile};
+use crate::output::{Interrupted, milliseconds, next_frame, parse_seconds, percentile};
 
 /// A frame that is older when it is read is stale: it lay somewhere.
 const STALE: Duration = Duration::from_secs(1);
@@ -88,14 +88,7 @@ fn measure(
     let mut frame = None;
     while start.elapsed() < time && !interrupted.is_set() {
         let timeout = Duration::from_millis(200).min(time.saturating_sub(start.elapsed()));
-        let has_frame = match &mut frame {
-            Some(frame) => camera.next_into(Policy::Every, timeout, frame),
-            None => camera.next(Policy::Every, timeout).map(|first| {
-                frame = first;
-                frame.is_some()
-            }),
-        };
-        match has_frame {
+        match next_frame(camera, &mut frame, timeout) {
             Ok(true) => {}
             Ok(false) => continue,
             Err(Error::Ended) => break,

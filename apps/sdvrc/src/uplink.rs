@@ -109,7 +109,9 @@ struct Dropped {
 /// [`Failure`] says why.
 pub fn run(config: &Config) -> Result<(), Failure> {
     let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
-    protect_memory();
+    if let Err(error) = sdvr_trust::protect_memory() {
+        warn!(%error, "core files cannot be switched off; one would contain keys");
+    }
     let source = Source::open(&config.source, &config.capture).map_err(|error| match error {
         sdvr_source::SourceError::Options(_) | sdvr_source::SourceError::Terminal => {
             Failure::Usage(error.to_string())
@@ -155,7 +157,7 @@ impl Uplink<'_> {
         }
         self.advance_link(now, ready)?;
         if let Link::Finishing { streaming, until } = &self.link
-            && (streaming_is_over(streaming) || now >= *until)
+            && (streaming.is_drained() || now >= *until)
         {
             streaming.link.finish_writing();
             if !ready.ended && now < *until {
@@ -176,15 +178,7 @@ impl Uplink<'_> {
         ];
         let link = match &self.link {
             Link::Greeting(greeting) => Some((&greeting.link, PollFlags::IN)),
-            Link::Streaming(streaming) => Some((
-                &streaming.link,
-                if streaming.is_drained() {
-                    PollFlags::IN
-                } else {
-                    PollFlags::IN | PollFlags::OUT
-                },
-            )),
-            Link::Finishing { streaming, .. } => Some((
+            Link::Streaming(streaming) | Link::Finishing { streaming, .. } => Some((
                 &streaming.link,
                 if streaming.is_drained() {
                     PollFlags::IN
@@ -592,10 +586,6 @@ fn advance_streaming(
     Ok(())
 }
 
-fn streaming_is_over(streaming: &Streaming) -> bool {
-    streaming.is_drained()
-}
-
 impl Dropped {
     /// Counts a frame that was captured and not sent; says so now and then.
     fn count(&mut self, now: Timestamp) {
@@ -635,18 +625,4 @@ fn interruption() -> std::io::Result<UnixStream> {
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, theirs)?;
     ours.set_nonblocking(true)?;
     Ok(ours)
-}
-
-/// Keys must not reach a core file.
-fn protect_memory() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if setrlimit(Resource::Core, none).is_err()
-        || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err()
-    {
-        warn!("core files cannot be switched off; one would contain keys");
-    }
 }

@@ -183,11 +183,7 @@ impl Camera {
                 stream.last_number = old.last_number;
             }
             old.ring.was_replaced();
-            self.ended.push(Ended {
-                ring: old.ring,
-                _share: old.share,
-                release_at: now + CLOSED_KEPT,
-            });
+            self.keep_for_readers(now, old);
         }
         self.streams.push(stream);
     }
@@ -253,6 +249,11 @@ impl Camera {
 
     fn end(&mut self, now: Timestamp, mut stream: Stream, state: StreamState) {
         stream.ring.set_state(state);
+        self.keep_for_readers(now, stream);
+    }
+
+    /// Keeps the ring of a stream that takes no more frames for those who still read.
+    fn keep_for_readers(&mut self, now: Timestamp, stream: Stream) {
         self.ended.push(Ended {
             ring: stream.ring,
             _share: stream.share,

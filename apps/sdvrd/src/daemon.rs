@@ -30,7 +30,9 @@ use crate::shard::{Shard, ToShard};
 pub fn run(config: Config) -> anyhow::Result<()> {
     let now = Timestamp::now();
     // Keys, directories and sockets first: what is missing is said before anything is promised.
-    protect_memory();
+    if let Err(error) = sdvr_trust::protect_memory() {
+        warn!(%error, "core files cannot be switched off; one would contain keys");
+    }
     raise_descriptor_limit();
     check_randomness()?;
     let keys = KeyDirectory::open(&config.key_directory)?;
@@ -56,7 +58,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let handshake = Handshake::new(
         now,
         server_key.expose(),
-        Suites::all(has_aes()),
+        Suites::of_this_machine(),
         Limits::default(),
         &mut random,
     );
@@ -155,20 +157,6 @@ fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<B
     Ok(Budget::new(total))
 }
 
-/// Keys must not reach a core file.
-fn protect_memory() {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if rustix::process::setrlimit(Resource::Core, none).is_err()
-        || rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .is_err()
-    {
-        warn!("core files cannot be switched off; one would contain keys");
-    }
-}
-
 /// A camera takes a descriptor for its connection and two for its ring.
 fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -183,15 +171,4 @@ fn raise_descriptor_limit() {
 /// Asks once, so that later failures are impossible: the system's generator, once it answers, always does.
 fn check_randomness() -> anyhow::Result<()> {
     getrandom::fill(&mut [0; 32]).context("the system gives no random numbers")
-}
-
-/// Whether this machine computes AES in hardware; elsewhere ChaCha20 is faster and leaks nothing by its timing.
-fn has_aes() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("aes")
-        && std::arch::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    false
 }

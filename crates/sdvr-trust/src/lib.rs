@@ -25,6 +25,7 @@ mod known_cameras;
 mod known_servers;
 mod lines;
 mod mismatch;
+mod protect;
 mod revoked;
 mod store;
 
@@ -35,6 +36,7 @@ pub use key_file::{CameraIdentity, SecretKey};
 pub use known_cameras::{Admission, Changes, KnownCamera, KnownCameras, Refusal};
 pub use known_servers::{KnownServer, KnownServers, ServerDecision};
 pub use mismatch::Mismatch;
+pub use protect::protect_memory;
 pub use store::{KeyDirectory, default_path};
 
 #[doc(hidden)]
