@@ -3,6 +3,7 @@
 //! Labels, formats, times, keys and frame metadata: no I/O, no threads, nothing that can fail but
 //! the parsing of a text. A crate that only needs to *name* a thing of SDVR needs only this one.
 
+mod allowance;
 pub mod bench_frame;
 mod format;
 mod frame;
@@ -11,6 +12,7 @@ mod label;
 mod stream;
 mod time;
 
+pub use allowance::Allowance;
 pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
 pub use frame::{FrameFlags, FrameNumber};
 pub use identity::{Fingerprint, ParseFingerprintError, PublicKey};

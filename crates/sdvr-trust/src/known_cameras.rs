@@ -10,9 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use sdvr_frame::{Fingerprint, Label, PublicKey, Timestamp};
+use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
 
-use crate::allowance::{Allowance, NEW_BURST, NEW_PER_SECOND};
 use crate::error::{TrustError, listed};
 use crate::lines::{WallTime, Words, format_key, parse_lines, rewrite_lines};
 use crate::revoked;
@@ -21,6 +20,10 @@ use crate::store::{KeyDirectory, Seen, Snapshot, Version};
 const FILE: &str = "known_cameras";
 /// Cameras remembered at most.
 const CAMERAS_MOST: usize = 65_536;
+/// New cameras at once, and how fast more may come: a site may switch a thousand on together, a flood of keys must not fill
+/// the disk.
+const NEW_BURST: f64 = 1024.0;
+const NEW_PER_SECOND: f64 = 200.0;
 
 /// A remembered camera.
 #[derive(Clone, Debug)]
@@ -206,7 +209,7 @@ impl KnownCameras {
             directory,
             known: Known::default(),
             seen: Default::default(),
-            allowance: Allowance::new(now),
+            allowance: Allowance::new(now, NEW_BURST, NEW_PER_SECOND),
             removed: Vec::new(),
             complained_of: None,
         };

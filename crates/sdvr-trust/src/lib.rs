@@ -17,7 +17,6 @@
 #![forbid(unsafe_code)]
 
 mod address;
-mod allowance;
 mod error;
 mod forget;
 mod key_file;

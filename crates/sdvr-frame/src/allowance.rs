@@ -1,45 +1,55 @@
-//! How many new cameras may come how fast: a site may switch a thousand on together, a flood of keys must not fill the disk.
+//! How often something may happen: a burst, then so many a second.
 
-use std::time::Duration;
+use crate::Timestamp;
 
-use sdvr_frame::Timestamp;
-
-/// New cameras at once.
-pub(crate) const NEW_BURST: f64 = 1024.0;
-/// How fast that many more may come.
-pub(crate) const NEW_PER_SECOND: f64 = 200.0;
-
-/// A token bucket.
+/// A token bucket. It starts full.
+///
+/// ```
+/// use std::time::Duration;
+/// use sdvr_frame::{Allowance, Timestamp};
+///
+/// let now = Timestamp::now();
+/// let mut allowance = Allowance::new(now, 2.0, 10.0);
+/// assert!(allowance.take(now) && allowance.take(now) && !allowance.take(now));
+/// assert!(allowance.take(now + Duration::from_millis(100)));
+/// ```
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub struct Allowance {
+    burst: f64,
+    per_second: f64,
     tokens: f64,
     since: Timestamp,
 }
 
 impl Allowance {
-    pub(crate) const fn new(now: Timestamp) -> Self {
+    /// `burst` times at once, and `per_second` times a second when that is used up.
+    #[must_use]
+    pub const fn new(now: Timestamp, burst: f64, per_second: f64) -> Self {
         Self {
-            tokens: NEW_BURST,
+            burst,
+            per_second,
+            tokens: burst,
             since: now,
         }
     }
 
     fn refill(&mut self, now: Timestamp) {
-        let passed = now
-            .saturating_since(self.since)
-            .min(Duration::from_secs(60));
+        let passed = now.saturating_since(self.since);
         self.since = self.since.max(now);
-        self.tokens = (self.tokens + passed.as_secs_f64() * NEW_PER_SECOND).min(NEW_BURST);
+        self.tokens = passed
+            .as_secs_f64()
+            .mul_add(self.per_second, self.tokens)
+            .min(self.burst);
     }
 
-    /// Whether one more may come.
-    pub(crate) fn has_any(&mut self, now: Timestamp) -> bool {
+    /// Whether it may happen once more.
+    pub fn has_any(&mut self, now: Timestamp) -> bool {
         self.refill(now);
         self.tokens >= 1.0
     }
 
-    /// Lets one more come, if it may.
-    pub(crate) fn take(&mut self, now: Timestamp) -> bool {
+    /// Lets it happen once more; false if it may not.
+    pub fn take(&mut self, now: Timestamp) -> bool {
         let has_any = self.has_any(now);
         if has_any {
             self.tokens -= 1.0;
@@ -47,16 +57,18 @@ impl Allowance {
         has_any
     }
 
-    /// Takes back what was taken for cameras that were not let in after all.
-    pub(crate) fn give_back(&mut self, count: usize) {
+    /// Takes back what was taken for something that did not happen after all.
+    pub fn give_back(&mut self, count: usize) {
         for _ in 0..count {
-            self.tokens = (self.tokens + 1.0).min(NEW_BURST);
+            self.tokens = (self.tokens + 1.0).min(self.burst);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn taken(allowance: &mut Allowance, now: Timestamp) -> usize {
@@ -66,7 +78,7 @@ mod tests {
     #[test]
     fn a_burst_comes_at_once_and_then_so_many_a_second() {
         let start = Timestamp::from_nanoseconds(0);
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, 1024.0, 200.0);
         assert_eq!(taken(&mut allowance, start), 1024);
         assert_eq!(taken(&mut allowance, start + Duration::from_millis(4)), 0);
         assert_eq!(taken(&mut allowance, start + Duration::from_secs(1)), 200);
@@ -79,7 +91,7 @@ mod tests {
     #[test]
     fn time_that_goes_back_gives_nothing() {
         let start = Timestamp::from_nanoseconds(0) + Duration::from_secs(100);
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, 1024.0, 200.0);
         assert_eq!(taken(&mut allowance, start), 1024);
         assert_eq!(taken(&mut allowance, start - Duration::from_secs(50)), 0);
         assert_eq!(taken(&mut allowance, start), 0);
@@ -88,7 +100,7 @@ mod tests {
     #[test]
     fn what_was_given_back_can_be_taken_again() {
         let start = Timestamp::from_nanoseconds(0);
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, 1024.0, 200.0);
         assert_eq!(taken(&mut allowance, start), 1024);
         allowance.give_back(3);
         assert_eq!(taken(&mut allowance, start), 3);
