@@ -46,12 +46,9 @@ impl Backlog {
         waits || self.bytes.len() - self.written > MOST_BYTES
     }
 
-    /// Whether the kernel took bytes within the last `time` while some waited.
-    pub(crate) fn moved_within(&self, now: Timestamp, time: Duration) -> bool {
-        !self.is_empty()
-            && self
-                .last_progress
-                .is_some_and(|last| now.saturating_since(last) < time)
+    /// When the kernel last took bytes; `None` when none wait.
+    pub(crate) fn last_progress(&self) -> Option<Timestamp> {
+        self.last_progress.filter(|_| !self.is_empty())
     }
 
     /// Writes what the kernel takes.

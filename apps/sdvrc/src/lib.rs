@@ -3,12 +3,17 @@
 //! One thread, one loop: it waits for the socket, the source and the clock, in whatever state the link is. See `uplink.rs`.
 #![forbid(unsafe_code)]
 
+mod announcement;
 mod backlog;
 mod config;
 mod dial;
+mod dropped;
 mod greeting;
+mod link;
+mod retry;
 mod streaming;
 mod uplink;
+mod waiting;
 
 pub use config::{Arguments, Config, start_log};
 pub use uplink::{Failure, run};

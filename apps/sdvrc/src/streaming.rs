@@ -3,27 +3,22 @@
 use std::io;
 use std::time::Duration;
 
-use sdvr_frame::{FourCc, FrameFlags, InstanceId, Label, StreamId, StreamKind, Timestamp};
+use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, Timestamp};
 use sdvr_session::{
-    Close, CloseCode, Event, OpenStream, OutgoingFrame, Packet, Session, SessionError, Setup,
-    SetupCode, SetupReply, StreamCode, next_record,
+    Close, CloseCode, Event, OutgoingFrame, Packet, Session, SessionError, Setup, SetupCode,
+    SetupReply, StreamCode, next_record,
 };
-use sdvr_source::{CapturedFrame, SourceDescription};
+use sdvr_source::CapturedFrame;
 use sdvr_transport::{Received, TcpLink};
 use tracing::{error, info, warn};
 
+use crate::announcement::{Announcement, Fit, REFUSED_WAIT, STREAM, refusal_text};
 use crate::backlog::Backlog;
 
-const STREAM: StreamId = StreamId(0);
 const READ_BYTES: usize = 64 * 1024;
 /// Silence of the server after which the link is given up, and the longest that a slow link excuses.
 const SILENCE: Duration = Duration::from_secs(2);
 const SILENCE_MOST: Duration = Duration::from_secs(10);
-/// How long a stream that was refused waits to be asked for again.
-const REFUSED_WAIT: Duration = Duration::from_secs(5);
-/// A compressed frame may be this many times as long as the first one before the stream is opened anew.
-const FRAME_GROWTH: usize = 8;
-const FRAME_LEAST_KIB: u32 = 64;
 /// How long a key frame is waited for after a drop. Encoders that refresh in stripes never send one, and a decoder mends their pictures by itself.
 const KEY_WAIT: Duration = Duration::from_secs(5);
 
@@ -32,13 +27,13 @@ const KEY_WAIT: Duration = Duration::from_secs(5);
 pub(crate) enum Ending {
     #[error("the connection was cut")]
     Cut,
-    #[error("the server was silent for {} s", SILENCE.as_secs())]
-    Silent,
+    #[error("the server was silent for {:.1} s", .0.as_secs_f64())]
+    Silent(Duration),
     #[error("the server said: {}", .0.text)]
     Said(Close),
     #[error("{0}")]
     Broken(#[from] SessionError),
-    #[error("{}", refusal_text(.0))]
+    #[error("{}", camera_refusal_text(.0))]
     Refused(Box<SetupReply>),
 }
 
@@ -49,14 +44,25 @@ impl From<io::Error> for Ending {
 }
 
 /// How far the stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum StreamState {
-    /// Waiting for the server's decision.
-    Asked,
+    /// Waiting for the server's decision, with the frame that made the stream be opened anew.
+    Asked { held: Option<HeldFrame> },
     /// Frames flow.
     Open,
     /// Refused; to be asked for again.
     Refused { again_at: Timestamp },
+    /// This end has said that nothing more comes.
+    Closing,
+}
+
+/// A frame that waits for its stream.
+#[derive(Debug)]
+struct HeldFrame {
+    number: FrameNumber,
+    captured: Timestamp,
+    flags: FrameFlags,
+    payload: Vec<u8>,
 }
 
 /// What became of a frame.
@@ -73,11 +79,15 @@ pub(crate) struct Streaming {
     session: Session,
     backlog: Backlog,
     received: Vec<u8>,
-    open: OpenStream,
     state: StreamState,
     /// Until when frames are of no use that are no key frames.
     needs_key_until: Option<Timestamp>,
-    is_closing: bool,
+    is_accepted: bool,
+    frames_sent: u64,
+    /// How many of them the server has reported.
+    frames_arrived: u64,
+    /// Frames that were held and could not be sent.
+    frames_given_up: u64,
 }
 
 impl Streaming {
@@ -87,35 +97,41 @@ impl Streaming {
         link: TcpLink,
         mut session: Session,
         label: &Label,
-        instance: InstanceId,
-        description: &SourceDescription,
+        announcement: &mut Announcement,
     ) -> Result<Self, Ending> {
-        let open = open_stream(instance, description);
+        announcement.limit(session.granted().frame_kib);
         let program = concat!("sdvrc ", env!("CARGO_PKG_VERSION")).to_owned();
         session.introduce(
             Setup {
                 label: label.clone(),
                 program,
             },
-            std::slice::from_ref(&open),
+            std::slice::from_ref(announcement.open()),
         );
         let mut streaming = Self {
             link,
             session,
             backlog: Backlog::default(),
             received: Vec::new(),
-            open,
-            state: StreamState::Asked,
+            state: StreamState::Asked { held: None },
             needs_key_until: Some(now + KEY_WAIT),
-            is_closing: false,
+            is_accepted: false,
+            frames_sent: 0,
+            frames_arrived: 0,
+            frames_given_up: 0,
         };
         streaming.transmit(now)?;
         Ok(streaming)
     }
 
     /// Whether a frame could go out now.
-    pub(crate) fn takes_frames(&self) -> bool {
-        self.state == StreamState::Open && !self.is_closing
+    pub(crate) const fn takes_frames(&self) -> bool {
+        matches!(self.state, StreamState::Open)
+    }
+
+    /// Whether a frame waits for the stream to be opened anew.
+    pub(crate) const fn holds_frame(&self) -> bool {
+        matches!(self.state, StreamState::Asked { held: Some(_) })
     }
 
     /// Whether everything was written.
@@ -128,34 +144,94 @@ impl Streaming {
         self.session.needs_new_keys()
     }
 
+    /// Whether the server has said that frames of this session have arrived.
+    pub(crate) const fn is_proved(&self) -> bool {
+        self.frames_arrived > 0
+    }
+
+    /// How many frames were taken from the source of which the server has not said that they have arrived.
+    pub(crate) fn frames_unconfirmed(&self) -> u64 {
+        self.frames_sent.saturating_sub(self.frames_arrived) + u64::from(self.holds_frame())
+    }
+
+    /// How many frames that seemed to be sent were not, since this was asked last.
+    pub(crate) const fn take_given_up(&mut self) -> u64 {
+        std::mem::replace(&mut self.frames_given_up, 0)
+    }
+
     /// When to call [`Self::handle_time`].
     pub(crate) fn poll_timeout(&self) -> Timestamp {
-        let silence = self.session.last_heard() + SILENCE;
         let again = match self.state {
             StreamState::Refused { again_at } => again_at,
-            StreamState::Asked | StreamState::Open => Timestamp::NEVER,
+            StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => {
+                Timestamp::NEVER
+            }
         };
-        self.session.poll_timeout().min(silence).min(again)
+        self.session
+            .poll_timeout()
+            .min(self.silence_ends())
+            .min(again)
+    }
+
+    /// Until when the server may be silent: one that decides on a thousand new cameras takes its time, and a link that still
+    /// takes bytes is slow, not dead.
+    fn silence_ends(&self) -> Timestamp {
+        let last_heard = self.session.last_heard();
+        if !self.is_accepted {
+            return last_heard + SILENCE_MOST;
+        }
+        let excused = self
+            .backlog
+            .last_progress()
+            .map_or(last_heard, |last| last + SILENCE);
+        (last_heard + SILENCE).max(excused.min(last_heard + SILENCE_MOST))
     }
 
     /// Sends a frame, or drops it: a live one if the network is too slow, any one that cannot be decoded without frames
-    /// that were dropped.
+    /// that were dropped or that is longer than the server has room for. A frame for which the stream must be opened anew
+    /// is kept until it is.
     pub(crate) fn send_frame(
         &mut self,
         now: Timestamp,
         frame: &CapturedFrame<'_>,
         is_live: bool,
+        announcement: &mut Announcement,
     ) -> Result<Sent, Ending> {
         let is_key = frame.flags.contains(FrameFlags::KEY);
         let needs_key = self.needs_key_until.is_some_and(|until| now < until);
         if is_live && (self.backlog.is_late(now) || needs_key && !is_key) {
             if is_key || !needs_key {
-                self.frame_was_dropped(now);
+                self.frame_was_dropped(now, announcement);
             }
             return Ok(Sent::Dropped);
         }
-        self.grow_stream(frame.payload.len());
-        self.transmit(now)?;
+        let most_kib = self.session.granted().frame_kib;
+        match announcement.fit(now, frame.payload.len(), most_kib) {
+            Fit::Fits => {
+                self.transmit(now)?;
+                self.seal_and_write(now, frame)?;
+            }
+            Fit::AfterOpening => {
+                let held = Some(HeldFrame {
+                    number: frame.number,
+                    captured: frame.captured,
+                    flags: frame.flags,
+                    payload: frame.payload.to_vec(),
+                });
+                self.state = StreamState::Asked { held };
+                self.session.open_stream(announcement.open().clone());
+                self.transmit(now)?;
+            }
+            Fit::TooLong => {
+                self.frame_was_dropped(now, announcement);
+                return Ok(Sent::Dropped);
+            }
+        }
+        self.needs_key_until = None;
+        Ok(Sent::Yes)
+    }
+
+    fn seal_and_write(&mut self, now: Timestamp, frame: &CapturedFrame<'_>) -> Result<(), Ending> {
         let mut outgoing = OutgoingFrame::new(STREAM, frame.number, frame.captured, frame.flags);
         let mut is_blocked = !self.backlog.is_empty();
         while !self
@@ -167,35 +243,23 @@ impl Streaming {
                 is_blocked = !self.backlog.is_empty();
             }
         }
-        self.backlog.write(now, &self.link)?;
-        self.needs_key_until = None;
-        Ok(Sent::Yes)
+        self.frames_sent += 1;
+        Ok(self.backlog.write(now, &self.link)?)
     }
 
     /// A frame was captured and not sent: what depends on it is of no use.
-    pub(crate) fn frame_was_dropped(&mut self, now: Timestamp) {
-        if self.open.format.fourcc.is_inter_coded() {
+    pub(crate) fn frame_was_dropped(&mut self, now: Timestamp, announcement: &Announcement) {
+        if announcement.open().format.fourcc.is_inter_coded() {
             self.needs_key_until = Some(now + KEY_WAIT);
         }
     }
 
-    /// Opens the stream anew if a frame is longer than it announced.
-    fn grow_stream(&mut self, frame_bytes: usize) {
-        let needed_kib = u32::try_from(frame_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        if needed_kib > self.open.frame_kib {
-            let frame_kib = needed_kib.saturating_mul(2);
-            info!(
-                from_kib = self.open.frame_kib,
-                to_kib = frame_kib,
-                "frames have become larger; opening the stream anew"
-            );
-            self.open.frame_kib = frame_kib;
-            self.session.open_stream(self.open.clone());
-        }
-    }
-
     /// Reads what the server sent.
-    pub(crate) fn handle_readable(&mut self, now: Timestamp) -> Result<(), Ending> {
+    pub(crate) fn handle_readable(
+        &mut self,
+        now: Timestamp,
+        announcement: &mut Announcement,
+    ) -> Result<(), Ending> {
         let filled = self.received.len();
         self.received.resize(filled + READ_BYTES, 0);
         let read = self
@@ -221,51 +285,96 @@ impl Streaming {
         }
         self.received.drain(..handled);
         while let Some(event) = self.session.poll_event() {
-            self.handle_event(now, event)?;
+            self.handle_event(now, event, announcement)?;
         }
         self.transmit(now)
     }
 
-    fn handle_event(&mut self, now: Timestamp, event: Event) -> Result<(), Ending> {
+    fn handle_event(
+        &mut self,
+        now: Timestamp,
+        event: Event,
+        announcement: &mut Announcement,
+    ) -> Result<(), Ending> {
         match event {
             Event::SetupReply(reply) if reply.code == SetupCode::Accepted => {
+                self.is_accepted = true;
                 info!(label = %reply.label, server = %self.session.peer().fingerprint(), cipher = %self.session.suite(), "connected");
             }
             Event::SetupReply(reply) => return Err(Ending::Refused(Box::new(reply))),
-            Event::StreamReply {
-                code: StreamCode::Open,
-                ..
-            } => self.state = StreamState::Open,
             Event::StreamReply { code, .. } => {
-                error!(
-                    "{}; trying again in {} s",
-                    stream_refusal_text(code),
-                    REFUSED_WAIT.as_secs()
-                );
-                self.state = StreamState::Refused {
-                    again_at: now + REFUSED_WAIT,
-                };
-                self.frame_was_dropped(now);
+                self.handle_stream_reply(now, code, announcement)?;
             }
+            Event::Report(report) => self.frames_arrived = report.frames_received,
             Event::Closed(close) => return Err(Ending::Said(close)),
-            // The server's, which the session does not let through at a client, and figures that nobody here needs over TCP.
-            Event::Report(_) | Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) => {}
+            // The server's, which the session does not let through at a client.
+            Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) => {}
         }
         Ok(())
     }
 
+    fn handle_stream_reply(
+        &mut self,
+        now: Timestamp,
+        code: StreamCode,
+        announcement: &mut Announcement,
+    ) -> Result<(), Ending> {
+        // Only what was asked for is answered.
+        let StreamState::Asked { held } = &mut self.state else {
+            return Ok(());
+        };
+        let held = held.take();
+        if code == StreamCode::Open {
+            announcement.was_opened();
+            self.state = StreamState::Open;
+        } else if announcement.was_refused(now, code) {
+            self.session.open_stream(announcement.open().clone());
+            self.state = StreamState::Asked { held };
+            return Ok(());
+        } else {
+            error!(
+                "{}; trying again in {} s",
+                refusal_text(code),
+                REFUSED_WAIT.as_secs()
+            );
+            self.state = StreamState::Refused {
+                again_at: now + REFUSED_WAIT,
+            };
+        }
+        let Some(held) = held else {
+            return Ok(());
+        };
+        let frame = CapturedFrame {
+            number: held.number,
+            captured: held.captured,
+            flags: held.flags,
+            payload: &held.payload,
+        };
+        let fits = held.payload.len().div_ceil(1024) <= announcement.open().frame_kib as usize;
+        if self.takes_frames() && fits {
+            self.seal_and_write(now, &frame)
+        } else {
+            self.frames_given_up += 1;
+            self.frame_was_dropped(now, announcement);
+            Ok(())
+        }
+    }
+
     /// Acts on time that has passed.
-    pub(crate) fn handle_time(&mut self, now: Timestamp) -> Result<(), Ending> {
-        let silent = now.saturating_since(self.session.last_heard());
-        let is_excused = silent < SILENCE_MOST && self.backlog.moved_within(now, SILENCE);
-        if silent > SILENCE && !is_excused {
-            return Err(Ending::Silent);
+    pub(crate) fn handle_time(
+        &mut self,
+        now: Timestamp,
+        announcement: &Announcement,
+    ) -> Result<(), Ending> {
+        if now >= self.silence_ends() {
+            let silent = now.saturating_since(self.session.last_heard());
+            return Err(Ending::Silent(silent));
         }
         if let StreamState::Refused { again_at } = self.state
             && now >= again_at
         {
-            self.state = StreamState::Asked;
-            self.session.open_stream(self.open.clone());
+            self.state = StreamState::Asked { held: None };
+            self.session.open_stream(announcement.open().clone());
         }
         self.session.handle_timeout(now);
         self.transmit(now)
@@ -276,14 +385,15 @@ impl Streaming {
         Ok(self.backlog.write(now, &self.link)?)
     }
 
-    /// Says that nothing more comes; what was sent before still goes out.
+    /// Says that nothing more comes; what was sent before still goes out. The server's answer is [`Ending::Said`] with the
+    /// same code.
     pub(crate) fn close(
         &mut self,
         now: Timestamp,
         code: CloseCode,
         text: &str,
     ) -> Result<(), Ending> {
-        self.is_closing = true;
+        self.state = StreamState::Closing;
         self.session.close(code, text);
         self.transmit(now)
     }
@@ -294,41 +404,7 @@ impl Streaming {
     }
 }
 
-fn open_stream(instance: InstanceId, description: &SourceDescription) -> OpenStream {
-    let most = description
-        .frame_bytes
-        .unwrap_or_else(|| description.first_frame_bytes.saturating_mul(FRAME_GROWTH));
-    let frame_kib = u32::try_from(most.div_ceil(1024)).unwrap_or(u32::MAX);
-    let is_fixed = description.frame_bytes.is_some();
-    OpenStream {
-        stream: STREAM,
-        kind: StreamKind::Video,
-        instance,
-        format: description.format,
-        frame_kib: if is_fixed {
-            frame_kib
-        } else {
-            frame_kib.max(FRAME_LEAST_KIB)
-        },
-        parent: STREAM,
-        latency_ms: 0,
-        label: None,
-        extradata: description.extradata.clone(),
-    }
-}
-
-fn stream_refusal_text(code: StreamCode) -> &'static str {
-    match code {
-        StreamCode::NoMemory => "the server has no shared memory left for this stream",
-        StreamCode::TooManyStreams => "the server takes no more streams of one camera",
-        StreamCode::FramesTooLarge => "the server does not take frames as large as these",
-        StreamCode::Open | StreamCode::Internal | StreamCode::Other(_) => {
-            "the server could not open the stream; its log says why"
-        }
-    }
-}
-
-fn refusal_text(reply: &SetupReply) -> String {
+fn camera_refusal_text(reply: &SetupReply) -> String {
     let label = &reply.label;
     match reply.code {
         SetupCode::LabelTaken => {

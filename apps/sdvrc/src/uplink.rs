@@ -8,32 +8,27 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sdvr_frame::{InstanceId, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
-use sdvr_source::{Next, Source};
+use sdvr_source::{Next, Source, SourceError};
 use sdvr_transport::{Poller, Waker};
 use sdvr_trust::{CameraIdentity, KeyDirectory, TrustError};
 use tracing::{error, info, warn};
 
+use crate::announcement::Announcement;
 use crate::config::Config;
 use crate::dial::Dial;
+use crate::dropped::DroppedFrames;
 use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
+use crate::link::{FINISH_TIME, Finish, Link};
+use crate::retry::Retry;
 use crate::streaming::{Ending, Sent, Streaming, warn_of_cut_off};
+use crate::waiting::{Ready, interruption, wait};
 
-const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
-const BACK_OFF_MOST: Duration = Duration::from_secs(2);
 /// How long a server whose key has changed is left alone.
 const MISMATCH_WAIT: Duration = Duration::from_secs(60);
 /// How long files of keys that cannot be used are left alone.
 const STORE_WAIT: Duration = Duration::from_secs(5);
-/// How long the last bytes may take at the end.
-const FINISH_TIME: Duration = Duration::from_secs(10);
-/// … when the user wants to go.
-const FINISH_TIME_INTERRUPTED: Duration = Duration::from_secs(1);
-/// How often it is said that the server is still not there, and how many frames were dropped.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
 /// Why the client gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -48,6 +43,15 @@ pub enum Failure {
     Other(String),
 }
 
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Options(_) | SourceError::Terminal => Self::Usage(error.to_string()),
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
 impl From<TrustError> for Failure {
     fn from(error: TrustError) -> Self {
         match error {
@@ -55,26 +59,6 @@ impl From<TrustError> for Failure {
             error => Self::Other(error.to_string()),
         }
     }
-}
-
-/// How far the link is.
-#[derive(Debug)]
-enum Link {
-    /// The source has not shown what it is.
-    Preparing,
-    /// Trying again later.
-    Waiting { until: Timestamp },
-    /// Connecting.
-    Dialling(Dial),
-    /// Shaking hands.
-    Greeting(Box<Greeting>),
-    /// Frames flow.
-    Streaming(Box<Streaming>),
-    /// The end was said; the last bytes are on their way.
-    Finishing {
-        streaming: Box<Streaming>,
-        until: Timestamp,
-    },
 }
 
 /// The client while it runs.
@@ -86,20 +70,14 @@ struct Uplink<'a> {
     source: Source,
     instance: InstanceId,
     link: Link,
+    /// What the server is asked for, once the source has shown what it is.
+    announcement: Option<Announcement>,
     has_streamed: bool,
-    back_off: Duration,
-    /// What was said last of a link that does not come about, and when.
-    said: Option<(String, Timestamp)>,
-    dropped: Dropped,
+    retry: Retry,
+    dropped: DroppedFrames,
     waker: Waker,
     poller: Poller,
     interrupted: UnixStream,
-}
-
-#[derive(Debug, Default)]
-struct Dropped {
-    frames: u64,
-    said_at: Option<Timestamp>,
 }
 
 /// Streams until the source ends, the user interrupts, or `--once` says to give up.
@@ -112,12 +90,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     if let Err(error) = sdvr_trust::protect_memory() {
         warn!(%error, "core files cannot be switched off; one would contain keys");
     }
-    let source = Source::open(&config.source, &config.capture).map_err(|error| match error {
-        sdvr_source::SourceError::Options(_) | sdvr_source::SourceError::Terminal => {
-            Failure::Usage(error.to_string())
-        }
-        error => Failure::Other(error.to_string()),
-    })?;
+    let source = Source::open(&config.source, &config.capture)?;
     let keys = KeyDirectory::open(&config.key_directory)?;
     let identity = keys.camera_identity(&config.label, config.label_is_chosen)?;
     let mut instance = [0; 16];
@@ -132,19 +105,23 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         source,
         instance: InstanceId(instance),
         link: Link::Preparing,
+        announcement: None,
         has_streamed: false,
-        back_off: BACK_OFF_FIRST,
-        said: None,
-        dropped: Dropped::default(),
+        retry: Retry::new(),
+        dropped: DroppedFrames::default(),
         waker,
         poller,
         interrupted: interruption().map_err(|error| other(&error))?,
     };
-    loop {
-        if uplink.turn()? {
-            return Ok(());
+    let result = loop {
+        match uplink.turn() {
+            Ok(false) => {}
+            Ok(true) => break Ok(()),
+            Err(failure) => break Err(failure),
         }
-    }
+    };
+    uplink.dropped.say_rest(Timestamp::now());
+    result
 }
 
 impl Uplink<'_> {
@@ -152,17 +129,10 @@ impl Uplink<'_> {
     fn turn(&mut self) -> Result<bool, Failure> {
         let ready = self.wait();
         let now = Timestamp::now();
-        if ready.interrupted && self.interrupt(now) {
+        if ready.interrupted && self.interrupt(now)? {
             return Ok(true);
         }
-        self.advance_link(now, ready)?;
-        if let Link::Finishing { streaming, until } = &self.link
-            && (streaming.is_drained() || now >= *until)
-        {
-            streaming.link.finish_writing();
-            if !ready.ended && now < *until {
-                return Ok(false);
-            }
+        if self.advance_link(now, ready)? {
             return Ok(true);
         }
         self.pump_source(now)
@@ -170,127 +140,134 @@ impl Uplink<'_> {
 
     /// Blocks until the socket, the source, the clock or the user wants something.
     fn wait(&self) -> Ready {
-        let source_wanted = self.wants_source();
-        let mut until = self.link_timeout();
-        let mut descriptors = vec![
-            PollFd::new(&self.interrupted, PollFlags::IN),
-            PollFd::new(&self.poller, PollFlags::IN),
-        ];
-        let link = match &self.link {
-            Link::Greeting(greeting) => Some((&greeting.link, PollFlags::IN)),
-            Link::Streaming(streaming) | Link::Finishing { streaming, .. } => Some((
-                &streaming.link,
-                if streaming.is_drained() {
-                    PollFlags::IN
-                } else {
-                    PollFlags::IN | PollFlags::OUT
-                },
-            )),
-            Link::Preparing | Link::Waiting { .. } | Link::Dialling(_) => None,
-        };
-        if let Some((link, flags)) = &link {
-            descriptors.push(PollFd::new(*link, *flags));
-        }
-        let source = self.source.descriptor().filter(|_| source_wanted);
-        if source_wanted {
-            until = until.min(self.source.poll_timeout().unwrap_or(Timestamp::NEVER));
-        }
-        if let Some(source) = &source {
-            descriptors.push(PollFd::new(source, PollFlags::IN));
-        }
-        let wait = until
-            .saturating_since(Timestamp::now())
-            .min(Duration::from_secs(3600));
-        let timeout = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(0),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
-        // A signal ends the wait early, which is as good as any other reason.
-        let _ = poll(&mut descriptors, Some(&timeout));
-        let happened = |index: usize| {
-            descriptors
-                .get(index)
-                .map_or(PollFlags::empty(), PollFd::revents)
-        };
-        let link_events = if link.is_some() {
-            happened(2)
-        } else {
-            PollFlags::empty()
-        };
-        let is_broken = link_events.intersects(PollFlags::ERR | PollFlags::HUP);
-        Ready {
-            interrupted: !happened(0).is_empty(),
-            dialled: !happened(1).is_empty(),
-            readable: is_broken || link_events.contains(PollFlags::IN),
-            writable: is_broken || link_events.contains(PollFlags::OUT),
-            ended: link_events.contains(PollFlags::HUP),
-        }
+        let source = Some(&self.source)
+            .filter(|source| self.link.wants_source(source.is_live(), self.has_streamed));
+        wait(&self.interrupted, &self.poller, &self.link, source)
     }
 
-    /// Whether the source should be asked for frames now.
-    fn wants_source(&self) -> bool {
-        match &self.link {
-            Link::Preparing => true,
-            Link::Streaming(streaming) if streaming.takes_frames() => {
-                self.source.is_live() || streaming.is_drained()
-            }
-            // Nothing is captured for a server that was never there.
-            _ if !self.has_streamed => false,
-            // A live source goes on; what nobody takes is dropped.
-            Link::Waiting { .. } | Link::Dialling(_) | Link::Greeting(_) | Link::Streaming(_) => {
-                self.source.is_live()
-            }
-            Link::Finishing { .. } => false,
-        }
-    }
-
-    fn link_timeout(&self) -> Timestamp {
-        match &self.link {
-            Link::Preparing | Link::Dialling(_) => Timestamp::NEVER,
-            Link::Waiting { until } => *until,
-            Link::Greeting(greeting) => greeting.since + GREETING_TIME,
-            Link::Streaming(streaming) => streaming.poll_timeout(),
-            Link::Finishing { until, .. } => *until,
-        }
-    }
-
-    /// Does what the link's state asks for.
-    fn advance_link(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
+    /// Does what the link's state asks for; true at the end.
+    fn advance_link(&mut self, now: Timestamp, ready: Ready) -> Result<bool, Failure> {
         match &mut self.link {
-            Link::Preparing => Ok(()),
-            Link::Waiting { until } if now >= *until => self.dial(),
-            Link::Waiting { .. } => Ok(()),
+            Link::Waiting { until } if now >= *until => self.dial()?,
+            Link::Preparing | Link::Waiting { .. } => {}
             Link::Dialling(dial) => {
                 if ready.dialled {
                     self.waker.clear();
                 }
                 match dial.poll() {
                     Some(Ok(link)) => match Greeting::start(link, now, self.config, &self.keys) {
-                        Ok(greeting) => {
-                            self.link = Link::Greeting(Box::new(greeting));
-                            Ok(())
-                        }
-                        Err(problem) => self.greeting_failed(now, &problem),
+                        Ok(greeting) => self.link = Link::Greeting(Box::new(greeting)),
+                        Err(problem) => self.greeting_failed(now, &problem)?,
                     },
-                    Some(Err(problem)) => self.try_again(now, &problem.to_string(), None),
-                    None => Ok(()),
+                    Some(Err(problem)) => self.try_again(now, &problem.to_string(), None)?,
+                    None => {}
                 }
             }
-            Link::Greeting(_) => self.greet(now, ready),
-            Link::Streaming(streaming) => {
-                let result = advance_streaming(streaming, now, ready);
-                match result {
-                    Ok(()) if streaming.needs_new_keys() => self.renew(now),
-                    Ok(()) => Ok(()),
-                    Err(ending) => self.session_ended(now, &ending),
-                }
-            }
-            Link::Finishing { streaming, until } => {
-                if advance_streaming(streaming, now, ready).is_err() {
-                    *until = now;
-                }
+            Link::Greeting(_) => self.greet(now, ready)?,
+            Link::Streaming(_) => self.stream(now, ready)?,
+            Link::Finishing { .. } => return self.advance_finish(now, ready),
+        }
+        Ok(false)
+    }
+
+    /// Frames flow: hears what the server says.
+    fn stream(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
+        let (Link::Streaming(streaming), Some(announcement)) =
+            (&mut self.link, &mut self.announcement)
+        else {
+            return Ok(());
+        };
+        let could_take_frames = streaming.takes_frames();
+        let result = advance_streaming(streaming, announcement, now, ready);
+        if streaming.is_proved() {
+            self.retry.it_works();
+        }
+        for _ in 0..streaming.take_given_up() {
+            self.dropped.count(now);
+        }
+        if streaming.takes_frames() && !could_take_frames {
+            self.dropped.say_rest(now);
+        }
+        match result {
+            Ok(()) if streaming.needs_new_keys() => {
+                self.close(now, Finish::NewKeys);
                 Ok(())
             }
+            Ok(()) => Ok(()),
+            Err(ending) => self.session_ended(now, &ending),
+        }
+    }
+
+    /// Says the end to the server.
+    fn close(&mut self, now: Timestamp, finish: Finish) {
+        let link = std::mem::replace(&mut self.link, Link::Preparing);
+        self.link = match link {
+            Link::Streaming(mut streaming) => {
+                let until = match streaming.close(now, finish.code(), finish.text()) {
+                    Ok(()) => now + finish.time(),
+                    // It is over at once, unconfirmed.
+                    Err(_) => now,
+                };
+                Link::Finishing {
+                    streaming,
+                    until,
+                    finish,
+                }
+            }
+            link => link,
+        };
+    }
+
+    /// Waits for the server to confirm that all has arrived; true at the end of the program.
+    fn advance_finish(&mut self, now: Timestamp, ready: Ready) -> Result<bool, Failure> {
+        let (
+            Link::Finishing {
+                streaming,
+                until,
+                finish,
+            },
+            Some(announcement),
+        ) = (&mut self.link, &mut self.announcement)
+        else {
+            return Ok(false);
+        };
+        let finish = *finish;
+        let is_confirmed = match advance_streaming(streaming, announcement, now, ready) {
+            Ok(()) if now < *until => {
+                // What still goes out may take as long as it needs.
+                if finish != Finish::Interrupted && !streaming.is_drained() {
+                    *until = now + FINISH_TIME;
+                }
+                return Ok(false);
+            }
+            Ok(()) => false,
+            Err(Ending::Said(close)) => close.code == finish.code(),
+            Err(_) => false,
+        };
+        let unconfirmed = if is_confirmed {
+            0
+        } else {
+            streaming.frames_unconfirmed()
+        };
+        match finish {
+            Finish::NewKeys => {
+                warn_of_unconfirmed(unconfirmed);
+                self.dial()?;
+                Ok(false)
+            }
+            // Whoever interrupts does not want to wait, and knows it.
+            Finish::Interrupted => Ok(true),
+            Finish::EndOfSource if !is_confirmed => Err(Failure::Other(format!(
+                "the server did not confirm the end: the last {unconfirmed} frames may not have arrived"
+            ))),
+            // A file is sent whole or not at all.
+            Finish::EndOfSource if !self.source.is_live() && self.dropped.all() > 0 => {
+                Err(Failure::Other(format!(
+                    "{} frames of the source were not sent: the server had no room for them",
+                    self.dropped.all()
+                )))
+            }
+            Finish::EndOfSource => Ok(true),
         }
     }
 
@@ -328,7 +305,7 @@ impl Uplink<'_> {
         else {
             return Ok(());
         };
-        let Some(description) = self.source.description() else {
+        let Some(announcement) = &mut self.announcement else {
             return Ok(());
         };
         match Streaming::start(
@@ -336,8 +313,7 @@ impl Uplink<'_> {
             greeting.link,
             session,
             &self.identity.label,
-            self.instance,
-            &description,
+            announcement,
         ) {
             Ok(streaming) => {
                 self.link = Link::Streaming(Box::new(streaming));
@@ -385,6 +361,9 @@ impl Uplink<'_> {
     }
 
     fn session_ended(&mut self, now: Timestamp, ending: &Ending) -> Result<(), Failure> {
+        if let Link::Streaming(streaming) = &self.link {
+            warn_of_unconfirmed(streaming.frames_unconfirmed());
+        }
         match ending {
             Ending::Refused(reply) => {
                 let own = self.identity.key.public_key().fingerprint();
@@ -400,21 +379,8 @@ impl Uplink<'_> {
                 // Whoever has the same key is at it, too: not at once.
                 self.try_again(now, &ending.to_string(), Some(Duration::from_secs(5)))
             }
-            _ => {
-                self.back_off = BACK_OFF_FIRST;
-                self.said = None;
-                self.try_again(now, &ending.to_string(), None)
-            }
+            _ => self.try_again(now, &ending.to_string(), None),
         }
-    }
-
-    /// New keys by a new session; the frames' numbers and the ring go on.
-    fn renew(&mut self, now: Timestamp) -> Result<(), Failure> {
-        if let Link::Streaming(streaming) = &mut self.link {
-            // It ends either way.
-            let _ = streaming.close(now, CloseCode::KeysUsedUp, "new keys are due");
-        }
-        self.dial()
     }
 
     /// Waits, then connects again; or gives up, if the user wants that.
@@ -427,18 +393,11 @@ impl Uplink<'_> {
         if self.config.once {
             return Err(Failure::Other(problem.to_owned()));
         }
-        let is_news = self
-            .said
-            .as_ref()
-            .is_none_or(|(said, at)| said != problem || now.saturating_since(*at) >= SAY_AGAIN);
-        if is_news {
+        if self.retry.is_news(now, problem) {
             warn!(server = %self.config.server, "{problem}; trying again until it works");
-            self.said = Some((problem.to_owned(), now));
         }
-        let wait = wait.unwrap_or(self.back_off);
-        self.back_off = (self.back_off * 2).min(BACK_OFF_MOST);
         self.link = Link::Waiting {
-            until: now + with_jitter(wait),
+            until: now + self.retry.wait(wait),
         };
         Ok(())
     }
@@ -450,37 +409,32 @@ impl Uplink<'_> {
         }
         // A burst is bounded, so that the link is looked at in between.
         for _ in 0..16 {
-            if !self.wants_source() {
+            let is_live = self.source.is_live();
+            if !self.link.wants_source(is_live, self.has_streamed) {
                 return Ok(false);
             }
-            let is_live = self.source.is_live();
             // The clock is read for each: a frame is captured when it is taken.
             let now = Timestamp::now();
-            let next = self
-                .source
-                .try_next(now)
-                .map_err(|error| Failure::Other(error.to_string()))?;
-            let frame = match next {
+            let frame = match self.source.try_next(now)? {
                 Next::Frame(frame) => frame,
                 Next::NotYet => return Ok(false),
                 Next::Ended => return self.finish(now),
             };
+            let Some(announcement) = &mut self.announcement else {
+                return Ok(false);
+            };
             let result = match &mut self.link {
                 Link::Streaming(streaming) if streaming.takes_frames() => {
-                    streaming.send_frame(now, &frame, is_live)
+                    streaming.send_frame(now, &frame, is_live, announcement)
                 }
                 Link::Streaming(streaming) => {
-                    streaming.frame_was_dropped(now);
+                    streaming.frame_was_dropped(now, announcement);
                     Ok(Sent::Dropped)
                 }
                 _ => Ok(Sent::Dropped),
             };
             match result {
-                Ok(Sent::Yes) => {
-                    self.has_streamed = true;
-                    self.back_off = BACK_OFF_FIRST;
-                    self.said = None;
-                }
+                Ok(Sent::Yes) => self.has_streamed = true,
                 Ok(Sent::Dropped) => self.dropped.count(now),
                 Err(ending) => {
                     self.dropped.count(now);
@@ -492,16 +446,13 @@ impl Uplink<'_> {
     }
 
     fn prepare(&mut self, now: Timestamp) -> Result<bool, Failure> {
-        if self
-            .source
-            .prepare(now)
-            .map_err(|error| Failure::Other(error.to_string()))?
-        {
-            if self.source.description().is_none() {
+        if self.source.prepare(now)? {
+            let Some(description) = self.source.description() else {
                 return Err(Failure::Other(
                     "the source ended before its first frame".to_owned(),
                 ));
-            }
+            };
+            self.announcement = Some(Announcement::new(self.instance, &description));
             self.link = Link::Waiting { until: now };
         }
         Ok(false)
@@ -514,115 +465,63 @@ impl Uplink<'_> {
             .description()
             .map(|description| description.format.fourcc);
         warn_of_cut_off(self.source.cut_off_bytes(), fourcc);
-        match std::mem::replace(&mut self.link, Link::Preparing) {
-            Link::Streaming(mut streaming) => {
-                if let Err(ending) = streaming.close(
-                    now,
-                    CloseCode::EndOfSource,
-                    "the source has come to its end",
-                ) {
-                    return Err(Failure::Other(ending.to_string()));
-                }
-                info!("the source has come to its end");
-                self.link = Link::Finishing {
-                    streaming,
-                    until: now + FINISH_TIME,
-                };
-                Ok(false)
-            }
-            _ => Err(Failure::Other(
+        if !matches!(self.link, Link::Streaming(_)) {
+            return Err(Failure::Other(
                 "the source came to its end while the server was not there".to_owned(),
-            )),
+            ));
         }
+        info!("the source has come to its end");
+        self.close(now, Finish::EndOfSource);
+        Ok(false)
     }
 
     /// The user wants to go; true when there is nothing to wait for.
-    fn interrupt(&mut self, now: Timestamp) -> bool {
+    fn interrupt(&mut self, now: Timestamp) -> Result<bool, Failure> {
         // Taken back, so that only the next signal is another one.
         let _ = (&self.interrupted).read(&mut [0; 16]);
-        // The second time nothing is waited for.
-        let Link::Streaming(mut streaming) = std::mem::replace(&mut self.link, Link::Preparing)
-        else {
-            return true;
-        };
-        if streaming
-            .close(now, CloseCode::ShuttingDown, "the camera program was ended")
-            .is_err()
-        {
-            return true;
+        match &self.link {
+            Link::Streaming(_) => {
+                self.close(now, Finish::Interrupted);
+                Ok(false)
+            }
+            Link::Finishing {
+                streaming,
+                finish: Finish::EndOfSource,
+                ..
+            } => Err(Failure::Other(format!(
+                "interrupted before the server had confirmed the end: the last {} frames may not have arrived",
+                streaming.frames_unconfirmed()
+            ))),
+            // The second time nothing is waited for.
+            _ => Ok(true),
         }
-        self.link = Link::Finishing {
-            streaming,
-            until: now + FINISH_TIME_INTERRUPTED,
-        };
-        false
     }
-}
-
-/// What the wait was ended by.
-#[derive(Clone, Copy, Debug)]
-struct Ready {
-    interrupted: bool,
-    dialled: bool,
-    readable: bool,
-    writable: bool,
-    ended: bool,
 }
 
 fn advance_streaming(
     streaming: &mut Streaming,
+    announcement: &mut Announcement,
     now: Timestamp,
     ready: Ready,
 ) -> Result<(), Ending> {
     if ready.readable {
-        streaming.handle_readable(now)?;
+        streaming.handle_readable(now, announcement)?;
     }
     if ready.writable {
         streaming.handle_writable(now)?;
     }
     if now >= streaming.poll_timeout() {
-        streaming.handle_time(now)?;
+        streaming.handle_time(now, announcement)?;
     }
     Ok(())
 }
 
-impl Dropped {
-    /// Counts a frame that was captured and not sent; says so now and then.
-    fn count(&mut self, now: Timestamp) {
-        self.frames += 1;
-        if self
-            .said_at
-            .is_none_or(|at| now.saturating_since(at) >= SAY_AGAIN)
-        {
-            warn!(
-                frames = self.frames,
-                "frames were captured and not sent: the network or the server did not take them"
-            );
-            *self = Self {
-                frames: 0,
-                said_at: Some(now),
-            };
-        }
+/// Says that a cut may have cost frames that this end had already sent.
+fn warn_of_unconfirmed(frames: u64) {
+    if frames > 0 {
+        warn!(
+            frames,
+            "up to so many of the last frames may not have arrived"
+        );
     }
-}
-
-/// A random part of the time, at least half: cameras that lost one server must not come back all at once.
-fn with_jitter(wait: Duration) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness all of the time is waited.
-    let share = if getrandom::fill(&mut random).is_ok() {
-        u32::from(u16::from_ne_bytes(random))
-    } else {
-        0
-    };
-    wait.saturating_sub(wait / 2 * share / 65_536)
-}
-
-/// A descriptor that is readable after SIGINT or SIGTERM.
-fn interruption() -> std::io::Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, theirs.try_clone()?)?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, theirs)?;
-    ours.set_nonblocking(true)?;
-    Ok(ours)
 }

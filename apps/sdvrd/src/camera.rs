@@ -1,14 +1,18 @@
-//! One camera at the daemon: its rings, which outlive its sessions.
+//! One camera at the daemon: its streams, which outlive its sessions.
 
 use std::time::Duration;
 
-use sdvr_frame::{Label, Link, PublicKey, StreamId, StreamState, Timestamp};
-use sdvr_ring::{CreateError, FrameMeta, RingDirectory, RingOptions, RingWriter};
+use sdvr_frame::{Allowance, Label, Link, PublicKey, StreamId, StreamState, Timestamp};
+use sdvr_ring::{CreateError, RingOptions};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock, StreamCode};
 use tracing::{error, info, warn};
 
-use crate::budget::{Budget, Share};
-use crate::sizing::ring_size;
+use crate::budget::{Account, Budget, Share};
+use crate::chatter::Chatter;
+use crate::ring_keeper::{EndedRing, RingKeeper, RingMade, RingOrder};
+use crate::shard::ShardHandle;
+use crate::sizing::{RingSize, ring_size};
+use crate::stream::Stream;
 
 /// Silence after which a stream is stale, and lost.
 const STALE_AFTER: Duration = Duration::from_secs(3);
@@ -17,13 +21,16 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 const KEPT_AFTER: Duration = Duration::from_secs(660);
 /// How long a ring that has ended keeps its memory for those who still read.
 const CLOSED_KEPT: Duration = Duration::from_secs(2);
-/// How often the measured rate is worked out.
-const RATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Rings that a camera may have made at once, and a second: each one costs the kernel time.
+const RINGS_BURST: f64 = 16.0;
+const RINGS_PER_SECOND: f64 = 0.5;
 
-/// What rings are made of, the same for all cameras of a shard.
+/// What rings are made of and by whom, the same for all cameras of a shard.
 #[derive(Debug)]
 pub(crate) struct RingPlace {
-    pub(crate) directory: std::sync::Arc<RingDirectory>,
+    pub(crate) keeper: RingKeeper,
+    /// Who is told when a ring was made.
+    pub(crate) shard: ShardHandle,
     pub(crate) budget: Budget,
     pub(crate) ring_time: Duration,
 }
@@ -33,49 +40,38 @@ pub(crate) struct RingPlace {
 pub(crate) struct Camera {
     pub(crate) key: PublicKey,
     pub(crate) label: Label,
+    pub(crate) chatter: Chatter,
     streams: Vec<Stream>,
-    /// Rings that have ended, until their memory is given back.
-    ended: Vec<Ended>,
+    /// Streams whose rings are being made.
+    making: Vec<OpenStream>,
+    account: Account,
+    openings: Allowance,
 }
 
-/// One stream with its ring.
-#[derive(Debug)]
-struct Stream {
-    open: OpenStream,
-    ring: RingWriter,
-    share: Share,
-    last_number: Option<u64>,
-    rate: MeasuredRate,
-}
-
-#[derive(Debug)]
-struct MeasuredRate {
-    since: Timestamp,
-    published: u64,
-}
-
-/// A ring that takes no more frames.
-#[derive(Debug)]
-struct Ended {
-    ring: RingWriter,
-    /// Counts in the budget until the memory is given back.
-    _share: Share,
-    release_at: Timestamp,
+/// The answer to a camera that opens a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Now(StreamCode),
+    /// A ring is being made: [`Camera::ring_was_made`] has the answer.
+    Later,
 }
 
 impl Camera {
-    pub(crate) const fn new(key: PublicKey, label: Label) -> Self {
+    pub(crate) fn new(now: Timestamp, key: PublicKey, label: Label) -> Self {
         Self {
             key,
             label,
+            chatter: Chatter::new(now),
             streams: Vec::new(),
-            ended: Vec::new(),
+            making: Vec::new(),
+            account: Account::default(),
+            openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
         }
     }
 
     /// Whether nothing is left of it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.ended.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.making.is_empty()
     }
 
     /// Opens a stream, or goes on with the ring of the same instance.
@@ -85,56 +81,97 @@ impl Camera {
         open: &OpenStream,
         place: &RingPlace,
         limits: &sdvr_session::Limits,
-    ) -> StreamCode {
+    ) -> Opening {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.open == *open) {
-            stream.ring.set_state(StreamState::Live);
-            info!(camera = %self.label, stream = open.stream.0, "stream goes on");
-            return StreamCode::Open;
-        }
-        if open.frame_kib == 0 || open.frame_kib > limits.frame_kib {
-            warn!(camera = %self.label, frame_kib = open.frame_kib, most_kib = limits.frame_kib, "stream refused: its frames are too large");
-            return StreamCode::FramesTooLarge;
-        }
-        let is_new = !self
-            .streams
-            .iter()
-            .any(|stream| stream.open.stream == open.stream);
-        if is_new && self.streams.len() >= limits.streams.into() {
-            return StreamCode::TooManyStreams;
-        }
-        match self.create_ring(now, open, place) {
-            Ok(stream) => {
-                info!(camera = %self.label, stream = open.stream.0, format = %open.format.fourcc, width = open.format.width,
-                    height = open.format.height, rate = %open.format.rate, "stream opened");
-                self.replace_stream(now, stream);
-                StreamCode::Open
+            stream.go_on();
+            self.making.retain(|made| made.stream != open.stream);
+            if self.chatter.may_say(now) {
+                info!(camera = %self.label, stream = open.stream.0, "stream goes on");
             }
-            Err(code) => code,
+            return Opening::Now(StreamCode::Open);
+        }
+        if self.making.contains(open) {
+            return Opening::Later;
+        }
+        match self.order_ring(now, open, place, limits) {
+            Ok(()) => Opening::Later,
+            Err(code) => {
+                // Whoever reads the old ring must not wait for frames that cannot come.
+                self.streams
+                    .iter_mut()
+                    .filter(|stream| stream.open.stream == open.stream)
+                    .for_each(Stream::pause);
+                Opening::Now(code)
+            }
         }
     }
 
-    fn create_ring(
-        &self,
+    fn order_ring(
+        &mut self,
         now: Timestamp,
         open: &OpenStream,
         place: &RingPlace,
-    ) -> Result<Stream, StreamCode> {
-        let budget = &place.budget;
-        let frame_bytes = u64::from(open.frame_kib) * 1024;
-        let size = ring_size(
-            &open.format,
-            frame_bytes,
-            place.ring_time,
-            budget.total_bytes(),
-            budget.free_bytes(),
-        );
-        let share = size.and_then(|size| Some((size, budget.take(size.total_bytes())?)));
-        let Some((size, share)) = share else {
-            error!(camera = %self.label, frame_kib = open.frame_kib, free_mib = budget.free_bytes() >> 20, total_mib = budget.total_bytes() >> 20,
-                "stream refused: not enough shared memory for it. Raise --memory, or make /dev/shm larger (mount -o remount,size=…)");
+        limits: &sdvr_session::Limits,
+    ) -> Result<(), StreamCode> {
+        if open.frame_kib == 0 || open.frame_kib > limits.frame_kib {
+            if self.chatter.may_say(now) {
+                warn!(camera = %self.label, frame_kib = open.frame_kib, most_kib = limits.frame_kib, "stream refused: its frames are too large");
+            }
+            return Err(StreamCode::FramesTooLarge);
+        }
+        let open_streams = self.streams.iter().map(|stream| stream.open.stream);
+        let mut ids: Vec<StreamId> = open_streams
+            .chain(self.making.iter().map(|made| made.stream))
+            .filter(|id| *id != open.stream)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() >= limits.streams.into() {
+            return Err(StreamCode::TooManyStreams);
+        }
+        if !self.openings.take(now) {
+            if self.chatter.may_say(now) {
+                warn!(camera = %self.label, "stream refused: the camera opens streams too often");
+            }
+            return Err(StreamCode::TooOften);
+        }
+        let Some((size, share)) = self.reserve(open, place) else {
+            place.budget.was_short();
+            if self.chatter.may_say(now) {
+                let room = place.budget.room(&self.account, 0);
+                error!(camera = %self.label, frame_kib = open.frame_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
+                    camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it. Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
+            }
             return Err(StreamCode::NoMemory);
         };
-        let options = RingOptions {
+        self.making.retain(|made| made.stream != open.stream);
+        self.making.push(open.clone());
+        place.keeper.make(RingOrder {
+            open: open.clone(),
+            options: self.ring_options(open, size),
+            share,
+            shard: place.shard.clone(),
+        });
+        Ok(())
+    }
+
+    /// Takes memory for a ring.
+    fn reserve(&self, open: &OpenStream, place: &RingPlace) -> Option<(RingSize, Share)> {
+        // The ring that is replaced has its memory for two seconds more; it does not count against its successor.
+        let replaced_bytes = self
+            .streams
+            .iter()
+            .find(|stream| stream.open.stream == open.stream)
+            .map_or(0, Stream::ring_bytes);
+        let room = place.budget.room(&self.account, replaced_bytes);
+        let frame_bytes = u64::from(open.frame_kib) * 1024;
+        let size = ring_size(&open.format, frame_bytes, place.ring_time, room)?;
+        let share = place.budget.take(size.total_bytes(), &self.account)?;
+        Some((size, share))
+    }
+
+    fn ring_options(&self, open: &OpenStream, size: RingSize) -> RingOptions {
+        RingOptions {
             camera: self.key,
             label: self.label.clone(),
             stream: open.stream,
@@ -145,45 +182,64 @@ impl Camera {
             link: Link::Tcp,
             slots: size.slots,
             data_bytes: size.data_bytes,
-        };
-        match RingWriter::create(&place.directory, options) {
-            Ok(ring) => {
-                let rate = MeasuredRate {
-                    since: now,
-                    published: 0,
-                };
-                Ok(Stream {
-                    open: open.clone(),
-                    ring,
-                    share,
-                    last_number: None,
-                    rate,
-                })
-            }
-            Err(problem) => {
-                error!(camera = %self.label, "stream refused: {problem}");
-                Err(if matches!(problem, CreateError::NoSpace { .. }) {
-                    StreamCode::NoMemory
-                } else {
-                    StreamCode::Internal
-                })
-            }
         }
     }
 
+    /// A ring was made, or could not be: gives the answer to the camera, if it still waits for one.
+    pub(crate) fn ring_was_made(
+        &mut self,
+        now: Timestamp,
+        made: RingMade,
+        place: &RingPlace,
+    ) -> Option<(OpenStream, StreamCode)> {
+        let RingMade { open, result, .. } = made;
+        let waited = self.making.iter().position(|making| *making == open);
+        if let Some(index) = waited {
+            self.making.swap_remove(index);
+        }
+        let code = match result {
+            Ok((ring, share)) if waited.is_some() => {
+                if self.chatter.may_say(now) {
+                    info!(camera = %self.label, stream = open.stream.0, format = %open.format.fourcc, width = open.format.width,
+                        height = open.format.height, rate = %open.format.rate, "stream opened");
+                }
+                self.install(now, Stream::new(now, open.clone(), ring, share), place);
+                StreamCode::Open
+            }
+            // The camera has changed its mind, and its ring has the name now.
+            Ok((ring, share)) => {
+                place.keeper.release(EndedRing {
+                    ring,
+                    share,
+                    release_at: now,
+                });
+                return None;
+            }
+            Err(problem) => {
+                if self.chatter.may_say(now) {
+                    error!(camera = %self.label, "stream refused: {problem}");
+                }
+                if matches!(problem, CreateError::NoSpace { .. }) {
+                    place.budget.was_short();
+                    StreamCode::NoMemory
+                } else {
+                    StreamCode::Internal
+                }
+            }
+        };
+        waited.map(|_| (open, code))
+    }
+
     /// Puts a new ring in the place of the one that had its name.
-    fn replace_stream(&mut self, now: Timestamp, mut stream: Stream) {
+    fn install(&mut self, now: Timestamp, mut stream: Stream, place: &RingPlace) {
         if let Some(index) = self
             .streams
             .iter()
             .position(|old| old.open.stream == stream.open.stream)
         {
-            let mut old = self.streams.swap_remove(index);
-            if old.open.instance == stream.open.instance {
-                stream.last_number = old.last_number;
-            }
-            old.ring.was_replaced();
-            self.keep_for_readers(now, old);
+            let old = self.streams.swap_remove(index);
+            stream.follow(&old);
+            place.keeper.release(old.replaced(now + CLOSED_KEPT));
         }
         self.streams.push(stream);
     }
@@ -195,86 +251,43 @@ impl Camera {
         fragment: &MediaFragment<'_>,
         clock: &PeerClock,
     ) {
-        let header = &fragment.header;
-        let Some(stream) = self
+        if let Some(stream) = self
             .streams
             .iter_mut()
-            .find(|stream| stream.open.stream == header.stream)
-        else {
-            return;
-        };
-        if header.is_first && !stream.ring.begin(header.frame_bytes.into()) {
-            // The session has checked the length against the stream, and the ring was made for the stream.
-            debug_assert!(false, "a frame that was announced does not fit");
+            .find(|stream| stream.open.stream == fragment.header.stream)
+        {
+            stream.take(received, fragment, clock);
         }
-        if !stream.ring.write(fragment.bytes) || !header.is_last {
-            return;
-        }
-        let captured = clock.to_local(header.captured, received);
-        // Counted over sessions: what went missing while the link was down is missing here, too.
-        let missed = stream.last_number.map_or(0, |last| {
-            header.number.0.saturating_sub(last).saturating_sub(1)
-        });
-        stream.last_number = Some(header.number.0);
-        stream.ring.publish(&FrameMeta {
-            number: header.number,
-            flags: header.flags,
-            missed,
-            captured_at_source: header.captured,
-            captured: captured.at,
-            clock_error_ns: captured.error_ns,
-            received,
-            published: Timestamp::now(),
-        });
     }
 
     /// A stream ended because the camera says so.
-    pub(crate) fn close_stream(&mut self, now: Timestamp, id: StreamId) {
-        if let Some(index) = self
+    pub(crate) fn close_stream(&mut self, now: Timestamp, id: StreamId, place: &RingPlace) {
+        self.making.retain(|made| made.stream != id);
+        for stream in self
             .streams
-            .iter()
-            .position(|stream| stream.open.stream == id)
+            .extract_if(.., |stream| stream.open.stream == id)
         {
-            let stream = self.streams.swap_remove(index);
-            self.end(now, stream, StreamState::Closed);
+            place.keeper.release(stream.closed(now + CLOSED_KEPT));
         }
     }
 
     /// All streams ended because the camera says so.
-    pub(crate) fn close_all(&mut self, now: Timestamp) {
-        for stream in std::mem::take(&mut self.streams) {
-            self.end(now, stream, StreamState::Closed);
+    pub(crate) fn close_all(&mut self, now: Timestamp, place: &RingPlace) {
+        self.making.clear();
+        for stream in self.streams.drain(..) {
+            place.keeper.release(stream.closed(now + CLOSED_KEPT));
         }
-    }
-
-    fn end(&mut self, now: Timestamp, mut stream: Stream, state: StreamState) {
-        stream.ring.set_state(state);
-        self.keep_for_readers(now, stream);
-    }
-
-    /// Keeps the ring of a stream that takes no more frames for those who still read.
-    fn keep_for_readers(&mut self, now: Timestamp, stream: Stream) {
-        self.ended.push(Ended {
-            ring: stream.ring,
-            _share: stream.share,
-            release_at: now + CLOSED_KEPT,
-        });
     }
 
     /// The link was cut.
     pub(crate) fn link_was_cut(&mut self) {
-        self.streams
-            .iter_mut()
-            .for_each(|stream| stream.ring.set_state(StreamState::Stale));
+        self.making.clear();
+        self.streams.iter_mut().for_each(Stream::pause);
     }
 
     /// The daemon ends: readers look for the next one.
     pub(crate) fn shut_down(&mut self) {
-        for stream in &mut self.streams {
-            stream.ring.set_state(StreamState::Stale);
-            stream.ring.unlink();
-        }
-        self.ended.iter_mut().for_each(|ended| ended.ring.unlink());
+        self.streams.iter_mut().for_each(Stream::shut_down);
     }
 
     /// Acts on time that has passed since the camera was heard last.
@@ -283,6 +296,7 @@ impl Camera {
         now: Timestamp,
         last_heard: Timestamp,
         is_connected: bool,
+        place: &RingPlace,
     ) {
         let silent = now.saturating_since(last_heard);
         let state = match is_connected {
@@ -291,23 +305,24 @@ impl Camera {
             _ => StreamState::Stale,
         };
         for stream in &mut self.streams {
-            if stream.ring.state() != state {
+            if let Some(state) = stream.set_state(state)
+                && self.chatter.may_say(now)
+            {
                 info!(camera = %self.label, stream = stream.open.stream.0, %state, "stream state");
-                stream.ring.set_state(state);
             }
             stream.measure(now);
         }
         if silent >= KEPT_AFTER {
-            self.close_all(now);
+            self.close_all(now, place);
         }
-        self.ended.retain_mut(|ended| {
-            if now < ended.release_at {
-                return true;
-            }
-            ended.ring.unlink();
-            ended.ring.release_memory();
-            false
-        });
+    }
+
+    /// Gives up rings that are kept in case the camera comes back: another one needs the memory.
+    pub(crate) fn make_room(&mut self, now: Timestamp, last_heard: Timestamp, place: &RingPlace) {
+        if now.saturating_since(last_heard) >= LOST_AFTER && !self.streams.is_empty() {
+            info!(camera = %self.label, "the lost camera's memory is given to others");
+            self.close_all(now, place);
+        }
     }
 
     /// Remakes rings whose file somebody removed.
@@ -315,32 +330,27 @@ impl Camera {
         let removed: Vec<OpenStream> = self
             .streams
             .iter()
-            .filter(|stream| stream.ring.is_replaced())
+            .filter(|stream| stream.lost_its_name())
             .map(|stream| stream.open.clone())
+            .filter(|open| self.making.iter().all(|made| made.stream != open.stream))
             .collect();
         for open in removed {
-            warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
-            if let Ok(stream) = self.create_ring(now, &open, place) {
-                self.replace_stream(now, stream);
+            // As often as any ring may be made, and said as often.
+            if !self.openings.take(now) {
+                continue;
             }
+            let Some((size, share)) = self.reserve(&open, place) else {
+                continue;
+            };
+            warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
+            let options = self.ring_options(&open, size);
+            self.making.push(open.clone());
+            place.keeper.make(RingOrder {
+                open,
+                options,
+                share,
+                shard: place.shard.clone(),
+            });
         }
-    }
-}
-
-impl Stream {
-    fn measure(&mut self, now: Timestamp) {
-        let elapsed = now.saturating_since(self.rate.since);
-        if elapsed < RATE_INTERVAL {
-            return;
-        }
-        let published = self.ring.published();
-        let frames = published.saturating_sub(self.rate.published);
-        let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.ring
-            .set_measured_rate(frames.saturating_mul(1_000_000) / milliseconds.max(1));
-        self.rate = MeasuredRate {
-            since: now,
-            published,
-        };
     }
 }

@@ -17,9 +17,9 @@ use sdvr_trust::{KeyDirectory, KnownCameras};
 use tracing::{info, warn};
 
 use crate::budget::Budget;
-use crate::camera::RingPlace;
 use crate::config::Config;
 use crate::door::Door;
+use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -64,18 +64,24 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     );
     drop(server_key);
 
+    // Before the threads, so that all of them leave these signals to this one.
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGINT,
+    ])?;
+
+    let (keeper, keeper_thread) =
+        RingKeeper::start(Arc::clone(&directory)).context("cannot start the ring keeper")?;
     let mut shards = Vec::new();
     let mut handles = Vec::new();
     for _ in 0..config.threads {
-        let place = RingPlace {
-            directory: Arc::clone(&directory),
-            budget: budget.clone(),
-            ring_time: config.ring_time,
-        };
-        let (shard, handle) = Shard::new(place).context("cannot make a shard")?;
+        let (shard, handle) = Shard::new(keeper.clone(), budget.clone(), config.ring_time)
+            .context("cannot make a shard")?;
         shards.push(shard);
         handles.push(handle);
     }
+    // It ends with the last shard.
+    drop(keeper);
     let stop = Arc::new(AtomicBool::new(false));
     let address = listener.address();
     let door = Door {
@@ -87,12 +93,6 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         stop: Arc::clone(&stop),
     };
     let (poller, waker) = door.poller().context("cannot wait for connections")?;
-    // Before the threads, so that all of them leave these signals to this one.
-    let mut signals = signal_hook::iterator::Signals::new([
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGINT,
-    ])?;
-
     let door = thread::Builder::new()
         .name("door".to_owned())
         .spawn(move || door.run(poller))?;
@@ -122,6 +122,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             .join()
             .map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     }
+    keeper_thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+    // A ring that was made in the last moment has nobody.
+    directory.remove_stale_rings()?;
     Ok(())
 }
 

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 
 use sdvr_frame::Timestamp;
 use sdvr_session::{
-    Close, CloseCode, Event, Malformed, Packet, Session, SessionError, StreamCode, next_record,
+    Close, CloseCode, Event, Malformed, OpenStream, Packet, Session, SessionError, StreamCode,
+    next_record,
 };
 use sdvr_transport::{Received, TcpLink};
 
-use crate::camera::{Camera, RingPlace};
+use crate::camera::{Camera, Opening, RingPlace};
 use crate::knock::Arrival;
 
 /// What is read of one camera in one turn: fairness between cameras, and the cost of a system call spread over it.
@@ -102,6 +103,9 @@ impl Ingest {
         self.leftover.clear();
         self.leftover
             .extend_from_slice(filled.get(handled..).unwrap_or_default());
+        if !self.leftover.is_empty() {
+            self.session.handle_part_of_record(now);
+        }
         self.transmit(now)
     }
 
@@ -153,14 +157,13 @@ impl Ingest {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::OpenStream(open) => {
-                    let code = camera.open_stream(now, &open, place, &self.session.granted());
-                    self.session.reply_stream(&open, code);
-                    debug_assert!(
-                        !matches!(code, StreamCode::Other(_)),
-                        "only known codes are sent"
-                    );
+                    if let Opening::Now(code) =
+                        camera.open_stream(now, &open, place, &self.session.granted())
+                    {
+                        self.session.reply_stream(&open, code);
+                    }
                 }
-                Event::CloseStream(stream) => camera.close_stream(now, stream),
+                Event::CloseStream(stream) => camera.close_stream(now, stream, place),
                 Event::Closed(close) => return Err(Ending::Said(close)),
                 // The client's, which the session does not let through at a server, and SETUP, which the door has handled.
                 Event::Setup(_)
@@ -170,6 +173,17 @@ impl Ingest {
             }
         }
         Ok(())
+    }
+
+    /// Answers on a stream whose ring took its time.
+    pub(crate) fn reply_stream(
+        &mut self,
+        now: Timestamp,
+        open: &OpenStream,
+        code: StreamCode,
+    ) -> Result<(), Ending> {
+        self.session.reply_stream(open, code);
+        self.transmit(now)
     }
 
     /// Acts on time that has passed.

@@ -168,6 +168,7 @@ impl Knock {
 }
 
 /// A camera that may stream, on its way from the door to its shard.
+#[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) link: TcpLink,
     pub(crate) peer: SocketAddr,

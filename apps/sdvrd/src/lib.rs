@@ -9,15 +9,18 @@
 
 mod budget;
 mod camera;
+mod chatter;
 mod config;
 mod daemon;
 mod door;
 mod ingest;
 mod knock;
 mod log;
+mod ring_keeper;
 mod shard;
 mod sizing;
 mod slots;
+mod stream;
 
 pub use config::{Arguments, Config};
 pub use daemon::run;

@@ -1,6 +1,7 @@
 //! A shard: one thread with its own cameras, its own sockets and its own rings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use sdvr_session::CloseCode;
 use sdvr_transport::{Interest, Poller, Ready, Waker};
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::camera::{Camera, LOST_AFTER, RingPlace};
 use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
 use crate::knock::Arrival;
+use crate::ring_keeper::{EndedRing, RingKeeper, RingMade};
 use crate::slots::Slots;
 
 const WAKER: u64 = u64::MAX;
@@ -20,18 +23,25 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often the rings' files are looked at.
 const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A live session that is replaced so often within so long, each time from another address: two hosts have the same key.
+const CLONED_TIMES: usize = 3;
+const CLONED_TIME: Duration = Duration::from_secs(60);
+
 /// What a shard is told.
+#[derive(Debug)]
 pub(crate) enum ToShard {
     /// A camera was let in.
     Arrival(Arrival),
     /// A camera is not welcome any more.
     Forget(PublicKey),
+    /// A ring was made, or could not be.
+    RingMade(Box<RingMade>),
     /// The daemon ends.
     Stop,
 }
 
 /// How others reach a shard.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ShardHandle {
     sender: Sender<ToShard>,
     waker: Waker,
@@ -58,6 +68,8 @@ pub(crate) struct Shard {
     buffer: Vec<u8>,
     next_tick: Timestamp,
     next_restore: Timestamp,
+    /// How often cameras had found no room when this was looked at last.
+    times_short: u64,
 }
 
 /// A camera and how it is reached now.
@@ -65,6 +77,8 @@ struct Member {
     camera: Camera,
     connection: Option<u64>,
     last_heard: Timestamp,
+    /// When live sessions were replaced from another address, lately.
+    replacements: VecDeque<Timestamp>,
 }
 
 struct Connection {
@@ -73,20 +87,50 @@ struct Connection {
     interest: Interest,
 }
 
+impl Member {
+    /// A live session is about to be replaced by one from `new`: whether that has happened from other addresses too often.
+    fn is_cloned(&mut self, now: Timestamp, old: IpAddr, new: IpAddr) -> bool {
+        self.replacements
+            .retain(|&at| now.saturating_since(at) < CLONED_TIME);
+        if old == new {
+            return false;
+        }
+        if self.replacements.len() >= CLONED_TIMES {
+            return true;
+        }
+        self.replacements.push_back(now);
+        false
+    }
+}
+
 impl Shard {
     /// Makes a shard and the handle by which it is reached.
     ///
     /// # Errors
     ///
     /// When the process has no descriptor left.
-    pub(crate) fn new(place: RingPlace) -> std::io::Result<(Self, ShardHandle)> {
+    pub(crate) fn new(
+        keeper: RingKeeper,
+        budget: Budget,
+        ring_time: Duration,
+    ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
         let waker = poller.add_waker(WAKER)?;
         let (sender, receiver) = channel();
+        let handle = ShardHandle {
+            sender,
+            waker: waker.clone(),
+        };
         let now = Timestamp::now();
+        let place = RingPlace {
+            keeper,
+            shard: handle.clone(),
+            budget,
+            ring_time,
+        };
         let shard = Self {
             receiver,
-            waker: waker.clone(),
+            waker,
             poller,
             place,
             cameras: HashMap::new(),
@@ -94,8 +138,9 @@ impl Shard {
             buffer: vec![0; BUFFER_BYTES],
             next_tick: now,
             next_restore: now,
+            times_short: 0,
         };
-        Ok((shard, ShardHandle { sender, waker }))
+        Ok((shard, handle))
     }
 
     /// Runs until it is told to stop.
@@ -133,6 +178,7 @@ impl Shard {
             match message {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
                 ToShard::Forget(key) => self.forget(key),
+                ToShard::RingMade(made) => self.ring_was_made(*made),
                 ToShard::Stop => return true,
             }
         }
@@ -143,18 +189,39 @@ impl Shard {
         let key = arrival.session.peer();
         let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
         let now = Timestamp::now();
-        let ingest = Ingest::new(arrival);
+        let mut ingest = Ingest::new(arrival);
         let member = self.cameras.entry(key).or_insert_with(|| Member {
-            camera: Camera::new(key, label.clone()),
+            camera: Camera::new(now, key, label.clone()),
             connection: None,
             last_heard: now,
+            replacements: VecDeque::new(),
         });
+        let old_peer = member
+            .connection
+            .and_then(|token| self.connections.get_mut(token))
+            .map(|connection| connection.ingest.peer);
+        if let Some(old_peer) = old_peer
+            && member.is_cloned(now, old_peer.ip(), peer.ip())
+        {
+            ingest.close(
+                CloseCode::Refused,
+                "another host has the same key and streams; was the camera's storage copied? Give one of the two a new key",
+            );
+            if member.camera.chatter.may_say(now) {
+                warn!(camera = %label, streaming = %old_peer, refused = %peer,
+                    "two hosts have this camera's key (a copied storage card?): the newer one is refused. Delete its key file there, and it comes as a camera of its own");
+            }
+            return;
+        }
+        let may_say = member.camera.chatter.may_say(now);
         member.last_heard = now;
         let replaced = member.connection.take();
         if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
             old.ingest
                 .close(CloseCode::Replaced, "a newer session of the same key");
-            info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
+            if may_say {
+                info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
+            }
         }
         let token = self.connections.insert(Connection {
             ingest,
@@ -171,16 +238,46 @@ impl Shard {
             .poller
             .add(&connection.ingest.link, token, Interest::Read)
         {
-            warn!(camera = %label, %problem, "connection given up");
+            if may_say {
+                warn!(camera = %label, %problem, "connection given up");
+            }
             self.end(token, &Ending::Cut);
             return;
         }
-        info!(camera = %label, %peer, fingerprint = %key.fingerprint(), cipher = %suite, "camera connected");
+        if may_say {
+            info!(camera = %label, %peer, fingerprint = %key.fingerprint(), cipher = %suite, "camera connected");
+        }
         if let Err(ending) = connection
             .ingest
             .handle_arrival(&mut member.camera, &self.place)
         {
             self.end(token, &ending);
+        }
+    }
+
+    /// A ring is there, or cannot be: its camera hears, if it still waits.
+    fn ring_was_made(&mut self, made: RingMade) {
+        let now = Timestamp::now();
+        let Some(member) = self.cameras.get_mut(&made.camera) else {
+            if let Ok((ring, share)) = made.result {
+                self.place.keeper.release(EndedRing {
+                    ring,
+                    share,
+                    release_at: now,
+                });
+            }
+            return;
+        };
+        let answer = member.camera.ring_was_made(now, made, &self.place);
+        let connection = member
+            .connection
+            .and_then(|token| Some((token, self.connections.get_mut(token)?)));
+        let (Some((open, code)), Some((token, connection))) = (answer, connection) else {
+            return;
+        };
+        match connection.ingest.reply_stream(now, &open, code) {
+            Ok(()) => self.update_interest(token),
+            Err(ending) => self.end(token, &ending),
         }
     }
 
@@ -196,7 +293,7 @@ impl Shard {
                 .ingest
                 .close(CloseCode::Refused, "this camera is not known any more");
         }
-        member.camera.close_all(Timestamp::now());
+        member.camera.close_all(Timestamp::now(), &self.place);
         // Its rings keep their names for the readers' two seconds.
         member.connection = None;
         self.cameras.insert(key, member);
@@ -251,35 +348,38 @@ impl Shard {
             return;
         };
         let peer = connection.ingest.peer;
-        if let Ending::Broken(_) = ending {
+        match ending {
             // Which check failed is the log's business, not the peer's.
-            connection
+            Ending::Broken(_) => connection
                 .ingest
-                .close(CloseCode::Protocol, "protocol error");
+                .close(CloseCode::Protocol, "protocol error"),
+            // The answer, which tells the camera that all it sent has arrived.
+            Ending::Said(close) => connection.ingest.close(close.code, ""),
+            Ending::Cut | Ending::Deaf => {}
         }
         let Some(member) = self.cameras.get_mut(&connection.key) else {
             return;
         };
         member.connection = None;
         member.last_heard = connection.ingest.session.last_heard();
+        let now = Timestamp::now();
+        let may_say = member.camera.chatter.may_say(now);
         let label = &member.camera.label;
+        match ending {
+            _ if !may_say => {}
+            Ending::Said(close) => info!(camera = %label, %peer, "camera ended: {}", close.text),
+            Ending::Cut => info!(camera = %label, %peer, "camera disconnected: {ending}"),
+            Ending::Broken(_) | Ending::Deaf => {
+                warn!(camera = %label, %peer, "session ended: {ending}");
+            }
+        }
         match ending {
             Ending::Said(close)
                 if matches!(close.code, CloseCode::EndOfSource | CloseCode::ShuttingDown) =>
             {
-                info!(camera = %label, %peer, "camera ended: {}", close.text);
-                member.camera.close_all(Timestamp::now());
+                member.camera.close_all(now, &self.place);
             }
-            Ending::Said(_) => {
-                info!(camera = %label, %peer, "{ending}");
-                member.camera.link_was_cut();
-            }
-            Ending::Cut => {
-                info!(camera = %label, %peer, "camera disconnected: {ending}");
-                member.camera.link_was_cut();
-            }
-            Ending::Broken(_) | Ending::Deaf => {
-                warn!(camera = %label, %peer, "session ended: {ending}");
+            Ending::Said(_) | Ending::Cut | Ending::Broken(_) | Ending::Deaf => {
                 member.camera.link_was_cut();
             }
         }
@@ -291,6 +391,8 @@ impl Shard {
             return;
         }
         self.next_tick = now + TICK;
+        let times_short = self.place.budget.times_short();
+        let is_short = std::mem::replace(&mut self.times_short, times_short) != times_short;
         let mut endings = Vec::new();
         for member in self.cameras.values_mut() {
             if let Some((token, connection)) = member
@@ -307,9 +409,13 @@ impl Shard {
                     endings.push((token, ending));
                 }
             }
+            let is_connected = member.connection.is_some();
             member
                 .camera
-                .handle_time(now, member.last_heard, member.connection.is_some());
+                .handle_time(now, member.last_heard, is_connected, &self.place);
+            if is_short && !is_connected {
+                member.camera.make_room(now, member.last_heard, &self.place);
+            }
         }
         for (token, ending) in endings {
             self.end(token, &ending);
@@ -323,8 +429,12 @@ impl Shard {
                 .values_mut()
                 .for_each(|member| member.camera.restore_rings(now, &self.place));
         }
-        self.cameras
-            .retain(|_, member| member.connection.is_some() || !member.camera.is_empty());
+        // One that left nothing is remembered for a while, so that coming again gives it no new allowances.
+        self.cameras.retain(|_, member| {
+            member.connection.is_some()
+                || !member.camera.is_empty()
+                || now.saturating_since(member.last_heard) < LOST_AFTER
+        });
     }
 
     fn stop(&mut self) {

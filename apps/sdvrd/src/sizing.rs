@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sdvr_frame::{FourCc, StreamFormat};
 
+use crate::budget::Room;
+
 /// No ring is smaller: an idle camera costs this much.
 const LEAST_BYTES: u64 = 256 * 1024;
 /// A ring holds at least so many of the largest frames.
@@ -33,18 +35,18 @@ impl RingSize {
     }
 }
 
-/// The size of a ring for a stream whose frames have at most `frame_bytes`, out of a budget of which `free_bytes` are free.
+/// The size of a ring for a stream whose frames have at most `frame_bytes`. `None` when not even a few frames fit.
 ///
-/// `None` when not even a few frames fit.
+/// A camera has at most a quarter of everything in all its rings, so that the next one finds room; half, if a ring for a few
+/// of its frames needs as much.
 pub(crate) fn ring_size(
     format: &StreamFormat,
     frame_bytes: u64,
     ring_time: Duration,
-    total_bytes: u64,
-    free_bytes: u64,
+    room: Room,
 ) -> Option<RingSize> {
     let frame_bytes = frame_bytes.max(64).next_multiple_of(64);
-    let wanted = wanted_bytes(format, frame_bytes, ring_time, total_bytes);
+    let wanted = wanted_bytes(format, frame_bytes, ring_time, room.total_bytes);
     let largest = wanted.max(LEAST_BYTES).checked_next_power_of_two()?;
     let least = frame_bytes.saturating_mul(LARGEST_FRAMES_LEAST);
     let sizes = std::iter::successors(Some(largest), |bytes| Some(bytes / 2))
@@ -53,16 +55,15 @@ pub(crate) fn ring_size(
             slots: slots(format, frame_bytes, data_bytes),
             data_bytes,
         });
-    // No stream takes more than a quarter of everything, so that the next one finds room; unless it would find none itself.
-    let fair = free_bytes.min(total_bytes / 4);
+    let below = |part: u64| part.saturating_sub(room.camera_bytes).min(room.free_bytes);
     let mut smallest = None;
     for size in sizes {
-        if size.total_bytes() <= fair {
+        if size.total_bytes() <= below(room.total_bytes / 4) {
             return Some(size);
         }
         smallest = Some(size);
     }
-    smallest.filter(|size| size.total_bytes() <= free_bytes)
+    smallest.filter(|size| size.total_bytes() <= below(room.total_bytes / 2))
 }
 
 fn wanted_bytes(
@@ -117,13 +118,40 @@ mod tests {
             height: 0,
             rate: FrameRate::from_whole(rate),
         };
-        ring_size(
-            &format,
-            frame_bytes,
-            Duration::from_secs(2),
-            free_bytes,
-            free_bytes,
-        )
+        size_in(&format, frame_bytes, free_bytes, 0)
+    }
+
+    fn size_in(
+        format: &StreamFormat,
+        frame_bytes: u64,
+        total_bytes: u64,
+        camera_bytes: u64,
+    ) -> Option<RingSize> {
+        let room = Room {
+            total_bytes,
+            free_bytes: total_bytes - camera_bytes,
+            camera_bytes,
+        };
+        ring_size(format, frame_bytes, Duration::from_secs(2), room)
+    }
+
+    #[test]
+    fn all_rings_of_a_camera_have_a_quarter_of_the_memory_and_half_if_they_must() {
+        let format = StreamFormat {
+            fourcc: FourCc::YUYV,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(30),
+        };
+        let mut camera_bytes = 0;
+        let mut sizes = Vec::new();
+        while let Some(size) = size_in(&format, 1 << 20, 64 << 20, camera_bytes) {
+            camera_bytes += size.total_bytes();
+            sizes.push(size.data_bytes >> 20);
+        }
+        // Eight frames, four below a quarter; then what holds three each, up to half.
+        assert_eq!(sizes, [8, 4, 4, 4, 4, 4]);
+        assert!(camera_bytes <= 32 << 20, "{camera_bytes}");
     }
 
     #[test]

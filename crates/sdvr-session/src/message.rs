@@ -147,6 +147,8 @@ codes! {
         FramesTooLarge = 3,
         /// Something failed at the server; its log says what.
         Internal = 4,
+        /// The camera opens streams too often.
+        TooOften = 5,
     }
 }
 

@@ -84,26 +84,12 @@ enum State {
     BeforeSetup,
     /// Client: waiting for the decision. Server: the decision is up to the driver.
     Deciding,
-    /// Frames flow.
-    Accepted(Streams),
+    /// Frames flow. Server: in these streams.
+    Accepted(Vec<StreamOrder>),
+    /// This end has said CLOSE, and waits for the other's.
+    Closing,
     /// Nothing more is accepted or sent.
     Closed,
-}
-
-/// What only an accepted session has.
-#[derive(Debug, Default)]
-struct Streams {
-    /// Server: the open streams.
-    orders: Vec<StreamOrder>,
-    /// Server: streams that were refused. Their frames are counted and dropped.
-    refused: Vec<StreamId>,
-}
-
-impl Streams {
-    fn forget(&mut self, stream: StreamId) {
-        self.orders.retain(|order| order.stream != stream);
-        self.refused.retain(|refused| *refused != stream);
-    }
 }
 
 /// An authenticated, encrypted session with one peer.
@@ -132,6 +118,17 @@ struct Timers {
     next_report: Timestamp,
     next_clock_request: Timestamp,
     clock_requests: u32,
+}
+
+impl Timers {
+    /// While bytes come the reports keep their rhythm, whatever the frames' is.
+    fn schedule_report(&mut self, now: Timestamp, last: Option<Timestamp>) {
+        if self.next_report == Timestamp::NEVER {
+            let in_rhythm = last.map(|last| last + REPORT_INTERVAL);
+            let next = in_rhythm.filter(|&next| next > now);
+            self.next_report = next.unwrap_or(now + REPORT_INTERVAL);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -262,14 +259,17 @@ impl Session {
             .saturating_add(record_bytes as u64);
         while let Some(&message_type) = messages.first() {
             // What was on its way when the session ended is nobody's mistake.
-            if matches!(self.state, State::Closed) {
+            let is_closing = matches!(self.state, State::Closing);
+            if matches!(self.state, State::Closed) || is_closing && message_type == MEDIA_TYPE {
                 return Ok(None);
             }
             if message_type == MEDIA_TYPE {
                 return self.handle_media(now, messages);
             }
             let (message, rest) = Control::parse(messages)?;
-            self.handle_control(now, message)?;
+            if !is_closing || matches!(message, Control::Close(_)) {
+                self.handle_control(now, message)?;
+            }
             messages = rest;
         }
         Ok(None)
@@ -284,22 +284,8 @@ impl Session {
             return Err(SessionError::Unexpected("MEDIA"));
         };
         let (header, bytes) = MediaHeader::parse(message)?;
-        if self.timers.next_report == Timestamp::NEVER {
-            // While frames flow the reports keep their rhythm, whatever the frames' is.
-            let in_rhythm = self.counters.last_report.map(|last| last + REPORT_INTERVAL);
-            let next = in_rhythm.filter(|&next| next > now);
-            self.timers.next_report = next.unwrap_or(now + REPORT_INTERVAL);
-        }
-        // The client could not know yet that the stream was refused.
-        if streams.refused.contains(&header.stream) {
-            self.counters.frames_lost = self
-                .counters
-                .frames_lost
-                .saturating_add(header.is_last.into());
-            return Ok(None);
-        }
+        self.timers.schedule_report(now, self.counters.last_report);
         let order = streams
-            .orders
             .iter_mut()
             .find(|order| order.stream == header.stream);
         let order = order.ok_or(SessionError::Frame("its stream is not open"))?;
@@ -321,6 +307,13 @@ impl Session {
             (_, Control::Unknown(_) | Control::Pong(_)) => {}
             (_, Control::Ping(number)) => self.answer(&Control::Pong(number))?,
             (_, Control::Close(close)) => {
+                // Whoever said it first learns by the answer that all before it has arrived.
+                if matches!(self.state, State::Accepted(_)) {
+                    self.queue(&Control::Close(Close {
+                        code: close.code,
+                        text: String::new(),
+                    }));
+                }
                 self.state = State::Closed;
                 self.push(Event::Closed(close))?;
             }
@@ -340,7 +333,7 @@ impl Session {
             }
             (Role::Server, Control::CloseStream(stream)) => {
                 if let State::Accepted(streams) = &mut self.state {
-                    streams.orders.retain(|order| order.stream != stream);
+                    streams.retain(|order| order.stream != stream);
                 }
                 self.push(Event::CloseStream(stream))?;
             }
@@ -358,7 +351,7 @@ impl Session {
                     return Err(SessionError::Unexpected("SETUP_REPLY"));
                 }
                 if reply.code == SetupCode::Accepted {
-                    self.state = State::Accepted(Streams::default());
+                    self.state = State::Accepted(Vec::new());
                 }
                 self.push(Event::SetupReply(reply))?;
             }
@@ -374,12 +367,12 @@ impl Session {
 
     fn handle_open_stream(&mut self, open: OpenStream) -> Result<(), SessionError> {
         match &mut self.state {
-            State::BeforeSetup | State::Closed => {
+            State::BeforeSetup | State::Closing | State::Closed => {
                 return Err(SessionError::Unexpected("OPEN_STREAM"));
             }
             // The stream is admitted when the driver answers it, after the camera was accepted.
             State::Deciding => {}
-            State::Accepted(streams) => streams.orders.retain(|order| order.stream != open.stream),
+            State::Accepted(streams) => streams.retain(|order| order.stream != open.stream),
         }
         self.push(Event::OpenStream(open))
     }
@@ -410,7 +403,9 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Timestamp {
         match (self.role, &self.state) {
-            (_, State::BeforeSetup | State::Deciding | State::Closed) => Timestamp::NEVER,
+            (_, State::BeforeSetup | State::Deciding | State::Closing | State::Closed) => {
+                Timestamp::NEVER
+            }
             (Role::Client, State::Accepted(_)) => self.timers.last_sent + KEEPALIVE,
             (Role::Server, State::Accepted(_)) => {
                 self.timers.next_clock_request.min(self.timers.next_report)
@@ -511,7 +506,7 @@ impl Session {
     /// Server: lets the camera in under `label`. Asks for its clock at once, so that its first frame has a time.
     pub fn accept(&mut self, now: Timestamp, label: sdvr_frame::Label) {
         if self.role == Role::Server && matches!(self.state, State::Deciding) {
-            self.state = State::Accepted(Streams::default());
+            self.state = State::Accepted(Vec::new());
             self.queue(&Control::SetupReply(SetupReply {
                 code: SetupCode::Accepted,
                 retry_after_s: 0,
@@ -532,14 +527,9 @@ impl Session {
     /// [`StreamCode::Open`].
     pub fn reply_stream(&mut self, open: &OpenStream, code: StreamCode) {
         if let State::Accepted(streams) = &mut self.state {
-            streams.forget(open.stream);
-            match code {
-                StreamCode::Open => streams.orders.push(StreamOrder::new(open)),
-                // A client that goes on asking for streams it cannot have is remembered for none of them.
-                _ if streams.refused.len() < usize::from(u8::MAX) => {
-                    streams.refused.push(open.stream)
-                }
-                _ => {}
+            streams.retain(|order| order.stream != open.stream);
+            if code == StreamCode::Open {
+                streams.push(StreamOrder::new(open));
             }
         }
         self.queue(&Control::StreamReply {
@@ -548,14 +538,25 @@ impl Session {
         });
     }
 
-    /// Ends the session. What was said before is still to be transmitted, and the CLOSE after it.
+    /// Ends the session. What was said before is still to be transmitted, and the CLOSE after it. The other end's answer,
+    /// [`Event::Closed`] with the same code, says that all of it has arrived.
     pub fn close(&mut self, code: CloseCode, text: &str) {
-        if !matches!(self.state, State::Closed) {
-            self.queue(&Control::Close(Close {
-                code,
-                text: text.to_owned(),
-            }));
-            self.state = State::Closed;
+        self.queue(&Control::Close(Close {
+            code,
+            text: text.to_owned(),
+        }));
+        self.state = match self.state {
+            State::Accepted(_) => State::Closing,
+            State::Closing => State::Closing,
+            State::BeforeSetup | State::Deciding | State::Closed => State::Closed,
+        };
+    }
+
+    /// Server: a part of a record has arrived. Reports go on, so that a client whose link takes seconds for a record hears
+    /// that somebody is there.
+    pub fn handle_part_of_record(&mut self, now: Timestamp) {
+        if self.role == Role::Server && matches!(self.state, State::Accepted(_)) {
+            self.timers.schedule_report(now, self.counters.last_report);
         }
     }
 
@@ -601,7 +602,7 @@ impl Session {
     }
 
     fn queue(&mut self, message: &Control) {
-        if !matches!(self.state, State::Closed) {
+        if !matches!(self.state, State::Closing | State::Closed) {
             message.write(&mut self.outbox);
         }
     }

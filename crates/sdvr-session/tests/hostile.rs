@@ -415,27 +415,19 @@ fn a_frame_of_a_stream_that_is_not_open_ends_the_session() {
     check_frame(&[close, media(|_| (), b"x")], closed);
 }
 
-/// The client may have sent them before it could know.
+/// A client waits for the answer, also when it opens a stream anew.
 #[test]
-fn frames_of_a_refused_stream_are_dropped_and_counted() {
+fn frames_of_a_stream_that_is_not_answered_or_refused_end_the_session() {
+    let not_open = Err(SessionError::Frame("its stream is not open"));
+    let frame = media(|_| (), b"frame");
+    let (mut client, mut server) = streaming(true);
+    assert!(matches!(say(&mut client, &mut server, &frame), Ok(Some(_))));
+    client.open_stream(stream());
+    exchange(&mut client, &mut server);
+    assert_eq!(say(&mut client, &mut server, &frame), not_open);
     let (mut client, mut server) = streaming(true);
     server.reply_stream(&stream(), StreamCode::NoMemory);
-    let frame = media(|_| (), b"frame");
-    assert_eq!(say(&mut client, &mut server, &frame), Ok(None));
-    assert_eq!(say(&mut client, &mut server, &frame), Ok(None));
-    let unknown = media(|header| header.stream = StreamId(1), b"frame");
-    let refused = say(&mut client, &mut server, &unknown);
-    assert_eq!(refused, Err(SessionError::Frame("its stream is not open")));
-    let later = server.poll_timeout();
-    server.handle_timeout(later);
-    exchange(&mut server, &mut client);
-    let report = std::iter::from_fn(|| client.poll_event()).find_map(|event| match event {
-        Event::Report(report) => Some((report.frames_received, report.frames_lost)),
-        _ => None,
-    });
-    assert_eq!(report, Some((0, 2)));
-    server.reply_stream(&stream(), StreamCode::Open);
-    assert_eq!(say(&mut client, &mut server, &frame), Ok(Some(5)));
+    assert_eq!(say(&mut client, &mut server, &frame), not_open);
 }
 
 #[test]
@@ -591,10 +583,74 @@ fn nothing_is_accepted_after_the_end() {
         assert_eq!(say(&mut client, &mut server, &content), Ok(None));
         assert_eq!(server.poll_event(), None);
     }
-    let mut wire = Vec::new();
-    server.poll_transmit(NOW, &mut wire).unwrap();
-    assert!(wire.is_empty());
+    // The end is answered, once.
+    exchange(&mut server, &mut client);
+    let answers: Vec<Event> = std::iter::from_fn(|| client.poll_event()).collect();
+    assert!(
+        matches!(
+            &answers[..],
+            [Event::Closed(Close {
+                code: CloseCode::EndOfSource,
+                ..
+            })]
+        ),
+        "{answers:?}"
+    );
     assert_eq!(server.poll_timeout(), Timestamp::NEVER);
+}
+
+/// Who ends a session hears nothing more but the other's answer, which proves that all before has arrived.
+#[test]
+fn the_end_is_answered_and_only_the_end() {
+    let (mut client, mut server) = streaming(true);
+    client.close(CloseCode::EndOfSource, "the end");
+    // Said before the server heard of the end.
+    server.close(CloseCode::ShuttingDown, "now");
+    let mut late = Vec::new();
+    server.poll_transmit(NOW, &mut late).unwrap();
+    exchange(&mut client, &mut server);
+    assert!(matches!(
+        server.poll_event(),
+        Some(Event::Closed(Close {
+            code: CloseCode::EndOfSource,
+            ..
+        }))
+    ));
+    assert_eq!(client.poll_event(), None);
+    assert_eq!(hear(&mut client, &late), Ok(()));
+    // Both at once: that is no answer to this end, and its code says so.
+    assert!(matches!(
+        client.poll_event(),
+        Some(Event::Closed(Close {
+            code: CloseCode::ShuttingDown,
+            ..
+        }))
+    ));
+
+    let (mut client, mut server) = streaming(true);
+    client.close(CloseCode::EndOfSource, "the end");
+    let report = bytes_of(&Control::Report(Report::default()));
+    assert_eq!(say(&mut server, &mut client, &report), Ok(None));
+    assert_eq!(client.poll_event(), None);
+    client.close(CloseCode::EndOfSource, "again");
+    // It was said once.
+    exchange(&mut client, &mut server);
+    assert!(matches!(server.poll_event(), Some(Event::Closed(_))));
+    assert_eq!(server.poll_event(), None);
+}
+
+/// At 20 kB/s a record takes seconds; the client must hear meanwhile that the server is there.
+#[test]
+fn a_part_of_a_record_makes_the_server_report() {
+    let (_, mut server) = streaming(true);
+    server.handle_timeout(NOW);
+    let quiet = server.poll_timeout();
+    server.handle_part_of_record(NOW);
+    let soon = server.poll_timeout();
+    assert!(
+        soon < quiet && soon == NOW + std::time::Duration::from_millis(500),
+        "{soon:?} {quiet:?}"
+    );
 }
 
 #[test]

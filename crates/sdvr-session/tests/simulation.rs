@@ -172,6 +172,7 @@ struct Simulation {
     client_sent: Vec<Timestamp>,
     sent: Vec<(u64, usize)>,
     closed: Option<CloseCode>,
+    end_was_answered: bool,
     next_number: u64,
     next_frame: Timestamp,
 }
@@ -195,6 +196,7 @@ impl Simulation {
             client_sent: Vec::new(),
             sent: Vec::new(),
             closed: None,
+            end_was_answered: false,
             next_number: random.below(1000),
             next_frame: Timestamp::NEVER,
             random,
@@ -268,6 +270,11 @@ impl Simulation {
                 Event::Report(report) => {
                     self.reports.push(self.now);
                     assert!(report.frames_received <= self.sent.len() as u64);
+                }
+                // The answer to the client's end.
+                Event::Closed(close) => {
+                    assert_eq!(Some(close.code), self.closed);
+                    self.end_was_answered = true;
                 }
                 other => panic!("{other:?}"),
             }
@@ -396,6 +403,7 @@ fn run(seed: u64) {
     simulation.check_frames();
     if end == End::Close {
         assert_eq!(simulation.closed, Some(CloseCode::EndOfSource));
+        assert!(simulation.end_was_answered);
         assert_eq!(simulation.at_server.arrived.len(), simulation.sent.len());
         simulation.check_keepalive();
     } else {

@@ -1,0 +1,256 @@
+//! What the server is asked to make room for: how long frames may become. Kept over sessions, so that a server that
+//! comes back is asked for what was in use.
+
+use std::time::Duration;
+
+use sdvr_frame::{InstanceId, StreamId, StreamKind, Timestamp};
+use sdvr_session::{OpenStream, StreamCode};
+use sdvr_source::SourceDescription;
+use tracing::{info, warn};
+
+/// The one stream of a camera.
+pub(crate) const STREAM: StreamId = StreamId(0);
+/// How long a stream that was refused waits to be asked for again.
+pub(crate) const REFUSED_WAIT: Duration = Duration::from_secs(5);
+/// How long frames that are too long are dropped before the server is asked for more room again.
+const GROWTH_WAIT: Duration = Duration::from_secs(60);
+/// A compressed frame may be this many times as long as the first one before the stream is opened anew.
+const FRAME_GROWTH: usize = 8;
+const FRAME_LEAST_KIB: u32 = 64;
+
+/// The stream as it is asked for.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    open: OpenStream,
+    /// Less than this is of no use.
+    least_kib: u32,
+    growth: Growth,
+}
+
+/// How far the stream is with frames that are longer than it announced.
+#[derive(Clone, Copy, Debug)]
+enum Growth {
+    /// They fit, or were not seen.
+    None,
+    /// More was asked for: what is needed, and what there was.
+    Asked { needed_kib: u32, from_kib: u32 },
+    /// More was refused; not asked again until then.
+    Refused { again_at: Timestamp },
+}
+
+/// Whether a frame fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Fits,
+    /// The stream must be opened anew first, as it is announced now.
+    AfterOpening,
+    /// The server has no room for it.
+    TooLong,
+}
+
+impl Announcement {
+    pub(crate) fn new(instance: InstanceId, description: &SourceDescription) -> Self {
+        let first_kib = kib(description
+            .frame_bytes
+            .unwrap_or(description.first_frame_bytes));
+        let frame_kib = if description.frame_bytes.is_some() {
+            first_kib
+        } else {
+            kib(description.first_frame_bytes.saturating_mul(FRAME_GROWTH)).max(FRAME_LEAST_KIB)
+        };
+        Self {
+            open: OpenStream {
+                stream: STREAM,
+                kind: StreamKind::Video,
+                instance,
+                format: description.format,
+                frame_kib,
+                parent: STREAM,
+                latency_ms: 0,
+                label: None,
+                extradata: description.extradata.clone(),
+            },
+            least_kib: first_kib,
+            growth: Growth::None,
+        }
+    }
+
+    /// What to ask for.
+    pub(crate) const fn open(&self) -> &OpenStream {
+        &self.open
+    }
+
+    /// A new session begins, whose server takes frames of at most `most_kib`: more is not asked for, unless even the
+    /// first frame is longer.
+    pub(crate) fn limit(&mut self, most_kib: u32) {
+        self.open.frame_kib = self.open.frame_kib.min(most_kib.max(self.least_kib));
+        self.growth = Growth::None;
+    }
+
+    /// Whether a frame of `frame_bytes` may be sent; asks for more room if it may be had.
+    pub(crate) fn fit(&mut self, now: Timestamp, frame_bytes: usize, most_kib: u32) -> Fit {
+        let needed_kib = kib(frame_bytes);
+        if needed_kib <= self.open.frame_kib {
+            return Fit::Fits;
+        }
+        if needed_kib > most_kib
+            || matches!(self.growth, Growth::Refused { again_at } if now < again_at)
+        {
+            return Fit::TooLong;
+        }
+        let from_kib = self.open.frame_kib;
+        self.open.frame_kib = needed_kib.saturating_mul(2).min(most_kib);
+        info!(
+            from_kib,
+            to_kib = self.open.frame_kib,
+            "frames have become larger; opening the stream anew"
+        );
+        self.growth = Growth::Asked {
+            needed_kib,
+            from_kib,
+        };
+        Fit::AfterOpening
+    }
+
+    /// The server has opened the stream.
+    pub(crate) fn was_opened(&mut self) {
+        if matches!(self.growth, Growth::Asked { .. }) {
+            self.growth = Growth::None;
+        }
+    }
+
+    /// The server has refused the stream. True when it should be asked at once for less, as it is announced now.
+    pub(crate) fn was_refused(&mut self, now: Timestamp, code: StreamCode) -> bool {
+        if !matches!(code, StreamCode::NoMemory | StreamCode::FramesTooLarge) {
+            return false;
+        }
+        let asked_kib = self.open.frame_kib;
+        match self.growth {
+            Growth::Asked { needed_kib, .. } if asked_kib > needed_kib => {
+                self.open.frame_kib = needed_kib;
+                true
+            }
+            Growth::Asked {
+                needed_kib,
+                from_kib,
+            } => {
+                warn!(
+                    frame_kib = needed_kib,
+                    most_kib = from_kib,
+                    "{}; frames longer than before are dropped for {} s",
+                    refusal_text(code),
+                    GROWTH_WAIT.as_secs()
+                );
+                self.open.frame_kib = from_kib;
+                self.growth = Growth::Refused {
+                    again_at: now + GROWTH_WAIT,
+                };
+                true
+            }
+            Growth::None | Growth::Refused { .. } => {
+                self.open.frame_kib = (asked_kib / 2).max(self.least_kib).min(asked_kib);
+                self.open.frame_kib < asked_kib
+            }
+        }
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// What a refusal means to the user.
+pub(crate) fn refusal_text(code: StreamCode) -> &'static str {
+    match code {
+        StreamCode::NoMemory => {
+            "the server has no shared memory left for this stream (its log says how much it needs)"
+        }
+        StreamCode::TooManyStreams => "the server takes no more streams of one camera",
+        StreamCode::FramesTooLarge => "the server does not take frames as large as these",
+        StreamCode::TooOften => "the server was asked for streams too often",
+        StreamCode::Open | StreamCode::Internal | StreamCode::Other(_) => {
+            "the server could not open the stream; its log says why"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdvr_frame::{FourCc, FrameRate, StreamFormat};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
+    const MOST_KIB: u32 = 256 * 1024;
+
+    fn announcement(first_frame_bytes: usize, frame_bytes: Option<usize>) -> Announcement {
+        let description = SourceDescription {
+            format: StreamFormat {
+                fourcc: FourCc::MJPG,
+                width: 640,
+                height: 480,
+                rate: FrameRate::from_whole(30),
+            },
+            extradata: Vec::new(),
+            frame_bytes,
+            first_frame_bytes,
+        };
+        Announcement::new(InstanceId([1; 16]), &description)
+    }
+
+    /// What is asked for, one after the other, by a server that refuses all of it.
+    fn asked(announcement: &mut Announcement) -> Vec<u32> {
+        let mut asked = vec![announcement.open().frame_kib];
+        while announcement.was_refused(NOW, StreamCode::NoMemory) {
+            asked.push(announcement.open().frame_kib);
+        }
+        asked
+    }
+
+    #[test]
+    fn a_server_with_little_memory_is_asked_for_less_and_less_down_to_the_first_frame() {
+        assert_eq!(
+            asked(&mut announcement(1000 << 10, None)),
+            [8000, 4000, 2000, 1000]
+        );
+        assert_eq!(
+            asked(&mut announcement(500, None)),
+            [64, 32, 16, 8, 4, 2, 1]
+        );
+        assert_eq!(asked(&mut announcement(5000, Some(5 << 20))), [5120]);
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_a_server_takes_unless_the_first_frame_needs_it() {
+        let mut large = announcement(40 << 20, None);
+        large.limit(MOST_KIB);
+        assert_eq!(large.open().frame_kib, MOST_KIB);
+        let mut too_large = announcement(300 << 20, None);
+        too_large.limit(MOST_KIB);
+        assert_eq!(too_large.open().frame_kib, 300 * 1024);
+    }
+
+    #[test]
+    fn a_longer_frame_opens_the_stream_anew_and_the_next_session_asks_for_as_much() {
+        let mut grown = announcement(8 << 10, None);
+        assert_eq!(grown.fit(NOW, 64 << 10, MOST_KIB), Fit::Fits);
+        assert_eq!(grown.fit(NOW, 65 << 10, MOST_KIB), Fit::AfterOpening);
+        assert_eq!(grown.open().frame_kib, 130);
+        grown.was_opened();
+        grown.limit(MOST_KIB);
+        assert_eq!(grown.open().frame_kib, 130);
+        assert_eq!(grown.fit(NOW, 257 << 20, MOST_KIB), Fit::TooLong);
+    }
+
+    #[test]
+    fn where_there_is_no_room_to_grow_what_fits_goes_on() {
+        let mut grown = announcement(8 << 10, None);
+        assert_eq!(grown.fit(NOW, 100 << 10, MOST_KIB), Fit::AfterOpening);
+        assert_eq!(asked(&mut grown)[..3], [200, 100, 64]);
+        grown.open.frame_kib = 64;
+        assert_eq!(grown.fit(NOW, 100 << 10, MOST_KIB), Fit::TooLong);
+        assert_eq!(grown.fit(NOW, 64 << 10, MOST_KIB), Fit::Fits);
+        let later = NOW + GROWTH_WAIT;
+        assert_eq!(grown.fit(later, 100 << 10, MOST_KIB), Fit::AfterOpening);
+    }
+}

@@ -1,0 +1,48 @@
+//! Frames that were captured and not sent: counted, and said now and then.
+
+use std::time::Duration;
+
+use sdvr_frame::Timestamp;
+use tracing::warn;
+
+/// How often it is said while it goes on.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// All that were dropped, and those of which nothing was said yet.
+#[derive(Debug, Default)]
+pub(crate) struct DroppedFrames {
+    all: u64,
+    unsaid: u64,
+    said_at: Option<Timestamp>,
+}
+
+impl DroppedFrames {
+    /// Counts a frame. Says so at once for the first one, then once a minute.
+    pub(crate) fn count(&mut self, now: Timestamp) {
+        self.all += 1;
+        self.unsaid += 1;
+        if self
+            .said_at
+            .is_none_or(|at| now.saturating_since(at) >= SAY_AGAIN)
+        {
+            self.say_rest(now);
+        }
+    }
+
+    /// How many there were since the program began.
+    pub(crate) const fn all(&self) -> u64 {
+        self.all
+    }
+
+    /// Says how many there were since it was said last: frames flow again, or the program ends.
+    pub(crate) fn say_rest(&mut self, now: Timestamp) {
+        if self.unsaid > 0 {
+            warn!(
+                frames = self.unsaid,
+                "frames were captured and not sent: the network or the server did not take them"
+            );
+            self.unsaid = 0;
+            self.said_at = Some(now);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How long to wait before the next try, and what was said of the last one.
+
+use std::time::Duration;
+
+use sdvr_frame::Timestamp;
+
+const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
+const BACK_OFF_MOST: Duration = Duration::from_secs(2);
+/// How often the same problem is said again.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// The tries so far, since frames last arrived.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    back_off: Duration,
+    /// What was said last, and when.
+    said: Option<(String, Timestamp)>,
+}
+
+impl Retry {
+    pub(crate) const fn new() -> Self {
+        Self {
+            back_off: BACK_OFF_FIRST,
+            said: None,
+        }
+    }
+
+    /// Frames have arrived: the next problem is a new one.
+    pub(crate) fn it_works(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Whether this problem should be said: it is another one than before, or a minute has passed.
+    pub(crate) fn is_news(&mut self, now: Timestamp, problem: &str) -> bool {
+        let is_known = self
+            .said
+            .as_ref()
+            .is_some_and(|(said, at)| said == problem && now.saturating_since(*at) < SAY_AGAIN);
+        if !is_known {
+            self.said = Some((problem.to_owned(), now));
+        }
+        !is_known
+    }
+
+    /// How long to wait now, and longer the next time. A random part of the time, at least half: cameras that lost one
+    /// server must not come back all at once.
+    pub(crate) fn wait(&mut self, asked_for: Option<Duration>) -> Duration {
+        let wait = asked_for.unwrap_or(self.back_off);
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MOST);
+        let mut random = [0; 2];
+        // Without randomness all of the time is waited.
+        let share = if getrandom::fill(&mut random).is_ok() {
+            u32::from(u16::from_ne_bytes(random))
+        } else {
+            0
+        };
+        wait.saturating_sub(wait / 2 * share / 65_536)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_two_seconds_and_begin_again_when_frames_have_arrived() {
+        let mut retry = Retry::new();
+        let mut most = BACK_OFF_FIRST;
+        for _ in 0..20 {
+            let wait = retry.wait(None);
+            assert!(wait <= most && wait >= most / 2, "{wait:?} {most:?}");
+            most = (most * 2).min(BACK_OFF_MOST);
+        }
+        assert_eq!(most, BACK_OFF_MOST);
+        retry.it_works();
+        assert!(retry.wait(None) <= BACK_OFF_FIRST);
+        assert!(retry.wait(Some(Duration::from_secs(60))) >= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_same_problem_is_said_once_a_minute() {
+        let mut retry = Retry::new();
+        let start = Timestamp::from_nanoseconds(0);
+        assert!(retry.is_news(start, "a"));
+        assert!(!retry.is_news(start + Duration::from_secs(59), "a"));
+        assert!(retry.is_news(start + Duration::from_secs(59), "b"));
+        assert!(retry.is_news(start + Duration::from_secs(60), "a"));
+        assert!(retry.is_news(start + Duration::from_secs(120), "a"));
+        retry.it_works();
+        assert!(retry.is_news(start + Duration::from_secs(121), "a"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The one place where the client blocks.
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sdvr_frame::Timestamp;
+use sdvr_source::Source;
+use sdvr_transport::Poller;
+
+use crate::link::Link;
+
+/// What woke the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) interrupted: bool,
+    pub(crate) dialled: bool,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// Blocks until the user, a dial, the link, or the source if it is given, wants something, or its time has come.
+pub(crate) fn wait(
+    interrupted: &UnixStream,
+    dialled: &Poller,
+    link: &Link,
+    source: Option<&Source>,
+) -> Ready {
+    let mut descriptors = vec![
+        PollFd::new(interrupted, PollFlags::IN),
+        PollFd::new(dialled, PollFlags::IN),
+    ];
+    let socket = link.socket();
+    if let Some((socket, flags)) = &socket {
+        descriptors.push(PollFd::new(*socket, *flags));
+    }
+    let source_descriptor = source.and_then(Source::descriptor);
+    if let Some(descriptor) = &source_descriptor {
+        descriptors.push(PollFd::new(descriptor, PollFlags::IN));
+    }
+    let source_timeout = source.and_then(Source::poll_timeout);
+    let wait = link
+        .poll_timeout()
+        .min(source_timeout.unwrap_or(Timestamp::NEVER))
+        .saturating_since(Timestamp::now())
+        .min(Duration::from_secs(3600));
+    let timeout = Timespec {
+        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(0),
+        tv_nsec: wait.subsec_nanos().into(),
+    };
+    // A signal ends the wait early, which is as good as any other reason.
+    let _ = poll(&mut descriptors, Some(&timeout));
+    let happened = |index: usize| {
+        descriptors
+            .get(index)
+            .map_or(PollFlags::empty(), PollFd::revents)
+    };
+    let link_events = if socket.is_some() {
+        happened(2)
+    } else {
+        PollFlags::empty()
+    };
+    let is_broken = link_events.intersects(PollFlags::ERR | PollFlags::HUP);
+    Ready {
+        interrupted: !happened(0).is_empty(),
+        dialled: !happened(1).is_empty(),
+        readable: is_broken || link_events.contains(PollFlags::IN),
+        writable: is_broken || link_events.contains(PollFlags::OUT),
+    }
+}
+
+/// A descriptor that is readable after SIGINT or SIGTERM.
+pub(crate) fn interruption() -> std::io::Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, theirs.try_clone()?)?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, theirs)?;
+    ours.set_nonblocking(true)?;
+    Ok(ours)
+}

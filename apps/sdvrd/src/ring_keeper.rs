@@ -1,0 +1,123 @@
+//! The ring keeper: one thread beside the frame path that makes rings and gives their memory back.
+//!
+//! Both take the kernel about a quarter of a millisecond a MiB, time in which a shard would take no frames.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use sdvr_frame::{PublicKey, Timestamp};
+use sdvr_ring::{CreateError, RingDirectory, RingOptions, RingWriter};
+use sdvr_session::OpenStream;
+
+use crate::budget::Share;
+use crate::shard::{ShardHandle, ToShard};
+
+/// How others reach the keeper. It ends when the last of these is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct RingKeeper {
+    sender: Sender<Task>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Make(Box<RingOrder>),
+    Release(Box<EndedRing>),
+}
+
+/// A ring that a shard wants.
+#[derive(Debug)]
+pub(crate) struct RingOrder {
+    pub(crate) open: OpenStream,
+    pub(crate) options: RingOptions,
+    pub(crate) share: Share,
+    /// Who is told.
+    pub(crate) shard: ShardHandle,
+}
+
+/// What became of an order.
+#[derive(Debug)]
+pub(crate) struct RingMade {
+    pub(crate) camera: PublicKey,
+    pub(crate) open: OpenStream,
+    pub(crate) result: Result<(RingWriter, Share), CreateError>,
+}
+
+/// A ring that takes no more frames.
+#[derive(Debug)]
+pub(crate) struct EndedRing {
+    pub(crate) ring: RingWriter,
+    /// Counts in the budget until the memory is given back.
+    pub(crate) share: Share,
+    /// Until then its frames can be read.
+    pub(crate) release_at: Timestamp,
+}
+
+impl RingKeeper {
+    /// Starts the keeper.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be made.
+    pub(crate) fn start(directory: Arc<RingDirectory>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = channel();
+        let thread = thread::Builder::new()
+            .name("rings".to_owned())
+            .spawn(move || run(&receiver, &directory))?;
+        Ok((Self { sender }, thread))
+    }
+
+    /// Has a ring made; the shard is told with [`ToShard::RingMade`].
+    pub(crate) fn make(&self, order: RingOrder) {
+        // The keeper outlives all who can ask it.
+        let _ = self.sender.send(Task::Make(Box::new(order)));
+    }
+
+    /// Gives a ring's memory back when its time has come.
+    pub(crate) fn release(&self, ended: EndedRing) {
+        let _ = self.sender.send(Task::Release(Box::new(ended)));
+    }
+}
+
+fn run(receiver: &Receiver<Task>, directory: &RingDirectory) {
+    let mut ended: Vec<EndedRing> = Vec::new();
+    loop {
+        let now = Timestamp::now();
+        let next = ended.iter().map(|ended| ended.release_at).min();
+        let wait = next.map_or(Duration::from_secs(3600), |next| next.saturating_since(now));
+        match receiver.recv_timeout(wait) {
+            Ok(Task::Make(order)) => make(directory, *order),
+            Ok(Task::Release(ring)) => ended.push(*ring),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let now = Timestamp::now();
+        for due in ended.extract_if(.., |ended| ended.release_at <= now) {
+            let EndedRing {
+                mut ring, share, ..
+            } = due;
+            ring.unlink();
+            ring.release_memory();
+            drop(share);
+        }
+    }
+    // The daemon ends; the memory goes with the last reader.
+    ended.iter_mut().for_each(|ended| ended.ring.unlink());
+}
+
+fn make(directory: &RingDirectory, order: RingOrder) {
+    let RingOrder {
+        open,
+        options,
+        share,
+        shard,
+    } = order;
+    let camera = options.camera;
+    let result = RingWriter::create(directory, options).map(|ring| (ring, share));
+    shard.send(ToShard::RingMade(Box::new(RingMade {
+        camera,
+        open,
+        result,
+    })));
+}
