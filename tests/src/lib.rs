@@ -12,6 +12,7 @@
 )]
 
 pub mod footage;
+pub mod hostile_camera;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
