@@ -1,7 +1,7 @@
 //! A camera that a server has let in, and that then does as it likes.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 use getrandom::SysRng;
@@ -18,6 +18,25 @@ use crate::System;
 #[must_use]
 pub fn connect(system: &System) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", system.port())).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream
+}
+
+/// A connection to the daemon from another address of this host, such as 127.0.0.2.
+#[must_use]
+pub fn connect_from(system: &System, address: Ipv4Addr) -> TcpStream {
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
+    rustix::net::bind(&socket, &SocketAddrV4::new(address, 0)).unwrap();
+    let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, system.port());
+    rustix::net::connect(&socket, &server).unwrap();
+    let stream = TcpStream::from(socket);
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
@@ -64,7 +83,12 @@ impl HostileCamera {
     /// One with this key.
     #[must_use]
     pub fn handshake_with(system: &System, key: &[u8; 32]) -> Self {
-        let mut stream = connect(system);
+        Self::handshake_over(connect(system), key)
+    }
+
+    /// One with this key, over a connection that is there.
+    #[must_use]
+    pub fn handshake_over(mut stream: TcpStream, key: &[u8; 32]) -> Self {
         let (client, bytes) = hello();
         stream.write_all(&bytes).unwrap();
         let mut reply = [0; 192];
@@ -98,8 +122,8 @@ impl HostileCamera {
         let _ = self.stream.write_all(&record);
     }
 
-    /// Introduces itself with one stream and waits for the answer.
-    pub fn introduce(&mut self, label: &str) {
+    /// Introduces itself with one stream.
+    pub fn ask_for_stream(&mut self, label: &str) {
         let label: Label = label.parse().unwrap();
         self.session.introduce(
             Setup {
@@ -109,7 +133,23 @@ impl HostileCamera {
             &[stream(0)],
         );
         self.transmit();
-        while !matches!(self.event(), Some(Event::StreamReply { .. })) {}
+    }
+
+    /// Whether its first stream is answered, before the server hangs up.
+    pub fn is_let_in(&mut self) -> bool {
+        loop {
+            match self.event() {
+                Some(Event::StreamReply { .. }) => return true,
+                Some(Event::Closed(_)) | None => return false,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Introduces itself with one stream and waits for the answer.
+    pub fn introduce(&mut self, label: &str) {
+        self.ask_for_stream(label);
+        assert!(self.is_let_in());
     }
 
     /// Sends what the session has to say.

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Output;
@@ -16,6 +17,7 @@ use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::server::Door;
 use sdvr_session::{Limits, Suites};
+use sdvr_tests::hostile_camera::{HostileCamera, connect_from};
 use sdvr_tests::{System, wait_until};
 
 const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
@@ -317,4 +319,36 @@ fn a_client_outlives_servers_that_talk_nonsense() {
     drop(listener);
     system.start_daemon(&[]);
     system.wait_for_state("camera", "live");
+}
+
+/// Two hosts with a copy of one storage card would throw each other out for ever.
+#[test]
+fn two_hosts_with_one_key_do_not_throw_each_other_out_for_ever() {
+    let mut system = System::with_daemon();
+    let key = [7; 32];
+    let come_from = |last: u8| {
+        let stream = connect_from(&system, Ipv4Addr::new(127, 0, 0, last));
+        let mut camera = HostileCamera::handshake_over(stream, &key);
+        camera.ask_for_stream("cloned");
+        camera
+    };
+    // A camera that goes to another network comes from another address, too.
+    let mut kept = Vec::new();
+    for last in [2, 3, 2, 3] {
+        let mut camera = come_from(last);
+        assert!(camera.is_let_in(), "{last}");
+        kept.push(camera);
+    }
+    let mut one_more = come_from(2);
+    assert!(!one_more.is_let_in());
+    // From the same address it is a reconnect.
+    let mut same = come_from(3);
+    assert!(same.is_let_in());
+    let log = system.daemon().log();
+    assert!(
+        log.contains("two hosts have this camera's key")
+            && log.contains("streaming=127.0.0.3:")
+            && log.contains("refused=127.0.0.2:"),
+        "{log}"
+    );
 }
