@@ -10,7 +10,7 @@ use sdvr_session::{
 };
 use sdvr_source::CapturedFrame;
 use sdvr_transport::{Received, TcpLink};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::announcement::{Announcement, Fit, REFUSED_WAIT, STREAM, refusal_text};
 use crate::backlog::Backlog;
@@ -51,7 +51,10 @@ enum StreamState {
     /// Frames flow.
     Open,
     /// Refused; to be asked for again.
-    Refused { again_at: Timestamp },
+    Refused {
+        again_at: Timestamp,
+        code: StreamCode,
+    },
     /// This end has said that nothing more comes.
     Closing,
 }
@@ -129,6 +132,14 @@ impl Streaming {
         matches!(self.state, StreamState::Open)
     }
 
+    /// Why the server has refused the stream, if it has.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self.state {
+            StreamState::Refused { code, .. } => Some(refusal_text(code)),
+            StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => None,
+        }
+    }
+
     /// Whether a frame waits for the stream to be opened anew.
     pub(crate) const fn holds_frame(&self) -> bool {
         matches!(self.state, StreamState::Asked { held: Some(_) })
@@ -162,7 +173,7 @@ impl Streaming {
     /// When to call [`Self::handle_time`].
     pub(crate) fn poll_timeout(&self) -> Timestamp {
         let again = match self.state {
-            StreamState::Refused { again_at } => again_at,
+            StreamState::Refused { again_at, .. } => again_at,
             StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => {
                 Timestamp::NEVER
             }
@@ -332,13 +343,9 @@ impl Streaming {
             self.state = StreamState::Asked { held };
             return Ok(());
         } else {
-            error!(
-                "{}; trying again in {} s",
-                refusal_text(code),
-                REFUSED_WAIT.as_secs()
-            );
             self.state = StreamState::Refused {
                 again_at: now + REFUSED_WAIT,
+                code,
             };
         }
         let Some(held) = held else {
@@ -370,7 +377,7 @@ impl Streaming {
             let silent = now.saturating_since(self.session.last_heard());
             return Err(Ending::Silent(silent));
         }
-        if let StreamState::Refused { again_at } = self.state
+        if let StreamState::Refused { again_at, .. } = self.state
             && now >= again_at
         {
             self.state = StreamState::Asked { held: None };

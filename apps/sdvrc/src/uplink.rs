@@ -15,7 +15,7 @@ use sdvr_transport::{Poller, Waker};
 use sdvr_trust::{CameraIdentity, KeyDirectory, TrustError};
 use tracing::{error, info, warn};
 
-use crate::announcement::Announcement;
+use crate::announcement::{Announcement, REFUSED_WAIT};
 use crate::config::Config;
 use crate::dial::Dial;
 use crate::dropped::DroppedFrames;
@@ -188,13 +188,21 @@ impl Uplink<'_> {
         if streaming.takes_frames() && !could_take_frames {
             self.dropped.say_rest(now);
         }
-        match result {
-            Ok(()) if streaming.needs_new_keys() => {
+        let refusal = streaming.refusal();
+        match (result, refusal) {
+            (Ok(()), Some(refusal)) if self.config.once => Err(Failure::Other(refusal.to_owned())),
+            (Ok(()), Some(refusal)) => {
+                if self.retry.is_news(now, refusal) {
+                    error!("{refusal}; asking again every {} s", REFUSED_WAIT.as_secs());
+                }
+                Ok(())
+            }
+            (Ok(()), None) if streaming.needs_new_keys() => {
                 self.close(now, Finish::NewKeys);
                 Ok(())
             }
-            Ok(()) => Ok(()),
-            Err(ending) => self.session_ended(now, &ending),
+            (Ok(()), None) => Ok(()),
+            (Err(ending), _) => self.session_ended(now, &ending),
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 const KEPT_AFTER: Duration = Duration::from_secs(660);
 /// How long a ring that has ended keeps its memory for those who still read.
 const CLOSED_KEPT: Duration = Duration::from_secs(2);
+/// How often it is said that the same stream is still refused.
+const SAY_REFUSAL_AGAIN: Duration = Duration::from_secs(300);
 /// Rings that a camera may have made at once, and a second: each one costs the kernel time.
 const RINGS_BURST: f64 = 16.0;
 const RINGS_PER_SECOND: f64 = 0.5;
@@ -46,6 +48,8 @@ pub(crate) struct Camera {
     making: Vec<OpenStream>,
     account: Account,
     openings: Allowance,
+    /// What was refused last, and when it was said.
+    said_refusal: Option<(StreamId, StreamCode, Timestamp)>,
 }
 
 /// The answer to a camera that opens a stream.
@@ -66,6 +70,7 @@ impl Camera {
             making: Vec::new(),
             account: Account::default(),
             openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
+            said_refusal: None,
         }
     }
 
@@ -114,7 +119,7 @@ impl Camera {
         limits: &sdvr_session::Limits,
     ) -> Result<(), StreamCode> {
         if open.frame_kib == 0 || open.frame_kib > limits.frame_kib {
-            if self.chatter.may_say(now) {
+            if self.may_say_refusal(now, open.stream, StreamCode::FramesTooLarge) {
                 warn!(camera = %self.label, frame_kib = open.frame_kib, most_kib = limits.frame_kib, "stream refused: its frames are too large");
             }
             return Err(StreamCode::FramesTooLarge);
@@ -130,14 +135,14 @@ impl Camera {
             return Err(StreamCode::TooManyStreams);
         }
         if !self.openings.take(now) {
-            if self.chatter.may_say(now) {
+            if self.may_say_refusal(now, open.stream, StreamCode::TooOften) {
                 warn!(camera = %self.label, "stream refused: the camera opens streams too often");
             }
             return Err(StreamCode::TooOften);
         }
         let Some((size, share)) = self.reserve(open, place) else {
             place.budget.was_short();
-            if self.chatter.may_say(now) {
+            if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 error!(camera = %self.label, frame_kib = open.frame_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
                     camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it. Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
@@ -153,6 +158,21 @@ impl Camera {
             shard: place.shard.clone(),
         });
         Ok(())
+    }
+
+    /// Whether to say that a stream was refused: a client asks again every few seconds, for hours if it must.
+    fn may_say_refusal(&mut self, now: Timestamp, stream: StreamId, code: StreamCode) -> bool {
+        let is_known = self
+            .said_refusal
+            .is_some_and(|(said_stream, said_code, at)| {
+                (said_stream, said_code) == (stream, code)
+                    && now.saturating_since(at) < SAY_REFUSAL_AGAIN
+            });
+        if is_known || !self.chatter.may_say(now) {
+            return false;
+        }
+        self.said_refusal = Some((stream, code, now));
+        true
     }
 
     /// Takes memory for a ring.
@@ -216,15 +236,16 @@ impl Camera {
                 return None;
             }
             Err(problem) => {
-                if self.chatter.may_say(now) {
-                    error!(camera = %self.label, "stream refused: {problem}");
-                }
-                if matches!(problem, CreateError::NoSpace { .. }) {
+                let code = if matches!(problem, CreateError::NoSpace { .. }) {
                     place.budget.was_short();
                     StreamCode::NoMemory
                 } else {
                     StreamCode::Internal
+                };
+                if self.may_say_refusal(now, open.stream, code) {
+                    error!(camera = %self.label, "stream refused: {problem}");
                 }
+                code
             }
         };
         waited.map(|_| (open, code))
