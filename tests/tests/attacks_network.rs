@@ -16,7 +16,9 @@ use sdvr_frame::{
 };
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::for_tests::{Control, MediaHeader};
-use sdvr_session::{Event, Limits, OpenStream, Packet, Session, Setup, Suites, next_record};
+use sdvr_session::{
+    Event, Limits, OpenStream, Packet, Session, Setup, SetupCode, Suites, next_record,
+};
 use sdvr_tests::{System, wait_until};
 
 /// Runs `attack` while a camera streams, which must lose nothing, and a new camera can still come afterwards.
@@ -217,6 +219,62 @@ fn a_byte_a_second_does_not_keep_a_connection() {
     });
 }
 
+/// Keys cost nothing: what strangers do that have one must not fill the disk, and is counted.
+#[test]
+fn strangers_with_keys_get_few_lines_in_the_log() {
+    let mut system = System::with_daemon();
+    let _camera = system.start_client("holder", "test:?format=BNCH&bytes=1000&fps=10", &[]);
+    system.wait_for_state("holder", "live");
+    for _ in 0..60 {
+        drop(Hostile::handshake(&system));
+    }
+    for _ in 0..60 {
+        let mut thief = Hostile::handshake(&system);
+        thief.ask("holder");
+        while thief.event().is_some() {}
+    }
+    let told = |log: &str| {
+        log.lines()
+            .filter(|line| {
+                line.contains("handshake not finished") || line.contains("camera refused")
+            })
+            .count()
+    };
+    wait_until("some were told", || told(&system.daemon().log()) >= 20);
+    // One that is let in is told all the same, and where it comes from.
+    let mut new = Hostile::handshake(&system);
+    new.introduce("newcomer");
+    let address = new.stream.local_addr().unwrap();
+    let log = system.daemon().log();
+    assert_eq!(told(&log), 20, "{log}");
+    let line = log
+        .lines()
+        .find(|line| line.contains("new camera") && line.contains("newcomer"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(&format!("peer={address}")), "{line}");
+}
+
+/// The rest of what a site may is counted in the session's tests, where the time is theirs.
+#[test]
+fn a_site_that_switches_on_a_thousand_cameras_is_no_flood() {
+    let system = System::with_daemon();
+    let come_in = |number: usize| {
+        let mut camera = Hostile::handshake(&system);
+        camera.ask(&format!("camera-{number}"));
+        match camera.event() {
+            Some(Event::SetupReply(reply)) => assert_eq!(reply.code, SetupCode::Accepted),
+            other => panic!("camera {number}: {other:?}"),
+        }
+    };
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            scope.spawn(move || (first..1000).step_by(4).for_each(come_in));
+        }
+    });
+    let remembered = std::fs::read_to_string(system.home().join(".sdvr/known_cameras")).unwrap();
+    assert_eq!(remembered.lines().count(), 1000);
+}
+
 /// A camera with real keys that does as it likes.
 struct Hostile {
     stream: TcpStream,
@@ -261,7 +319,8 @@ impl Hostile {
         let _ = self.stream.write_all(&record);
     }
 
-    fn introduce(&mut self, label: &str) {
+    /// Asks to be let in, and for a stream.
+    fn ask(&mut self, label: &str) {
         let label: Label = label.parse().unwrap();
         self.session.introduce(
             Setup {
@@ -271,6 +330,10 @@ impl Hostile {
             &[stream(0)],
         );
         self.transmit();
+    }
+
+    fn introduce(&mut self, label: &str) {
+        self.ask(label);
         while !matches!(self.event(), Some(Event::StreamReply { .. })) {}
     }
 

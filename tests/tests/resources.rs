@@ -4,11 +4,17 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use sdvr_tests::{System, wait_until};
+use rustix::net;
+use sdvr_tests::{Running, System, wait_until};
 
 /// A small file system, gone with this value.
 struct SmallDisk<'a>(&'a Path);
@@ -85,11 +91,10 @@ fn a_budget_smaller_than_a_frame_is_said() {
     system.wait_for_state("small", "live");
 }
 
-#[test]
-fn no_descriptors_left_costs_a_connected_camera_nothing() {
-    let mut system = System::new();
+/// A daemon with one shard that may have so many files open.
+fn start_limited_daemon(system: &System, files: u32) -> Running {
     let daemon = format!(
-        "ulimit -n 40; exec {} -l 127.0.0.1 -p {} --threads 1",
+        "ulimit -n {files}; exec {} -l 127.0.0.1 -p {} --threads 1",
         sdvr_tests::binary("sdvrd").display(),
         system.port()
     );
@@ -98,9 +103,16 @@ fn no_descriptors_left_costs_a_connected_camera_nothing() {
         .args(["-c", &daemon])
         .env("HOME", system.home())
         .env("SDVR_SHM_DIR", system.shm())
-        .stdout(std::process::Stdio::piped());
+        .stdout(Stdio::piped());
     let mut daemon = system.start(&mut command, "limited");
     assert!(daemon.first_line().starts_with("sdvrd ready"));
+    daemon
+}
+
+#[test]
+fn no_descriptors_left_costs_a_connected_camera_nothing() {
+    let system = System::new();
+    let mut daemon = start_limited_daemon(&system, 40);
     let _camera = system.start_client("camera", "test:?format=BNCH&bytes=10000&fps=10", &[]);
     system.wait_for_state("camera", "live");
     let held: Vec<_> = (0..60)
@@ -112,16 +124,133 @@ fn no_descriptors_left_costs_a_connected_camera_nothing() {
         (&0.into(), &0.into()),
         "{findings}"
     );
-    assert!(
-        daemon.log().contains("limit of open files"),
-        "{}",
-        daemon.log()
-    );
+    for what in [
+        "limit of open files",
+        "limit=40",
+        "ulimit -n",
+        "LimitNOFILE=",
+    ] {
+        assert!(daemon.log().contains(what), "{what}: {}", daemon.log());
+    }
     drop(held);
     let _late = system.start_client("late", "test:?format=BNCH&bytes=10000&fps=10", &[]);
     system.wait_for_state("late", "live");
     assert!(daemon.runs());
-    let _ = &mut system;
+}
+
+/// Strangers that connect from eight addresses, hold what they get and come again when they are turned away.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<usize>>,
+}
+
+impl Flood {
+    fn start(port: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flood = |last: u8| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || flood_from(Ipv4Addr::new(127, 0, 0, last), port, &stop))
+        };
+        let threads = (2..10).map(flood).collect();
+        Self { stop, threads }
+    }
+
+    /// Ends it; gives how many connections were made.
+    fn stop(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let threads = std::mem::take(&mut self.threads);
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn flood_from(address: Ipv4Addr, port: u16, stop: &AtomicBool) -> usize {
+    let mut held: Vec<OwnedFd> = Vec::new();
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        held.retain(is_open);
+        // Not more than the kernel keeps for the daemon, or connecting would block.
+        if held.len() < 100
+            && let Ok(stream) = connect_from(address, port)
+        {
+            held.push(stream);
+            count += 1;
+        }
+        // A thousand a second of all together: more than the daemon may have by far, and not a test of the machine.
+        std::thread::sleep(Duration::from_millis(8));
+    }
+    count
+}
+
+/// Whether the daemon has not hung up. It never says anything to somebody who says nothing.
+fn is_open(stream: &OwnedFd) -> bool {
+    let flags = net::RecvFlags::DONTWAIT;
+    net::recv(stream, &mut [0; 1], flags) == Err(rustix::io::Errno::AGAIN)
+}
+
+fn connect_from(address: Ipv4Addr, port: u16) -> rustix::io::Result<OwnedFd> {
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddrV4::new(address, 0))?;
+    net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    Ok(socket)
+}
+
+/// How many files it has open; `None` where this process may not know.
+fn open_files(program: &Running) -> Option<usize> {
+    let list = format!("/proc/{}/fd", program.id());
+    Some(std::fs::read_dir(list).ok()?.count())
+}
+
+#[test]
+fn strangers_take_no_descriptor_that_a_camera_needs() {
+    const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=10";
+    let system = System::new();
+    let mut daemon = start_limited_daemon(&system, 64);
+    let known = system.start_client("known", SOURCE, &[]);
+    system.wait_for_state("known", "live");
+    drop(known);
+
+    let flood = Flood::start(system.port());
+    wait_until("strangers have all that they may have", || {
+        daemon.log().contains("limit of open files")
+    });
+    for _ in 0..100 {
+        if let Some(open) = open_files(&daemon) {
+            assert!(
+                open <= 52,
+                "{open} of 64 files are open: strangers leave too few"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The known camera comes back, and new ones come: they get their rings, and the new ones are remembered.
+    let labels = ["known", "new-1", "new-2", "new-3", "new-4"];
+    let cameras = labels.map(|label| system.start_client(label, SOURCE, &[]));
+    for label in labels {
+        system.wait_for_state(label, "live");
+    }
+    let remembered = std::fs::read_to_string(system.home().join(".sdvr/known_cameras")).unwrap();
+    for label in labels {
+        assert!(
+            remembered.contains(&format!("{label} x25519 ")),
+            "{remembered}"
+        );
+        let findings = system.verify(label, 0.5);
+        assert!(findings["frames"].as_u64().unwrap() > 0, "{findings}");
+    }
+    assert!(flood.stop() > 200, "that was no flood");
+    assert!(daemon.runs());
+    let log = daemon.log();
+    assert!(!log.contains("stream refused"), "{log}");
+    drop(cameras);
 }
 
 #[test]

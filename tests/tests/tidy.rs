@@ -34,22 +34,156 @@ fn all(extension: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What of Rust's text is code: comments, strings and characters are blank.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let before = code.chars().next_back();
+        let is_in_word = before.is_some_and(|before| before == '_' || before.is_alphanumeric());
+        let blank = match first {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => block_comment_bytes(rest),
+            '"' => string_bytes(rest),
+            '\'' => character_bytes(rest),
+            'r' | 'b' | 'c' if !is_in_word => raw_string_bytes(rest),
+            _ => 0,
+        };
+        if blank > 0 {
+            code.push(' ');
+            rest = &rest[blank..];
+        } else {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    code
+}
+
+/// How long the comment is that `text` begins with. They nest.
+fn block_comment_bytes(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while at < text.len() {
+        if text.as_bytes()[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if text.as_bytes()[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+        } else {
+            at += 1;
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// How long the quoted text is that `text` begins with.
+fn string_bytes(text: &str) -> usize {
+    let quote = text.as_bytes()[0];
+    let mut bytes = text.bytes().enumerate().skip(1);
+    while let Some((at, byte)) = bytes.next() {
+        if byte == b'\\' {
+            bytes.next();
+        } else if byte == quote {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+/// How long the character is that `text` begins with; 0 when it is a lifetime.
+fn character_bytes(text: &str) -> usize {
+    let mut characters = text.chars().skip(1);
+    let first = characters.next();
+    if first == Some('\\') || characters.next() == Some('\'') {
+        string_bytes(text)
+    } else {
+        0
+    }
+}
+
+/// How long the raw string is that `text` begins with; 0 when it is none.
+fn raw_string_bytes(text: &str) -> usize {
+    let marks = text.trim_start_matches(['b', 'c']);
+    let Some(marks) = marks.strip_prefix('r') else {
+        return 0;
+    };
+    let content = marks.trim_start_matches('#');
+    let hashes = marks.len() - content.len();
+    if !content.starts_with('"') {
+        return 0;
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    let begin = text.len() - content.len() + 1;
+    text[begin..]
+        .find(&end)
+        .map_or(text.len(), |length| begin + length + end.len())
+}
+
+/// Whether the text has code that the compiler does not check, or the licence to have some.
+fn has_unsafe_code(text: &str) -> bool {
+    let code = code_of(text);
+    let mut words = code.split(|character: char| character != '_' && !character.is_alphanumeric());
+    let licences = ["expect(", "allow(", "warn("];
+    let mut licences = licences
+        .iter()
+        .flat_map(|level| code.split(level).skip(1))
+        .filter_map(|rest| rest.split(')').next());
+    words.any(|word| word == "unsafe") || licences.any(|lints| lints.contains("unsafe_code"))
+}
+
+#[test]
+fn unsafe_code_is_seen_in_every_form() {
+    for text in [
+        "unsafe { f() }",
+        "unsafe{f()}",
+        "unsafe\n{ f() }",
+        "pub unsafe fn f() {}",
+        "unsafe impl Send for Mapping {}",
+        "unsafe trait Plain {}",
+        "unsafe extern \"C\" { fn getpid() -> i32; }",
+        "#[unsafe(no_mangle)] fn f() {}",
+        "let f: unsafe fn() = g;",
+        "/* a /* nested */ comment */ unsafe fn f() {}",
+        "let quote = '\"'; unsafe { f() }; let end = '\"';",
+        "fn f<'a>(x: &'a str) { unsafe { g(x) } } // 'a'",
+        "let text = r#\"\"\"#; unsafe { f() }; let text = \"\";",
+        "let byte = b'\\''; unsafe { f() }; let byte = b'x';",
+        "let text = \"\\\"\"; unsafe { f() } //\"",
+        "#![expect(unsafe_code, reason = \"…\")]",
+        "#[allow(\n    dead_code,\n    unsafe_code,\n)]",
+    ] {
+        assert!(has_unsafe_code(text), "{text}");
+    }
+    for text in [
+        "#![forbid(unsafe_code)]",
+        "#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]",
+        "// unsafe { f() }",
+        "//! unsafe fn f()",
+        "/* unsafe { f() } /* unsafe */ unsafe */ fn f() {}",
+        "let text = \"unsafe { f() }\";",
+        "let text = \"\\\" unsafe { f() }\";",
+        "let text = br##\"unsafe \"# unsafe \"##;",
+        "let text = \"two lines\nunsafe { f() }\";",
+        "let not_unsafe = unsafely;",
+    ] {
+        assert!(!has_unsafe_code(text), "{text}");
+    }
+}
+
 #[test]
 fn unsafe_code_is_where_it_is_expected() {
-    let word = ["unsafe", " {"].concat();
-    let licence = ["expect(", "unsafe_code"].concat();
     let shipped = all("rs").into_iter().filter(|path| {
         !path
             .components()
             .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "examples")
     });
     let with_unsafe: Vec<String> = shipped
-        .filter(|path| {
-            fs::read_to_string(path).unwrap().lines().any(|line| {
-                !line.trim_start().starts_with("//")
-                    && (line.contains(&word) || line.contains(&licence))
-            })
-        })
+        .filter(|path| has_unsafe_code(&fs::read_to_string(path).unwrap()))
         .map(|path| path.strip_prefix(root()).unwrap().display().to_string())
         .collect();
     assert_eq!(

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
 use sdvr_transport::DEFAULT_PORT;
 
@@ -38,8 +37,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", env = "SDVR_SHM_DIR")]
     shm_dir: Option<PathBuf>,
     /// Let this group read the frames
-    #[arg(long, value_name = "GROUP")]
-    group: Option<String>,
+    #[arg(long, value_name = "GROUP", value_parser = parse_group)]
+    group: Option<u32>,
     /// How strangers are let in
     #[arg(long, value_name = "MODE", default_value = "tofu")]
     accept: AcceptMode,
@@ -83,7 +82,7 @@ impl Arguments {
     ///
     /// # Errors
     ///
-    /// When there is no home directory, or the group does not exist.
+    /// When there is no home directory.
     pub fn into_config(self) -> anyhow::Result<Config> {
         let AcceptMode::Tofu = self.accept;
         let uid = rustix::process::geteuid().as_raw();
@@ -101,7 +100,7 @@ impl Arguments {
             shm_dir: self
                 .shm_dir
                 .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/sdvr-{uid}"))),
-            group: self.group.as_deref().map(group_id).transpose()?,
+            group: self.group,
             memory: self.memory,
             ring_time: Duration::from_secs_f64(self.ring_seconds),
             threads,
@@ -110,18 +109,19 @@ impl Arguments {
 }
 
 /// The number of a group given by name or number.
-fn group_id(group: &str) -> anyhow::Result<u32> {
+fn parse_group(group: &str) -> Result<u32, String> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }
-    let groups = std::fs::read_to_string("/etc/group")
-        .context("cannot read /etc/group; give the group's number instead")?;
+    let groups = std::fs::read_to_string("/etc/group").map_err(|error| {
+        format!("cannot read /etc/group ({error}); give the group's number instead")
+    })?;
     groups
         .lines()
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| *name == group)
         .and_then(|(_, rest)| rest.split(':').nth(1)?.parse().ok())
-        .with_context(|| format!("there is no group {group:?}; `getent group` lists them"))
+        .ok_or_else(|| "there is no such group; `getent group` lists them".to_owned())
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -172,6 +172,23 @@ mod tests {
         for wrong in ["", "M", "1X", "-1M", "1023K", "99999999999T"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_wrong_use() {
+        for wrong in [
+            ["--group", "no-such-group"],
+            ["--memory", "much"],
+            ["--ring-seconds", "0"],
+            ["--threads", "0"],
+        ] {
+            let error = Arguments::try_parse_from(["sdvrd", wrong[0], wrong[1]]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(wrong[0]), "{error}");
+        }
+        let root = Arguments::try_parse_from(["sdvrd", "--group", "root"]).unwrap();
+        let number = Arguments::try_parse_from(["sdvrd", "--group", "4711"]).unwrap();
+        assert_eq!((root.group, number.group), (Some(0), Some(4711)));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::thread;
 use anyhow::Context;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use rustix::process::{Resource, Rlimit};
 use sdvr_frame::Timestamp;
 use sdvr_ring::RingDirectory;
 use sdvr_session::server::Door as Handshake;
@@ -18,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::door::Door;
+use crate::door::{Descriptors, Door};
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
 
@@ -33,7 +32,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = sdvr_trust::protect_memory() {
         warn!(%error, "core files cannot be switched off; one would contain keys");
     }
-    raise_descriptor_limit();
+    let descriptors = Descriptors::raised();
     check_randomness()?;
     let keys = KeyDirectory::open(&config.key_directory)?;
     let server_key = keys.server_key()?;
@@ -90,6 +89,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         known,
         shards: handles.clone(),
         random,
+        descriptors,
         stop: Arc::clone(&stop),
     };
     let (poller, waker) = door.poller().context("cannot wait for connections")?;
@@ -160,17 +160,6 @@ fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<B
         );
     }
     Ok(Budget::new(total))
-}
-
-/// A camera takes a descriptor for its connection and two for its ring.
-fn raise_descriptor_limit() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // The limit as it is also works, for fewer cameras.
-    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
 /// Asks once, so that later failures are impossible: the system's generator, once it answers, always does.

@@ -1,38 +1,38 @@
 //! The door: one thread that accepts connections, does handshakes and decides who may stream.
 //!
 //! It runs beside the frame path: neither a port scan nor a thousand cameras that come back at once delay a frame. What a
-//! stranger can take is bounded in number, bytes and time before it is spent.
+//! stranger can take is bounded before it is spent: SECURITY.md has the list.
+
+mod descriptors;
+mod report;
+mod strangers;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand_core::CryptoRng;
+use rustix::io::Errno;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
-use sdvr_session::{Session, Setup, SetupCode, SetupReply};
+use sdvr_session::{Session, Setup, SetupCode, SetupReply, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
 use sdvr_trust::{Admission, KnownCameras, Refusal};
 use tracing::{info, warn};
 
-use crate::knock::{Arrival, Knock, Progress, STRANGER_TIME, TurnedAway};
+pub(crate) use self::descriptors::Descriptors;
+use self::descriptors::STRANGERS_MOST;
+use self::report::{Matter, Report};
+use self::strangers::Strangers;
+use crate::knock::{Arrival, Knock, Progress, TurnedAway};
 use crate::shard::{ShardHandle, ToShard};
-use crate::slots::Slots;
 
-/// Strangers at a time, in all and from one address. The oldest goes when another comes.
-const STRANGERS_MOST: usize = 4096;
-const STRANGERS_PER_ADDRESS_MOST: usize = 1024;
 /// How long accepting rests when there is no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How often the file of known cameras is looked at: `sdvr keys forget` works within this.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
-/// How often the log says how many strangers were turned away: an attacker must not fill the disk.
-const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
-/// Refusals that are logged one by one in each such interval.
-const REFUSALS_LOGGED_MOST: u32 = 20;
 
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
@@ -44,6 +44,7 @@ pub(crate) struct Door<R> {
     pub(crate) known: KnownCameras,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) random: R,
+    pub(crate) descriptors: Descriptors,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -51,8 +52,7 @@ pub(crate) struct Door<R> {
 struct Running<R> {
     door: Door<R>,
     poller: Poller,
-    knocks: Slots<Knock>,
-    per_address: HashMap<IpAddr, usize>,
+    strangers: Strangers,
     /// Which shard a camera lives in, from its first admission on: a reconnect finds its rings there.
     homes: HashMap<PublicKey, usize>,
     cameras_per_shard: Vec<usize>,
@@ -61,7 +61,7 @@ struct Running<R> {
     reserve: Option<File>,
     accept_again: Option<Timestamp>,
     next_refresh: Timestamp,
-    turned_away: TurnedAwayCount,
+    report: Report,
 }
 
 /// A camera that waits for the decision.
@@ -69,15 +69,6 @@ struct Introduction {
     token: u64,
     session: Box<Session>,
     setup: Setup,
-}
-
-#[derive(Default)]
-struct TurnedAwayCount {
-    strangers: u64,
-    no_descriptor: u64,
-    refusals_logged: u32,
-    refusals: u64,
-    next_summary: Option<Timestamp>,
 }
 
 impl<R: CryptoRng> Door<R> {
@@ -99,15 +90,14 @@ impl<R: CryptoRng> Door<R> {
         let mut running = Running {
             door: self,
             poller,
-            knocks: Slots::new(),
-            per_address: HashMap::new(),
+            strangers: Strangers::new(),
             homes: HashMap::new(),
             cameras_per_shard: vec![0; shards],
             waiting: Vec::new(),
             reserve: File::open("/dev/null").ok(),
             accept_again: None,
             next_refresh: Timestamp::now(),
-            turned_away: TurnedAwayCount::default(),
+            report: Report::new(Timestamp::now()),
         };
         let mut ready = Vec::new();
         // Relaxed: the waker's system calls order it.
@@ -121,51 +111,92 @@ impl<R: CryptoRng> Door<R> {
 impl<R: CryptoRng> Running<R> {
     /// Waits for something to do and does it.
     fn turn(&mut self, ready: &mut Vec<Ready>) -> anyhow::Result<()> {
-        let busy = self.knocks.len() > 0 || self.accept_again.is_some();
+        let busy = self.strangers.len() > 0 || self.accept_again.is_some();
         let timeout = if busy { ACCEPT_REST } else { REFRESH_INTERVAL };
         self.poller.wait(Some(timeout), ready)?;
         let now = Timestamp::now();
         for event in ready.iter() {
             match event.token {
-                LISTENER => self.accept(now),
-                WAKER => {}
+                LISTENER | WAKER => {}
                 token => self.handle_knock(now, token),
             }
         }
+        // Before others are accepted, for whom somebody may have to go.
         self.decide(now);
+        if ready.iter().any(|event| event.token == LISTENER) {
+            self.accept(now);
+        }
         self.handle_time(now);
         Ok(())
     }
 
     fn accept(&mut self, now: Timestamp) {
+        self.door.descriptors.count(now);
         // A burst is taken in turns, so that handshakes under way go on.
         for _ in 0..64 {
             match self.door.listener.accept() {
-                Ok(Some((link, peer))) => {
-                    self.make_room(peer.ip());
-                    let knock = Knock::new(link, peer, now);
-                    let token = self.knocks.insert(knock);
-                    *self.per_address.entry(peer.ip()).or_default() += 1;
-                    let added = self
-                        .knocks
-                        .get_mut(token)
-                        .map(|knock| self.poller.add(&knock.link, token, Interest::Read));
-                    if !matches!(added, Some(Ok(()))) {
-                        self.turn_away(token, &TurnedAway::Gone);
-                    }
-                }
+                Ok(Some((link, peer))) => self.meet(Knock::new(link, peer, now)),
                 Ok(None) => return,
                 Err(error) => return self.rest(now, &error),
             }
         }
     }
 
-    /// No descriptor is left: turns one stranger away, who would otherwise wait for nothing, and rests.
-    fn rest(&mut self, now: Timestamp, error: &std::io::Error) {
-        if self.turned_away.no_descriptor == 0 {
-            warn!(%error, "cannot accept connections; raise the limit of open files (ulimit -n). Cameras that are connected go on");
+    /// Takes a stranger in, if there is room or somebody who must make it.
+    fn meet(&mut self, knock: Knock) {
+        self.door.descriptors.opened();
+        if !self.make_room(knock.site()) {
+            self.door.descriptors.closed();
+            self.report.gets_line(Matter::Stranger);
+            return;
         }
-        self.turned_away.no_descriptor += 1;
+        let token = self.strangers.insert(knock);
+        let added = self
+            .strangers
+            .get_mut(token)
+            .map(|knock| self.poller.add(&knock.link, token, Interest::Read));
+        if !matches!(added, Some(Ok(()))) {
+            self.turn_away(token, &TurnedAway::Gone);
+        }
+    }
+
+    /// Makes room for one stranger more, who has its descriptor; false when there is none.
+    fn make_room(&mut self, site: Site) -> bool {
+        let most = self
+            .door
+            .descriptors
+            .strangers_most(self.strangers.len() + 1);
+        let mut is_crowded = most == 0;
+        while let Some(token) = self.strangers.one_too_many(site, most) {
+            is_crowded = true;
+            self.turn_away(token, &TurnedAway::Crowded);
+        }
+        if is_crowded && most < STRANGERS_MOST {
+            self.miss_descriptor();
+        }
+        most > 0
+    }
+
+    /// Somebody had to go who would not have had to with more descriptors.
+    fn miss_descriptor(&mut self) {
+        if self.report.gets_line(Matter::NoDescriptor) {
+            let descriptors = &self.door.descriptors;
+            warn!(
+                limit = descriptors.limit(),
+                open = descriptors.open(),
+                "too many connections for the limit of open files. Raise it: `ulimit -n 65536` where sdvrd is started, or \
+                 LimitNOFILE=65536 in its systemd unit. Cameras that are connected go on"
+            );
+        }
+    }
+
+    /// Nothing can be accepted: turns one stranger away, who would otherwise wait for nothing, and rests.
+    fn rest(&mut self, now: Timestamp, error: &std::io::Error) {
+        if Errno::from_io_error(error) == Some(Errno::MFILE) {
+            self.miss_descriptor();
+        } else if self.report.gets_line(Matter::Fault) {
+            warn!(%error, "cannot accept connections. Cameras that are connected go on");
+        }
         if self.reserve.take().is_some() {
             drop(self.door.listener.accept());
             self.reserve = File::open("/dev/null").ok();
@@ -179,25 +210,8 @@ impl<R: CryptoRng> Running<R> {
         }
     }
 
-    fn make_room(&mut self, address: IpAddr) {
-        let is_crowded = self
-            .per_address
-            .get(&address)
-            .is_some_and(|&count| count >= STRANGERS_PER_ADDRESS_MOST);
-        if !is_crowded && self.knocks.len() < STRANGERS_MOST {
-            return;
-        }
-        let candidates = self
-            .knocks
-            .iter()
-            .filter(|(_, knock)| !is_crowded || knock.peer.ip() == address);
-        if let Some((oldest, _)) = candidates.min_by_key(|(_, knock)| knock.since) {
-            self.turn_away(oldest, &TurnedAway::Crowded);
-        }
-    }
-
     fn handle_knock(&mut self, now: Timestamp, token: u64) {
-        let Some(knock) = self.knocks.get_mut(token) else {
+        let Some(knock) = self.strangers.get_mut(token) else {
             return;
         };
         match knock.handle_readable(now, &mut self.door.handshake, &mut self.door.random) {
@@ -211,16 +225,11 @@ impl<R: CryptoRng> Running<R> {
         }
     }
 
+    /// Takes a stranger out; its connection stays open as long as it is held.
     fn remove(&mut self, token: u64) -> Option<Knock> {
-        let knock = self.knocks.remove(token)?;
+        let knock = self.strangers.remove(token)?;
         // Fails only for a connection that was never added.
         let _ = self.poller.remove(&knock.link);
-        if let Some(count) = self.per_address.get_mut(&knock.peer.ip()) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_address.remove(&knock.peer.ip());
-            }
-        }
         Some(knock)
     }
 
@@ -228,13 +237,17 @@ impl<R: CryptoRng> Running<R> {
         let Some(knock) = self.remove(token) else {
             return;
         };
-        self.turned_away.strangers += 1;
+        self.door.descriptors.closed();
         match knock.key() {
-            // Somebody who owns a key is worth a line; a scanner is counted.
             Some(key) => {
-                warn!(peer = %knock.peer, camera = %key.fingerprint(), %reason, "handshake not finished")
+                if self.report.gets_line(Matter::Unfinished) {
+                    warn!(peer = %knock.peer, camera = %key.fingerprint(), %reason, "handshake not finished");
+                }
             }
-            None => tracing::debug!(peer = %knock.peer, %reason, "turned away"),
+            None => {
+                self.report.gets_line(Matter::Stranger);
+                tracing::debug!(peer = %knock.peer, %reason, "turned away");
+            }
         }
     }
 
@@ -258,16 +271,20 @@ impl<R: CryptoRng> Running<R> {
             match admission {
                 Admission::Known { label } => self.admit(now, introduction, label),
                 Admission::New { label } => {
-                    let peer = self
-                        .knocks
-                        .get_mut(introduction.token)
-                        .map(|knock| knock.peer);
-                    info!(camera = %label, fingerprint = %introduction.session.peer().fingerprint(), peer = ?peer,
-                        "new camera: its key is remembered from now on");
+                    self.tell_new(&introduction, &label);
                     self.admit(now, introduction, label);
                 }
                 Admission::Refused(refusal) => self.refuse(now, introduction, &refusal),
             }
+        }
+    }
+
+    fn tell_new(&mut self, introduction: &Introduction, label: &Label) {
+        if let Some(knock) = self.strangers.get_mut(introduction.token)
+            && self.report.gets_line(Matter::New)
+        {
+            info!(camera = %label, fingerprint = %introduction.session.peer().fingerprint(), peer = %knock.peer,
+                "new camera: its key is remembered from now on");
         }
     }
 
@@ -280,7 +297,8 @@ impl<R: CryptoRng> Running<R> {
         let Some(knock) = self.remove(token) else {
             return;
         };
-        if setup.label != label {
+        self.door.descriptors.admitted();
+        if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
         session.accept(now, label.clone());
@@ -323,9 +341,8 @@ impl<R: CryptoRng> Running<R> {
         let Some(knock) = self.remove(token) else {
             return;
         };
-        self.turned_away.refusals += 1;
-        if self.turned_away.refusals_logged < REFUSALS_LOGGED_MOST {
-            self.turned_away.refusals_logged += 1;
+        self.door.descriptors.closed();
+        if self.report.gets_line(Matter::Refused) {
             warn!(peer = %knock.peer, wanted = %setup.label, fingerprint = %session.peer().fingerprint(), "camera refused: {refusal}");
         }
         session.refuse(refusal_reply(refusal, setup.label));
@@ -345,19 +362,14 @@ impl<R: CryptoRng> Running<R> {
                 .poller
                 .change(&self.door.listener, LISTENER, Interest::Read);
         }
-        let slow: Vec<u64> = self
-            .knocks
-            .iter()
-            .filter(|(_, knock)| now.saturating_since(knock.since) > STRANGER_TIME)
-            .map(|(token, _)| token)
-            .collect();
-        slow.into_iter()
-            .for_each(|token| self.turn_away(token, &TurnedAway::Slow));
+        for token in self.strangers.slow(now) {
+            self.turn_away(token, &TurnedAway::Slow);
+        }
         if now >= self.next_refresh {
             self.next_refresh = now + REFRESH_INTERVAL;
             self.refresh();
         }
-        self.turned_away.summarise(now);
+        self.report.handle_time(now);
     }
 
     /// Looks whether somebody forgot a camera.
@@ -376,33 +388,11 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
             Err(error) => {
-                if self.turned_away.refusals_logged < REFUSALS_LOGGED_MOST {
-                    self.turned_away.refusals_logged += 1;
+                if self.report.gets_line(Matter::Fault) {
                     warn!("the known cameras stay as they were: {error}");
                 }
             }
         }
-    }
-}
-
-impl TurnedAwayCount {
-    fn summarise(&mut self, now: Timestamp) {
-        let next = *self.next_summary.get_or_insert(now + SUMMARY_INTERVAL);
-        if now < next {
-            return;
-        }
-        if self.strangers > 0 || self.refusals > 0 || self.no_descriptor > 0 {
-            info!(
-                strangers = self.strangers,
-                refused = self.refusals,
-                without_descriptor = self.no_descriptor,
-                "turned away in the last minute"
-            );
-        }
-        *self = Self {
-            next_summary: Some(now + SUMMARY_INTERVAL),
-            ..Self::default()
-        };
     }
 }
 

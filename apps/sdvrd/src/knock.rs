@@ -7,7 +7,8 @@ use rand_core::CryptoRng;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{
-    Event, HandshakeError, Packet, Session, SessionError, Setup, next_handshake_packet, next_record,
+    Event, HandshakeError, Packet, Session, SessionError, Setup, Site, SourceAddress,
+    next_handshake_packet, next_record,
 };
 use sdvr_transport::{Received, TcpLink};
 
@@ -34,6 +35,7 @@ pub(crate) enum TurnedAway {
 }
 
 /// How far the handshake is.
+#[derive(Debug)]
 enum State {
     /// Nothing is known.
     Greeting,
@@ -52,10 +54,12 @@ pub(crate) enum Progress {
 }
 
 /// A stranger's connection.
+#[derive(Debug)]
 pub(crate) struct Knock {
     pub(crate) link: TcpLink,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Timestamp,
+    source: SourceAddress,
     state: State,
     received: Vec<u8>,
     received_total: usize,
@@ -67,10 +71,16 @@ impl Knock {
             link,
             peer,
             since: now,
+            source: peer.into(),
             state: State::Greeting,
             received: Vec::new(),
             received_total: 0,
         }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn site(&self) -> Site {
+        self.source.site()
     }
 
     /// Whose key it is, once proved.
@@ -134,7 +144,7 @@ impl Knock {
         handshake: &mut Handshake,
         random: &mut dyn CryptoRng,
     ) -> Result<Option<Progress>, TurnedAway> {
-        let source = self.peer.into();
+        let source = self.source;
         match std::mem::replace(&mut self.state, State::Greeting) {
             State::Greeting => {
                 let reply = handshake.handle_hello(now, &source, packet, None, random)?;

@@ -33,6 +33,7 @@ mod packet;
 mod record;
 pub mod server;
 mod session;
+mod site;
 mod token;
 
 pub use clock::{CaptureTime, ClockSample, PeerClock};
@@ -47,6 +48,7 @@ pub use packet::{
 };
 pub use record::RECORD_OVERHEAD_BYTES;
 pub use session::{Event, OutgoingFrame, Session};
+pub use site::Site;
 pub use token::SourceAddress;
 
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! The token: proof that a client can receive at its address, kept by the client so that the server need keep nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rand_core::CryptoRng;
@@ -12,6 +12,7 @@ use crate::codec::{Put, Reader, padded};
 use crate::error::HandshakeError;
 use crate::hello::HelloCore;
 use crate::keys::hmac;
+use crate::site::{Allowances, Site};
 
 pub(crate) const TOKEN_BYTES: usize = 32;
 const LIFE: Duration = Duration::from_secs(10);
@@ -21,6 +22,8 @@ const KEY_LIFE: Duration = Duration::from_secs(60);
 const STRIKES_LIFE: Duration = Duration::from_secs(11);
 /// Used salts remembered per generation, so this many handshakes fit into one.
 const STRIKES_MOST: usize = 65_536;
+/// When a site is asked to come back that has begun as many handshakes as it may.
+const BUSY_MS: u32 = 1_000;
 
 /// Where a packet came from, as the token binds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,19 @@ impl From<SocketAddr> for SourceAddress {
     }
 }
 
+impl SourceAddress {
+    /// The site that it belongs to.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        let [family, ip @ .., _, _] = self.0;
+        let ip = Ipv6Addr::from(ip);
+        match (family, ip.to_ipv4()) {
+            (4, Some(ip)) => Site::of(ip.into()),
+            _ => Site::of(ip.into()),
+        }
+    }
+}
+
 /// What a token stands for.
 #[derive(Debug)]
 pub(crate) struct TokenSubject<'a> {
@@ -63,6 +79,7 @@ pub(crate) struct Tokens {
     /// Salts of tokens that were used: this generation and the one before.
     strikes: [std::collections::HashSet<[u8; 8]>; 2],
     strikes_since: Timestamp,
+    allowances: Allowances,
 }
 
 impl Tokens {
@@ -73,6 +90,7 @@ impl Tokens {
             key_since: now,
             strikes: Default::default(),
             strikes_since: now,
+            allowances: Allowances::new(now),
         };
         random.fill_bytes(&mut *tokens.key);
         random.fill_bytes(&mut *tokens.previous_key);
@@ -100,7 +118,12 @@ impl Tokens {
         padded(token)
     }
 
-    /// Accepts a token that is ours, fresh, and was not used before.
+    /// How long a site must wait that has begun as many handshakes as it may; `None` when it need not.
+    pub(crate) fn busy_ms(&self, now: Timestamp, source: &SourceAddress) -> Option<u32> {
+        (!self.allowances.has_any(now, source.site())).then_some(BUSY_MS)
+    }
+
+    /// Accepts a token that is ours, fresh, was not used before, and whose site may begin a handshake.
     pub(crate) fn accept(
         &mut self,
         now: Timestamp,
@@ -121,10 +144,10 @@ impl Tokens {
         if !is_ours || u128::from(age_ms) > LIFE.as_millis() {
             return Err(HandshakeError::Token);
         }
-        self.strike(now, salt)
+        self.strike(now, salt, subject.source.site())
     }
 
-    fn strike(&mut self, now: Timestamp, salt: [u8; 8]) -> Result<(), HandshakeError> {
+    fn strike(&mut self, now: Timestamp, salt: [u8; 8], site: Site) -> Result<(), HandshakeError> {
         let [current, previous] = &mut self.strikes;
         if now.saturating_since(self.strikes_since) > STRIKES_LIFE {
             std::mem::swap(current, previous);
@@ -133,6 +156,13 @@ impl Tokens {
         }
         if previous.contains(&salt) || current.contains(&salt) {
             return Err(HandshakeError::Replayed);
+        }
+        // After the token, so that nobody spends what another site has; before it is remembered, so that no site fills the
+        // memory for all: in a generation one has at most a tenth of it.
+        if !self.allowances.take(now, site) {
+            return Err(HandshakeError::Busy {
+                retry_after_ms: BUSY_MS,
+            });
         }
         // When full, nobody gets in who might be a replay; a fresh HELLO works again within seconds.
         if current.len() >= STRIKES_MOST {
@@ -223,7 +253,9 @@ mod tests {
         assert_eq!(tokens.accept(now, &first, &subject), Ok(()));
         for _ in 1..STRIKES_MOST {
             random.0 += 1;
-            assert_eq!(tokens.strike(now, random.0.to_le_bytes()), Ok(()));
+            // From as many sites as it takes.
+            let site = Site::of(u32::try_from(random.0 / 500).unwrap().to_be_bytes().into());
+            assert_eq!(tokens.strike(now, random.0.to_le_bytes(), site), Ok(()));
         }
         let another = tokens.issue(now, &subject, random);
         let full = tokens.accept(now, &another, &subject);
@@ -239,5 +271,31 @@ mod tests {
                 .iter()
                 .all(|strikes| strikes.len() <= STRIKES_MOST)
         );
+    }
+
+    #[test]
+    fn one_site_cannot_use_up_the_memory_for_used_tokens() {
+        let random = &mut Counting(0);
+        let start = Timestamp::from_nanoseconds(1_000_000_000);
+        let mut tokens = Tokens::new(start, random);
+        let site = |text: &str| SourceAddress::from(text.parse::<SocketAddr>().unwrap()).site();
+        // A generation long, 10,000 a second, from ever another address of a /64.
+        for number in 0..110_000_u64 {
+            let now = start + Duration::from_micros(number * 100);
+            let flood = site(&format!("[2001:db8::{:x}]:1", number % 65_536));
+            let _ = tokens.strike(now, number.to_le_bytes(), flood);
+        }
+        let used: usize = tokens.strikes.iter().map(|strikes| strikes.len()).sum();
+        assert!((6_000..=6_600).contains(&used), "{used}");
+        let now = start + Duration::from_micros(10_999_900);
+        let flood = tokens.strike(now, [0xff; 8], site("[2001:db8::]:1"));
+        assert_eq!(
+            flood,
+            Err(HandshakeError::Busy {
+                retry_after_ms: BUSY_MS
+            })
+        );
+        let other = tokens.strike(now, [0xfe; 8], site("[2001:db8:0:1::]:1"));
+        assert_eq!(other, Ok(()));
     }
 }

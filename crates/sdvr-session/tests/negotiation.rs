@@ -677,3 +677,52 @@ fn another_doors_token_is_refused() {
     );
     assert_eq!(refused, Err(HandshakeError::Token));
 }
+
+#[test]
+fn a_site_that_floods_is_asked_to_wait_and_others_come_in() {
+    let mut random = Seeded(1);
+    let mut door = door(&mut random);
+    let mut come = |after: Duration, from: &str| -> Result<(), HandshakeError> {
+        let (client, hello) =
+            ExpectHelloReply::start(Suites::all(true), Limits::default(), None, &mut random);
+        let (now, from) = (NOW + after, address(from));
+        let reply = door
+            .handle_hello(now, &from, &hello, None, &mut random)
+            .unwrap();
+        // Who is asked to wait is asked here, and sends nothing that costs more.
+        let offer = client.handle_reply(&reply)?;
+        let (_, initiation) = offer.initiate(&CLIENT_PRIVATE_KEY, &mut random).unwrap();
+        let brought = door.handle_initiation(now, &from, &initiation);
+        assert!(brought.is_ok(), "{brought:?}");
+        Ok(())
+    };
+    // A site behind one address that switches on a thousand cameras.
+    for port in 1..=1_000 {
+        let camera = format!("192.0.2.1:{port}");
+        assert_eq!(come(Duration::ZERO, &camera), Ok(()), "camera {port}");
+    }
+    let busy = HandshakeError::Busy {
+        retry_after_ms: 1_000,
+    };
+    assert_eq!(come(Duration::ZERO, "192.0.2.1:1001"), Err(busy));
+    assert_eq!(come(Duration::ZERO, "192.0.2.2:1001"), Ok(()));
+    // Coming back when it was told, it is let in.
+    assert_eq!(come(seconds(1), "192.0.2.1:1001"), Ok(()));
+}
+
+#[test]
+fn a_client_that_does_not_wait_is_refused_before_anything_expensive() {
+    let mut random = Seeded(1);
+    let mut door = door(&mut random);
+    let late = initiation_of(&mut door, Duration::ZERO, 77);
+    for seed in 0..1_000 {
+        let initiation = initiation_of(&mut door, Duration::ZERO, 1_000 + seed);
+        bring(&mut door, Duration::ZERO, &source(), &initiation).unwrap();
+    }
+    let busy = HandshakeError::Busy {
+        retry_after_ms: 1_000,
+    };
+    assert_eq!(bring(&mut door, MILLISECOND, &source(), &late), Err(busy));
+    // Its token was not used up by that.
+    assert_eq!(bring(&mut door, seconds(1), &source(), &late), Ok(()));
+}
