@@ -123,7 +123,7 @@ impl HostileCamera {
     }
 
     /// Introduces itself with one stream.
-    pub fn ask_for_stream(&mut self, label: &str) {
+    pub fn ask(&mut self, label: &str) {
         let label: Label = label.parse().unwrap();
         self.session.introduce(
             Setup {
@@ -148,7 +148,7 @@ impl HostileCamera {
 
     /// Introduces itself with one stream and waits for the answer.
     pub fn introduce(&mut self, label: &str) {
-        self.ask_for_stream(label);
+        self.ask(label);
         assert!(self.is_let_in());
     }
 

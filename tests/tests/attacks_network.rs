@@ -11,14 +11,10 @@ use std::time::{Duration, Instant};
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use sdvr_frame::{
-    FourCc, FrameRate, InstanceId, Label, StreamFormat, StreamId, StreamKind, Timestamp,
-};
-use sdvr_session::client::ExpectHelloReply;
+use sdvr_frame::{Label, StreamId, Timestamp};
 use sdvr_session::for_tests::{Control, MediaHeader};
-use sdvr_session::{
-    Event, Limits, OpenStream, Packet, Session, Setup, SetupCode, Suites, next_record,
-};
+use sdvr_session::{Event, SetupCode};
+use sdvr_tests::hostile_camera::{HostileCamera, connect, hello, random, stream};
 use sdvr_tests::{System, wait_until};
 
 /// Runs `attack` while a camera streams, which must lose nothing, and a new camera can still come afterwards.
@@ -58,14 +54,6 @@ fn bystander_loses_nothing(attack: impl FnOnce(&System)) {
     );
 }
 
-fn connect(system: &System) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", system.port())).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    stream
-}
-
 /// Sends `bytes` to a connection of its own; whatever happens to that is right.
 fn throw(system: &System, bytes: &[u8]) {
     let mut stream = connect(system);
@@ -73,12 +61,6 @@ fn throw(system: &System, bytes: &[u8]) {
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
-}
-
-fn random(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    getrandom::fill(&mut bytes).unwrap();
-    bytes
 }
 
 #[test]
@@ -98,15 +80,6 @@ fn random_bytes_do_no_harm() {
         throw(system, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         throw(system, &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
     });
-}
-
-fn hello() -> (ExpectHelloReply, [u8; 256]) {
-    ExpectHelloReply::start(
-        Suites::all(false),
-        Limits::default(),
-        None,
-        &mut UnwrapErr(SysRng),
-    )
 }
 
 #[test]
@@ -226,10 +199,10 @@ fn strangers_with_keys_get_few_lines_in_the_log() {
     let _camera = system.start_client("holder", "test:?format=BNCH&bytes=1000&fps=10", &[]);
     system.wait_for_state("holder", "live");
     for _ in 0..60 {
-        drop(Hostile::handshake(&system));
+        drop(HostileCamera::handshake(&system));
     }
     for _ in 0..60 {
-        let mut thief = Hostile::handshake(&system);
+        let mut thief = HostileCamera::handshake(&system);
         thief.ask("holder");
         while thief.event().is_some() {}
     }
@@ -242,7 +215,7 @@ fn strangers_with_keys_get_few_lines_in_the_log() {
     };
     wait_until("some were told", || told(&system.daemon().log()) >= 20);
     // One that is let in is told all the same, and where it comes from.
-    let mut new = Hostile::handshake(&system);
+    let mut new = HostileCamera::handshake(&system);
     new.introduce("newcomer");
     let address = new.stream.local_addr().unwrap();
     let log = system.daemon().log();
@@ -259,7 +232,7 @@ fn strangers_with_keys_get_few_lines_in_the_log() {
 fn a_site_that_switches_on_a_thousand_cameras_is_no_flood() {
     let system = System::with_daemon();
     let come_in = |number: usize| {
-        let mut camera = Hostile::handshake(&system);
+        let mut camera = HostileCamera::handshake(&system);
         camera.ask(&format!("camera-{number}"));
         match camera.event() {
             Some(Event::SetupReply(reply)) => assert_eq!(reply.code, SetupCode::Accepted),
@@ -273,129 +246,6 @@ fn a_site_that_switches_on_a_thousand_cameras_is_no_flood() {
     });
     let remembered = std::fs::read_to_string(system.home().join(".sdvr/known_cameras")).unwrap();
     assert_eq!(remembered.lines().count(), 1000);
-}
-
-/// A camera with real keys that does as it likes.
-struct Hostile {
-    stream: TcpStream,
-    session: Session,
-    received: Vec<u8>,
-}
-
-impl Hostile {
-    fn handshake(system: &System) -> Self {
-        let mut stream = connect(system);
-        let (client, bytes) = hello();
-        stream.write_all(&bytes).unwrap();
-        let mut reply = [0; 192];
-        stream.read_exact(&mut reply).unwrap();
-        let key: [u8; 32] = random(32).try_into().unwrap();
-        let (client, initiation) = client
-            .handle_reply(&reply)
-            .unwrap()
-            .initiate(&key, &mut UnwrapErr(SysRng))
-            .unwrap();
-        stream.write_all(&initiation).unwrap();
-        let mut response = [0; 96];
-        stream.read_exact(&mut response).unwrap();
-        let session = client.handle_response(Timestamp::now(), &response).unwrap();
-        Self {
-            stream,
-            session,
-            received: Vec::new(),
-        }
-    }
-
-    /// Seals whatever `plaintext` is as a record.
-    fn send(&mut self, plaintext: &[u8]) {
-        let mut record = Vec::new();
-        let (sealer, _) = sdvr_session::for_tests::keys_of(&mut self.session);
-        sealer
-            .seal(&mut record, plaintext.len(), |out| {
-                out.extend_from_slice(plaintext)
-            })
-            .unwrap();
-        // The server may have hung up already, which is as good.
-        let _ = self.stream.write_all(&record);
-    }
-
-    /// Asks to be let in, and for a stream.
-    fn ask(&mut self, label: &str) {
-        let label: Label = label.parse().unwrap();
-        self.session.introduce(
-            Setup {
-                label,
-                program: "hostile".to_owned(),
-            },
-            &[stream(0)],
-        );
-        self.transmit();
-    }
-
-    fn introduce(&mut self, label: &str) {
-        self.ask(label);
-        while !matches!(self.event(), Some(Event::StreamReply { .. })) {}
-    }
-
-    fn transmit(&mut self) {
-        let mut out = Vec::new();
-        self.session
-            .poll_transmit(Timestamp::now(), &mut out)
-            .unwrap();
-        let _ = self.stream.write_all(&out);
-    }
-
-    /// The next thing the server says; `None` when it has hung up.
-    fn event(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.session.poll_event() {
-                return Some(event);
-            }
-            if let Ok(Packet::Complete(length)) = next_record(&self.received, 1 << 20) {
-                let mut record: Vec<u8> = self.received.drain(..length).collect();
-                self.session
-                    .handle_record(Timestamp::now(), &mut record)
-                    .unwrap();
-                continue;
-            }
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return None,
-                Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
-            }
-        }
-    }
-
-    /// The server must end this session, for whatever reason it gives.
-    fn ends_thrown_out(mut self) -> bool {
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(10) {
-            match self.event() {
-                None | Some(Event::Closed(_)) => return true,
-                Some(_) => {}
-            }
-        }
-        false
-    }
-}
-
-fn stream(number: u16) -> OpenStream {
-    OpenStream {
-        stream: StreamId(number),
-        kind: StreamKind::Video,
-        instance: InstanceId([number.to_le_bytes()[0]; 16]),
-        format: StreamFormat {
-            fourcc: FourCc::MJPG,
-            width: 64,
-            height: 48,
-            rate: FrameRate::from_whole(30),
-        },
-        frame_kib: 64,
-        parent: StreamId(0),
-        latency_ms: 0,
-        label: None,
-        extradata: Vec::new(),
-    }
 }
 
 fn media(
@@ -449,7 +299,7 @@ fn labels_that_could_be_paths_are_refused() {
             &long,
         ];
         for label in labels {
-            let mut camera = Hostile::handshake(system);
+            let mut camera = HostileCamera::handshake(system);
             camera.send(&setup_with_label(label));
             assert!(camera.ends_thrown_out(), "the label {label:?} was let in");
         }
@@ -473,7 +323,7 @@ fn a_label_like_one_of_our_files_is_only_a_label() {
             "00000000000000000000000000000000.0",
             "lock",
         ] {
-            let mut camera = Hostile::handshake(system);
+            let mut camera = HostileCamera::handshake(system);
             camera.introduce(label);
             camera.send(&media(1, 4, 0, true, true, b"good"));
             system.wait_for_state(label, "live");
@@ -539,7 +389,7 @@ fn frames_that_cannot_be_end_only_their_session() {
             ),
         ];
         for (what, messages) in attacks {
-            let mut camera = Hostile::handshake(system);
+            let mut camera = HostileCamera::handshake(system);
             let label = Label::from_lossy(what);
             camera.introduce(label.as_str());
             messages.iter().for_each(|message| camera.send(message));
@@ -551,7 +401,7 @@ fn frames_that_cannot_be_end_only_their_session() {
 #[test]
 fn frames_before_the_decision_end_the_session() {
     bystander_loses_nothing(|system| {
-        let mut camera = Hostile::handshake(system);
+        let mut camera = HostileCamera::handshake(system);
         camera.send(&media(1, 4, 0, true, true, b"1234"));
         assert!(camera.ends_thrown_out());
     });
@@ -561,7 +411,7 @@ fn frames_before_the_decision_end_the_session() {
 fn a_record_of_absurd_length_ends_the_session() {
     bystander_loses_nothing(|system| {
         for length in [0_u32, 1, 15, 1 << 20, u32::MAX - 1, u32::MAX] {
-            let mut camera = Hostile::handshake(system);
+            let mut camera = HostileCamera::handshake(system);
             camera.introduce(&format!("absurd-{length}"));
             let _ = camera.stream.write_all(
                 &[
@@ -582,7 +432,7 @@ fn a_record_of_absurd_length_ends_the_session() {
 #[test]
 fn a_thousand_streams_are_not_opened() {
     bystander_loses_nothing(|system| {
-        let mut camera = Hostile::handshake(system);
+        let mut camera = HostileCamera::handshake(system);
         camera.introduce("many-streams");
         for number in 1..1000 {
             let mut message = Vec::new();
@@ -603,7 +453,7 @@ fn a_thousand_streams_are_not_opened() {
 #[test]
 fn a_camera_that_reads_nothing_ends_thrown_out() {
     bystander_loses_nothing(|system| {
-        let mut camera = Hostile::handshake(system);
+        let mut camera = HostileCamera::handshake(system);
         camera.introduce("deaf");
         let mut pings = Vec::new();
         (0..200).for_each(|number| Control::Ping(number).write(&mut pings));

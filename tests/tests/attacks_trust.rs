@@ -329,7 +329,7 @@ fn two_hosts_with_one_key_do_not_throw_each_other_out_for_ever() {
     let come_from = |last: u8| {
         let stream = connect_from(&system, Ipv4Addr::new(127, 0, 0, last));
         let mut camera = HostileCamera::handshake_over(stream, &key);
-        camera.ask_for_stream("cloned");
+        camera.ask("cloned");
         camera
     };
     // A camera that goes to another network comes from another address, too.

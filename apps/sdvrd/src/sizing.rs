@@ -63,7 +63,10 @@ pub(crate) fn ring_size(
         }
         smallest = Some(size);
     }
-    smallest.filter(|size| size.total_bytes() <= below(room.total_bytes / 2))
+    // Rings are powers of two, and half of the memory usually is one, too: what stands beside the frames does not count here.
+    smallest.filter(|size| {
+        size.data_bytes <= below(room.total_bytes / 2) && size.total_bytes() <= room.free_bytes
+    })
 }
 
 fn wanted_bytes(
