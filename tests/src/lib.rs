@@ -11,8 +11,11 @@
     reason = "every function here panics when the system does not do what it should"
 )]
 
+pub mod consumer;
 pub mod footage;
 pub mod hostile_camera;
+pub mod proxy;
+pub mod random;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -135,12 +138,18 @@ impl System {
     /// A client, not started.
     #[must_use]
     pub fn client_command(&self, label: &str, source: &str) -> Command {
+        self.client_command_to(self.port, label, source)
+    }
+
+    /// A client, not started, that connects to another port than the daemon's.
+    #[must_use]
+    pub fn client_command_to(&self, port: u16, label: &str, source: &str) -> Command {
         let mut command = self.command("sdvrc");
         command.args([
             "-d",
             "127.0.0.1",
             "-p",
-            &self.port.to_string(),
+            &port.to_string(),
             "-n",
             label,
             "-i",

@@ -9,19 +9,22 @@ const BACK_OFF_MOST: Duration = Duration::from_secs(2);
 /// How often the same problem is said again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
+/// Problems said in that time: whoever is in between must not fill the disk.
+const SAID_MOST: usize = 10;
+
 /// The tries so far, since frames last arrived.
 #[derive(Debug)]
 pub(crate) struct Retry {
     back_off: Duration,
-    /// What was said last, and when.
-    said: Option<(String, Timestamp)>,
+    /// What was said within the last minute, and when.
+    said: Vec<(String, Timestamp)>,
 }
 
 impl Retry {
     pub(crate) const fn new() -> Self {
         Self {
             back_off: BACK_OFF_FIRST,
-            said: None,
+            said: Vec::new(),
         }
     }
 
@@ -30,16 +33,16 @@ impl Retry {
         *self = Self::new();
     }
 
-    /// Whether this problem should be said: it is another one than before, or a minute has passed.
+    /// Whether this problem should be said: not when it was within the last minute, were there others in between.
     pub(crate) fn is_news(&mut self, now: Timestamp, problem: &str) -> bool {
-        let is_known = self
-            .said
-            .as_ref()
-            .is_some_and(|(said, at)| said == problem && now.saturating_since(*at) < SAY_AGAIN);
-        if !is_known {
-            self.said = Some((problem.to_owned(), now));
+        self.said
+            .retain(|(_, at)| now.saturating_since(*at) < SAY_AGAIN);
+        let is_known = self.said.iter().any(|(said, _)| said == problem);
+        let is_news = !is_known && self.said.len() < SAID_MOST;
+        if is_news {
+            self.said.push((problem.to_owned(), now));
         }
-        !is_known
+        is_news
     }
 
     /// How long to wait now, and longer the next time. A random part of the time, at least half: cameras that lost one
@@ -85,7 +88,11 @@ mod tests {
         assert!(!retry.is_news(start + Duration::from_secs(59), "a"));
         assert!(retry.is_news(start + Duration::from_secs(59), "b"));
         assert!(retry.is_news(start + Duration::from_secs(60), "a"));
+        assert!(!retry.is_news(start + Duration::from_secs(61), "b"));
         assert!(retry.is_news(start + Duration::from_secs(120), "a"));
+        let news = (0..100)
+            .filter(|number| retry.is_news(start + Duration::from_secs(121), &number.to_string()));
+        assert_eq!(news.count(), SAID_MOST - 1);
         retry.it_works();
         assert!(retry.is_news(start + Duration::from_secs(121), "a"));
     }

@@ -25,8 +25,9 @@ use crate::retry::Retry;
 use crate::streaming::{Ending, Sent, Streaming, warn_of_cut_off};
 use crate::waiting::{Ready, interruption, wait};
 
-/// How long a server whose key has changed is left alone.
-const MISMATCH_WAIT: Duration = Duration::from_secs(60);
+/// How long a server is left alone that a person must look at first. Not one that offers another key: whoever is in between
+/// can say so for the server, and when he has gone the camera must be back.
+const ATTENTION_WAIT: Duration = Duration::from_secs(60);
 /// How long files of keys that cannot be used are left alone.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 /// Why the client gave up.
@@ -334,13 +335,15 @@ impl Uplink<'_> {
     fn greeting_failed(&mut self, now: Timestamp, problem: &GreetingError) -> Result<(), Failure> {
         match problem {
             GreetingError::Mismatch(mismatch) => {
-                // Always printed whole: it needs no attention to work, but it must be seen.
-                eprintln!("{mismatch}");
+                // Always printed whole: it must be seen. But whoever is in between must not be able to fill the disk with it.
+                if self.retry.is_news(now, "another key") {
+                    eprintln!("{mismatch}");
+                }
                 if self.config.once {
                     return Err(Failure::Identity);
                 }
                 self.link = Link::Waiting {
-                    until: now + MISMATCH_WAIT,
+                    until: now + self.retry.wait(None),
                 };
                 Ok(())
             }
@@ -355,12 +358,12 @@ impl Uplink<'_> {
                 Err(Failure::Identity)
             }
             GreetingError::Trust(TrustError::OtherKey { .. } | TrustError::Revoked { .. }) => {
-                self.try_again(now, &problem.to_string(), Some(MISMATCH_WAIT))
+                self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
             }
             // A full disk or a damaged file may be mended while this waits; nobody is trusted until then.
             GreetingError::Trust(_) => self.try_again(now, &problem.to_string(), Some(STORE_WAIT)),
             GreetingError::OlderVersion { .. } => {
-                self.try_again(now, &problem.to_string(), Some(MISMATCH_WAIT))
+                self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
             }
             GreetingError::Closed | GreetingError::Silent | GreetingError::Handshake(_) => {
                 self.try_again(now, &problem.to_string(), None)
