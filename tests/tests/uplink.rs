@@ -76,7 +76,11 @@ fn a_server_that_stops_before_the_end_is_not_taken_for_one_that_has_everything()
         "test:?format=BNCH&bytes=10000&fps=20&count=60",
         &[],
     );
-    system.wait_for_state("cut-off", "live");
+    wait_until("frames flow", || {
+        let list = system.list();
+        list.first()
+            .is_some_and(|camera| camera["frames"].as_u64() > Some(3))
+    });
     system.daemon().signal(Signal::STOP);
     let begin = Instant::now();
     let status = client.wait();
