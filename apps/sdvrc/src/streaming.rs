@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Silence of the server after which the link is given up, and the longest that a slow link excuses.
 const SILENCE: Duration = Duration::from_secs(2);
 const SILENCE_MOST: Duration = Duration::from_secs(10);
-/// How long a key frame is waited for after a drop. Encoders that refresh in stripes never send one, and a decoder mends their pictures by itself.
+/// How long a key frame is waited for after a drop. Encoders that refresh in stripes may never mark one, and a decoder mends their pictures by itself.
 const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a session ended.

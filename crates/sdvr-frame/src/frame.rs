@@ -22,7 +22,10 @@ pub struct FrameFlags(u32);
 impl FrameFlags {
     /// Nothing is set.
     pub const NONE: Self = Self(0);
-    /// Decoding can begin at this frame.
+    /// Decoding can begin at this frame, if the parameter sets of its stream are in it or were sent before.
+    ///
+    /// Mostly its picture is whole. Where an encoder refreshes in stripes (H.264 and H.265 with `recovery_frame_cnt` above 0), its pictures mend
+    /// from this frame on; of an open group of pictures, a decoder leaves out those that are shown before this one.
     pub const KEY: Self = Self(1);
     /// No other frame needs this one.
     pub const DISCARDABLE: Self = Self(1 << 1);

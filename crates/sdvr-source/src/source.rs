@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::FileType;
 use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, StreamFormat, Timestamp};
 
 use crate::error::SourceError;
@@ -89,6 +90,9 @@ impl Source {
             }
             SourceSpec::File(path) => {
                 let name = path.display().to_string();
+                if is_camera_device(path) {
+                    return Err(SourceError::CameraDevice(name));
+                }
                 let file = open_for_reading(path).map_err(|error| SourceError::Io {
                     action: "open",
                     name: name.clone(),
@@ -205,6 +209,16 @@ impl Source {
             Kind::Stream(stream) => stream.cut_off_bytes,
         }
     }
+}
+
+/// Whether a path leads to a device of Video4Linux: character devices of major number 81 (Linux, `admin-guide/devices.txt`). Reading one
+/// would set a camera going in a format that nobody has chosen.
+fn is_camera_device(path: &Path) -> bool {
+    const VIDEO_MAJOR: u32 = 81;
+    rustix::fs::stat(path).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && rustix::fs::major(stat.st_rdev) == VIDEO_MAJOR
+    })
 }
 
 /// Opens a named pipe without waiting for somebody to write into it, and a terminal without making it ours.

@@ -65,6 +65,11 @@ pub enum ParseSpecError {
     /// Nothing was named.
     #[error("the source is empty; name a file, - or test:")]
     Empty,
+    /// An address on the network.
+    #[error(
+        "{0} is an address, which sdvrc does not open; let ffmpeg do so: ffmpeg -i {0} -c:v copy -f h264 - | sdvrc -i -   (or -f hevc, mjpeg; a file of this name is file:{0})"
+    )]
+    Url(String),
     /// A key that the test pattern does not have.
     #[error(
         "the test pattern has no {0:?}; it has size, fps, format, bytes and count, as in test:?size=1280x720&fps=30&format=MJPG"
@@ -101,11 +106,25 @@ impl FromStr for SourceSpec {
             "-" => Ok(Self::StandardInput),
             _ => match text.strip_prefix("test:") {
                 Some(query) => parse_test(query).map(Self::Test),
-                None => Ok(Self::File(PathBuf::from(
-                    text.strip_prefix("file:").unwrap_or(text),
-                ))),
+                None => parse_file(text).map(Self::File),
             },
         }
+    }
+}
+
+fn parse_file(text: &str) -> Result<PathBuf, ParseSpecError> {
+    if let Some(path) = text.strip_prefix("file:") {
+        return Ok(PathBuf::from(path));
+    }
+    let is_scheme = |scheme: &str| {
+        scheme.len() > 1
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    };
+    match text.split_once("://") {
+        Some((scheme, _)) if is_scheme(scheme) => Err(ParseSpecError::Url(text.to_owned())),
+        _ => Ok(PathBuf::from(text)),
     }
 }
 

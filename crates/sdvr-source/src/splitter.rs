@@ -17,7 +17,10 @@
 
 mod annex_b;
 mod beginning;
+mod bits;
+mod field;
 mod jpeg;
+mod sei;
 mod sps;
 mod y4m;
 
@@ -51,6 +54,16 @@ pub enum SplitError {
         "this is {0} file; take the video out of it first: ffmpeg -i FILE -c:v copy -f h264 - | sdvrc -i -   (or -f hevc, mjpeg)"
     )]
     Container(&'static str),
+    /// It is video or a picture, but not coded in any way that is carried.
+    #[error(
+        "this is {0}, which is not carried; convert it first: ffmpeg -i FILE -c:v mjpeg -f mjpeg - | sdvrc -i -   (or libx264 and h264)"
+    )]
+    Codec(&'static str),
+    /// As cameras send their images over HTTP.
+    #[error(
+        "this is a multipart stream; take the images out of it first: ffmpeg -f mpjpeg -i URL -c:v copy -f mjpeg - | sdvrc -i -   (or -f MJPG sends the boundaries along)"
+    )]
+    Multipart,
     /// The stream fits its format, but ends too early.
     #[error("it ends before its first frame is whole")]
     NoWholeFrame,
@@ -124,7 +137,8 @@ impl Splitter {
     ///
     /// # Errors
     ///
-    /// [`SplitError::Unknown`], [`SplitError::Container`], [`SplitError::Empty`].
+    /// [`SplitError::Unknown`] and its more helpful siblings [`SplitError::Container`], [`SplitError::Codec`] and [`SplitError::Multipart`];
+    /// [`SplitError::Empty`].
     pub fn detect(
         start: &[u8],
         is_end: bool,
@@ -144,8 +158,8 @@ impl Splitter {
         }
         // No more, so that the answer does not depend on how the bytes come.
         let start = start.get(..DETECT_BYTES).unwrap_or(start);
-        if let Some(kind) = beginning::container(start) {
-            return Err(SplitError::Container(kind));
+        if let Some(error) = beginning::stranger(start) {
+            return Err(error);
         }
         if start.starts_with(b"YUV4MPEG2") {
             return Ok(Some(Self::Y4m(Y4m::default())));

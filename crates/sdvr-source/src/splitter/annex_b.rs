@@ -2,18 +2,31 @@
 //!
 //! An access unit ends where the next begins: at the first of certain NAL units after its last slice (H.264, 7.4.1.2.3; H.265, 7.4.2.4.4). So a frame
 //! is complete only when the next one begins, or the stream ends: over a pipe that is one frame later, whatever one does; the first bytes
-//! of a delimiter or parameter set are enough. Its capture time is still that of its own last byte.
+//! of a delimiter or parameter set are enough. Its capture time is still that of its own last byte. The two fields of an interlaced
+//! picture are one frame (`field.rs`).
+//!
+//! Decoding can begin at IDR pictures of H.264, at IRAP pictures of H.265 (IDR, CRA, BLA), and in both at a recovery point: the message that marks
+//! open groups of pictures and the first picture of an intra refresh. "When the decoding process is started with the access unit in
+//! decoding order associated with the recovery point SEI message", pictures are right from the recovery point on (H.264, D.2.8; H.265, D.3.8), whatever its
+//! `recovery_frame_cnt`; before it they mend from one to the next. So a count above 0 is a key frame too: a stream that only ever refreshes in
+//! stripes would else have none, and whoever waits for one would wait for ever. An I picture without the message is none: what
+//! follows it may need what was before it. ffmpeg decides likewise, except that it does not look at the recovery points of H.265.
 
 use memchr::memmem::Finder;
 use sdvr_frame::{FourCc, FrameFlags};
 
-use super::sps;
+use super::field::{FieldSyntax, Fields, SLICE_HEAD_BYTES};
 use super::{FrameEnd, SplitError};
+use super::{sei, sps};
 
 /// Bytes before the first start code of a stream: zeros, or the rest of a NAL unit whose beginning was missed.
 const LEAD_MOST_BYTES: usize = 1024;
 /// A parameter set is shorter, and so is what stands before a slice.
 const SPS_MOST_BYTES: usize = 1024;
+/// What stands between two fields of a picture is shorter.
+const BETWEEN_FIELDS_MOST_BYTES: usize = 4096;
+/// Of a NAL unit, the header and the first byte of a slice are needed to tell what it is.
+const NAL_HEAD_BYTES: usize = 3;
 
 /// Finds the ends of access units.
 #[derive(Debug)]
@@ -25,6 +38,8 @@ pub struct AnnexB {
     size: Option<(u32, u32)>,
     /// H.265: the highest temporal sub-layer there can be, if a parameter set has told.
     highest_layer: Option<u8>,
+    /// H.264: how slices speak of fields, if the stream may have some.
+    field_syntax: Option<FieldSyntax>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +55,9 @@ struct Unit {
     has_slice: bool,
     has_random_access: bool,
     has_reference: bool,
+    /// Where the SEI is that was found last and whose end was not.
+    open_sei: Option<usize>,
+    fields: Fields,
 }
 
 /// What a NAL unit means for the cutting.
@@ -52,10 +70,17 @@ enum Nal {
         is_reference: bool,
     },
     /// Belongs to the picture that follows it.
-    Prefix { is_sps: bool },
+    Prefix(Prefix),
     /// Belongs to the slice that follows it, which need not be the first of its picture (H.264 with layers: annex F, G).
     SlicePrefix,
     /// Belongs to the picture before it.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prefix {
+    Sps,
+    Sei,
     Other,
 }
 
@@ -76,6 +101,7 @@ impl AnnexB {
             unit: Unit::default(),
             size: None,
             highest_layer: None,
+            field_syntax: None,
         }
     }
 
@@ -89,6 +115,9 @@ impl AnnexB {
         match *nal.first_chunk::<2>()? {
             // VPS, SPS, PPS, delimiter or SEI of H.265, layer 0, temporal id 0. As H.264 these would be types that begin no stream.
             [0x40 | 0x42 | 0x44 | 0x46 | 0x4e, 0x01] => Some(Self::h265()),
+            // IRAP pictures, where the parameter sets come another way. As H.264: types that begin no stream, an SEI unit with nal_ref_idc 1,
+            // which 7.4.1 forbids, or a parameter set numbered 127 or more.
+            [0x20 | 0x22 | 0x24 | 0x26 | 0x28 | 0x2a, 0x01] => Some(Self::h265()),
             // Not forbidden, and a type that begins a stream of H.264: slice, IDR, SEI, SPS, PPS, delimiter.
             [first, _] if first & 0x80 == 0 && matches!(first & 0x1f, 1 | 5 | 6 | 7 | 8 | 9) => {
                 Some(Self::h264())
@@ -130,11 +159,12 @@ impl AnnexB {
             let code = self.at.saturating_add(found);
             self.check_lead(code)?;
             let nal = buffer.get(code.saturating_add(3)..).unwrap_or_default();
-            // The header and the first byte of a slice are needed to tell; an end makes do with less.
-            if nal.len() < 3 && !is_end {
+            // An end makes do with less.
+            if nal.len() < self.head_bytes() && !is_end {
                 self.at = code;
                 return Ok(None);
             }
+            self.close_sei(buffer, code);
             let mut nal_kind = self.classify(nal);
             if nal_kind == Nal::SlicePrefix && self.unit.has_slice {
                 let Some(following) = self.following(nal, is_end) else {
@@ -144,14 +174,21 @@ impl AnnexB {
                 nal_kind = following;
             }
             if self.unit.has_slice && begins_unit(nal_kind) {
-                return Ok(Some(self.finish(boundary(buffer, code))));
+                match self.goes_on_with_other_field(buffer, code, is_end) {
+                    Some(true) => self.unit.fields = Fields::AwaitsOther,
+                    Some(false) => return Ok(Some(self.finish(boundary(buffer, code)))),
+                    None => {
+                        self.at = code;
+                        return Ok(None);
+                    }
+                }
             }
-            if matches!(nal_kind, Nal::Prefix { is_sps: true }) && !self.handle_sps(nal, is_end) {
+            if nal_kind == Nal::Prefix(Prefix::Sps) && !self.handle_sps(nal, is_end) {
                 self.at = code;
                 return Ok(None);
             }
-            self.note(nal_kind);
             self.at = code.saturating_add(3);
+            self.note(nal_kind, nal);
         }
         if is_end && self.unit.has_slice {
             Ok(Some(self.finish(buffer.len())))
@@ -184,17 +221,81 @@ impl AnnexB {
         FrameEnd::whole(consumed, key | discardable)
     }
 
-    fn note(&mut self, nal: Nal) {
+    /// Notes a NAL unit that belongs to the unit looked at, and begins at `self.at`.
+    fn note(&mut self, kind: Nal, nal: &[u8]) {
         self.unit.has_nal = true;
-        if let Nal::Slice {
-            is_random_access,
-            is_reference,
-            ..
-        } = nal
+        match kind {
+            Nal::Slice {
+                is_first,
+                is_random_access,
+                is_reference,
+            } => {
+                if !self.unit.has_slice && is_first {
+                    let field = self.field_syntax.and_then(|syntax| syntax.parse_slice(nal));
+                    self.unit.fields = field.map_or(Fields::Whole, Fields::One);
+                } else if self.unit.fields == Fields::AwaitsOther {
+                    self.unit.fields = Fields::Whole;
+                }
+                self.unit.has_slice = true;
+                self.unit.has_random_access |= is_random_access;
+                self.unit.has_reference |= is_reference;
+            }
+            Nal::Prefix(Prefix::Sei) => self.unit.open_sei = Some(self.at),
+            Nal::Prefix(_) | Nal::SlicePrefix | Nal::Other => {}
+        }
+    }
+
+    /// Reads the messages of the SEI that ends before the start code at `code`.
+    fn close_sei(&mut self, buffer: &[u8], code: usize) {
+        let header_bytes = match self.codec {
+            Codec::H264 => 1,
+            Codec::H265 => 2,
+        };
+        if let Some(at) = self.unit.open_sei.take()
+            && let Some(messages) = buffer.get(at.saturating_add(header_bytes)..code)
+            && sei::has_recovery_point(messages)
         {
-            self.unit.has_slice = true;
-            self.unit.has_random_access |= is_random_access;
-            self.unit.has_reference |= is_reference;
+            self.unit.has_random_access = true;
+        }
+    }
+
+    /// How much of a NAL unit is needed to tell what it is.
+    const fn head_bytes(&self) -> usize {
+        match self.field_syntax {
+            Some(_) => SLICE_HEAD_BYTES,
+            None => NAL_HEAD_BYTES,
+        }
+    }
+
+    /// Whether the picture that begins at `code` is the other field of the unit's; `None` when not enough of it has come.
+    fn goes_on_with_other_field(&self, buffer: &[u8], code: usize, is_end: bool) -> Option<bool> {
+        let (first, syntax) = match (self.unit.fields, self.field_syntax) {
+            (Fields::One(first), Some(syntax)) => (first, syntax),
+            (Fields::AwaitsOther, _) => return Some(true),
+            (Fields::One(_) | Fields::Whole, _) => return Some(false),
+        };
+        let rest = buffer.get(code..).unwrap_or_default();
+        let near = rest.get(..BETWEEN_FIELDS_MOST_BYTES).unwrap_or(rest);
+        let is_all = is_end || near.len() == BETWEEN_FIELDS_MOST_BYTES;
+        let mut at = 0;
+        loop {
+            let found = near.get(at..).and_then(|rest| self.finder.find(rest));
+            let Some(found) = found else {
+                return is_all.then_some(false);
+            };
+            at = at.saturating_add(found).saturating_add(3);
+            let nal = near.get(at..).unwrap_or_default();
+            if nal.len() < SLICE_HEAD_BYTES && !is_all {
+                return None;
+            }
+            match self.classify(nal) {
+                Nal::Slice { is_first: true, .. } => {
+                    let next = syntax.parse_slice(nal);
+                    return Some(next.is_some_and(|next| first.is_completed_by(next)));
+                }
+                Nal::Prefix(Prefix::Sei | Prefix::Other) | Nal::SlicePrefix => {}
+                Nal::Prefix(Prefix::Sps) | Nal::Slice { .. } | Nal::Other => return Some(false),
+            }
         }
     }
 
@@ -210,9 +311,9 @@ impl AnnexB {
                     is_reference: first & 0x60 != 0,
                 },
                 14 => Nal::SlicePrefix,
-                6..=9 | 15..=18 => Nal::Prefix {
-                    is_sps: first & 0x1f == 7,
-                },
+                6 => Nal::Prefix(Prefix::Sei),
+                7 => Nal::Prefix(Prefix::Sps),
+                8 | 9 | 15..=18 => Nal::Prefix(Prefix::Other),
                 _ => Nal::Other,
             },
             Codec::H265 => {
@@ -227,9 +328,9 @@ impl AnnexB {
                             || kind % 2 == 1
                             || self.highest_layer != Some((second & 7).saturating_sub(1)),
                     },
-                    kind @ (32..=35 | 39 | 41..=44 | 48..=55) if layer == 0 => {
-                        Nal::Prefix { is_sps: kind == 33 }
-                    }
+                    33 if layer == 0 => Nal::Prefix(Prefix::Sps),
+                    39 if layer == 0 => Nal::Prefix(Prefix::Sei),
+                    32 | 34 | 35 | 41..=44 | 48..=55 if layer == 0 => Nal::Prefix(Prefix::Other),
                     _ => Nal::Other,
                 }
             }
@@ -246,7 +347,11 @@ impl AnnexB {
             .get(..end.unwrap_or(nal.len()).min(SPS_MOST_BYTES))
             .unwrap_or(nal);
         let size = match self.codec {
-            Codec::H264 => sps::h264_size(sps),
+            Codec::H264 => {
+                let (size, field_syntax) = sps::h264(sps);
+                self.field_syntax = field_syntax;
+                size
+            }
             Codec::H265 => sps::h265_size(sps),
         };
         self.size = size.or(self.size);
@@ -271,7 +376,7 @@ impl AnnexB {
             Nal::Slice {
                 is_first: false, ..
             } if !following.is_empty() => Some(Nal::Other),
-            _ => Some(Nal::Prefix { is_sps: false }),
+            _ => Some(Nal::Prefix(Prefix::Other)),
         }
     }
 }
@@ -279,7 +384,7 @@ impl AnnexB {
 const fn begins_unit(nal: Nal) -> bool {
     match nal {
         Nal::Slice { is_first, .. } => is_first,
-        Nal::Prefix { .. } | Nal::SlicePrefix => true,
+        Nal::Prefix(_) | Nal::SlicePrefix => true,
         Nal::Other => false,
     }
 }

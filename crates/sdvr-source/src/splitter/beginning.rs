@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::SplitError;
+
 const SHOWN_BYTES: usize = 8;
 
 /// The first bytes of a stream, to be shown.
@@ -33,8 +35,46 @@ impl fmt::Display for Beginning {
     }
 }
 
-/// What people have their videos in, with its article.
-pub(super) fn container(start: &[u8]) -> Option<&'static str> {
+/// What people have their videos and pictures in that is none of the formats, as far as it is known.
+pub(super) fn stranger(start: &[u8]) -> Option<SplitError> {
+    other_codec(start)
+        .map(SplitError::Codec)
+        .or_else(|| container(start).map(SplitError::Container))
+        .or_else(|| is_multipart(start).then_some(SplitError::Multipart))
+}
+
+/// The boundary and the headers of the first part, with or without the line end that belongs to the boundary (RFC 2046, 5.1.1).
+fn is_multipart(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\r\n").unwrap_or(start);
+    let boundary = start.split(|&byte| byte == b'\n').next();
+    let boundary = boundary.and_then(|line| line.strip_prefix(b"--"));
+    boundary.is_some_and(|boundary| {
+        let boundary = boundary.trim_ascii_end();
+        !boundary.is_empty() && boundary.iter().all(u8::is_ascii_graphic)
+    })
+}
+
+/// With its article.
+fn other_codec(start: &[u8]) -> Option<&'static str> {
+    const CODECS: [(&[u8], &str); 8] = [
+        (b"\x89PNG", "a PNG picture"),
+        (b"GIF8", "a GIF picture"),
+        (b"BM", "a BMP picture"),
+        (b"DKIF", "an IVF file (VP8, VP9 or AV1)"),
+        (&[0, 0, 1, 0xb0], "an MPEG-4 part 2 stream"),
+        (&[0, 0, 1, 0xb5], "an MPEG-4 part 2 stream"),
+        (&[0, 0, 1, 0xb3], "an MPEG-1 or MPEG-2 stream"),
+        (&[0xff, 0x4f, 0xff, 0x51], "a JPEG 2000 stream"),
+    ];
+    if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
+        return Some("a WebP picture");
+    }
+    let known = CODECS.iter().find(|(magic, _)| start.starts_with(magic));
+    known.map(|(_, name)| *name)
+}
+
+/// With its article.
+fn container(start: &[u8]) -> Option<&'static str> {
     let at = |offset: usize, magic: &[u8]| {
         start
             .get(offset..)
@@ -48,7 +88,18 @@ pub(super) fn container(start: &[u8]) -> Option<&'static str> {
         Some("an AVI")
     } else if at(0, b"FLV") {
         Some("an FLV")
+    } else if at(0, b"OggS") {
+        Some("an Ogg")
+    } else if at(0, &[0, 0, 1, 0xba]) {
+        Some("an MPEG-PS")
+    } else if is_transport_stream(start) {
+        Some("an MPEG-TS")
     } else {
         None
     }
+}
+
+/// The sync byte, the start of a unit, a payload that is not scrambled (ISO/IEC 13818-1, 2.4.3.2). The next packet is too far away to be looked at.
+fn is_transport_stream(start: &[u8]) -> bool {
+    matches!(start.first_chunk(), Some([0x47, second, _, fourth]) if second & 0xe0 == 0x40 && fourth & 0xd0 == 0x10)
 }

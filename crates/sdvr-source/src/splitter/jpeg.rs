@@ -2,7 +2,8 @@
 //!
 //! Marker segments are stepped over by their length, so that a thumbnail in one does not end the image; in entropy-coded data an FF byte is
 //! followed by 00, a restart marker, or a real marker. Bytes between two images (padding, a multipart boundary) go with the image that
-//! follows them, so that an image is complete with its last byte; those behind the last image of a file go with that one.
+//! follows them, so that an image is complete with its last byte; those behind the last image of a file go with that one. An image whose end is
+//! missing, as USB cameras send them when a transfer was cut short, ends where the next one begins: it is damaged, and the stream goes on.
 
 use memchr::memchr;
 use sdvr_frame::FrameFlags;
@@ -42,6 +43,11 @@ impl Jpeg {
             let state = self.state;
             let moved = match state {
                 State::Between => self.find_image(rest)?,
+                State::Scan if rest.starts_with(&[0xff, 0xd8]) => {
+                    let consumed = self.at;
+                    (self.at, self.state) = (0, State::Between);
+                    return Ok(Some(FrameEnd::whole(consumed, FrameFlags::KEY)));
+                }
                 State::Scan => self.skip_scan(rest),
                 State::Marker => match self.step_marker(rest)? {
                     Step::End(bytes) => {
@@ -98,8 +104,9 @@ impl Jpeg {
         match rest.get(found + 1) {
             None => found,
             Some(0x00 | 0xd0..=0xd7) => found + 2,
-            // Fill bytes: the marker may begin at the next one.
+            // Fill bytes: the marker may begin at the next one. The start of an image is looked at where it begins.
             Some(0xff) => found + 1,
+            Some(0xd8) => found,
             Some(_) => {
                 self.state = State::Marker;
                 found

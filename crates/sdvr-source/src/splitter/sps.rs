@@ -1,11 +1,19 @@
 //! The picture's size out of a sequence parameter set: H.264, 7.3.2.1.1; H.265, 7.3.2.2.1.
 //!
-//! Whatever does not parse has no size; nothing else depends on it.
+//! And what of an H.264 one is needed to tell the fields of a picture. Whatever does not parse has no size, and its pictures count as whole frames.
 
-/// The size in the H.264 parameter set `nal`, its one-byte header included.
-pub(super) fn h264_size(nal: &[u8]) -> Option<(u32, u32)> {
-    let payload = without_emulation_prevention(nal.get(1..)?);
-    let mut bits = Bits::new(&payload);
+use super::bits::{Bits, without_emulation_prevention};
+use super::field::FieldSyntax;
+
+/// The size in the H.264 parameter set `nal`, its one-byte header included, and how its slices speak of fields, if they may.
+pub(super) fn h264(nal: &[u8]) -> (Option<(u32, u32)>, Option<FieldSyntax>) {
+    let payload = nal.get(1..).map(without_emulation_prevention);
+    let mut bits = Bits::new(payload.as_deref().unwrap_or_default());
+    let mut fields = None;
+    (parse_h264(&mut bits, &mut fields), fields)
+}
+
+fn parse_h264(bits: &mut Bits<'_>, fields: &mut Option<FieldSyntax>) -> Option<(u32, u32)> {
     let profile = bits.take(8)?;
     bits.take(16)?;
     bits.unsigned()?;
@@ -23,10 +31,11 @@ pub(super) fn h264_size(nal: &[u8]) -> Option<(u32, u32)> {
         bits.unsigned()?;
         bits.take(1)?;
         if bits.take(1)? == 1 {
-            skip_h264_scaling(&mut bits, if chroma_format == 3 { 12 } else { 8 })?;
+            skip_h264_scaling(bits, if chroma_format == 3 { 12 } else { 8 })?;
         }
     }
-    bits.unsigned()?;
+    // log2_max_frame_num_minus4, at most 12.
+    let frame_number_bits = bits.unsigned()?.min(12) + 4;
     match bits.unsigned()? {
         0 => {
             bits.unsigned()?;
@@ -49,6 +58,10 @@ pub(super) fn h264_size(nal: &[u8]) -> Option<(u32, u32)> {
     let frame_only = bits.take(1)?;
     if frame_only == 0 {
         bits.take(1)?;
+        *fields = Some(FieldSyntax {
+            has_colour_plane: separate_planes == 1,
+            frame_number_bits,
+        });
     }
     bits.take(1)?;
     let fields = 2 - frame_only;
@@ -57,7 +70,7 @@ pub(super) fn h264_size(nal: &[u8]) -> Option<(u32, u32)> {
         (2, 0) => (2, fields),
         _ => (1, fields),
     };
-    let crop = crop(&mut bits, unit_x, unit_y)?;
+    let crop = crop(bits, unit_x, unit_y)?;
     let width = width_in_blocks.checked_mul(16)?.checked_sub(crop.0)?;
     let height = height_in_map_units
         .checked_mul(16)?
@@ -141,63 +154,4 @@ fn crop(bits: &mut Bits<'_>, unit_x: u32, unit_y: u32) -> Option<(u32, u32)> {
 
 fn plausible(width: u32, height: u32) -> Option<(u32, u32)> {
     ((1..=32_768).contains(&width) && (1..=32_768).contains(&height)).then_some((width, height))
-}
-
-/// Takes out the 03 of every 00 00 03.
-fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(nal.len());
-    let mut zeros = 0;
-    for &byte in nal {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        out.push(byte);
-    }
-    out
-}
-
-/// Reads bits, the highest of a byte first.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Bits<'a> {
-    const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    fn take(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0_u32, |value, _| {
-            let byte = self.bytes.get(self.at / 8)?;
-            let bit = byte >> (7 - self.at % 8) & 1;
-            self.at += 1;
-            Some(value << 1 | u32::from(bit))
-        })
-    }
-
-    /// Exp-Golomb, unsigned (H.264, 9.1).
-    fn unsigned(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.take(1)? == 0 {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        let rest = self.take(zeros)?;
-        (1_u32 << zeros).checked_sub(1)?.checked_add(rest)
-    }
-
-    /// Exp-Golomb, signed.
-    fn signed(&mut self) -> Option<i64> {
-        let code = i64::from(self.unsigned()?);
-        Some(if code % 2 == 1 {
-            (code + 1) / 2
-        } else {
-            -(code / 2)
-        })
-    }
 }
