@@ -4,9 +4,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Parser;
-use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label};
+use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
-use sdvr_transport::ServerAddress;
 
 const EXAMPLES: &str = "\
 Examples:

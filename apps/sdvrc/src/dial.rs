@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use sdvr_transport::{ConnectError, ServerAddress, TcpLink, Waker};
+use sdvr_frame::ServerAddress;
+use sdvr_transport::{ConnectError, TcpLink, Waker};
 
 /// A connection that is being made.
 #[derive(Debug)]

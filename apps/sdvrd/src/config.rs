@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use sdvr_transport::DEFAULT_PORT;
+use sdvr_frame::DEFAULT_PORT;
 
 use crate::log::LogFormat;
 

@@ -1,8 +1,9 @@
 //! Plain data that every stage of SDVR speaks of.
 //!
-//! Labels, formats, times, keys and frame metadata: no I/O, no threads, nothing that can fail but
+//! Labels, addresses, formats, times, keys and frame metadata: no I/O, no threads, nothing that can fail but
 //! the parsing of a text. A crate that only needs to *name* a thing of SDVR needs only this one.
 
+mod address;
 mod allowance;
 pub mod bench_frame;
 mod format;
@@ -12,6 +13,7 @@ mod label;
 mod stream;
 mod time;
 
+pub use address::{DEFAULT_PORT, ParseAddressError, ServerAddress};
 pub use allowance::Allowance;
 pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
 pub use frame::{FrameFlags, FrameNumber};

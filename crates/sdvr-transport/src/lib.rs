@@ -4,10 +4,8 @@
 //! programs wait for many descriptors. Names of hosts become addresses here and nowhere else.
 #![forbid(unsafe_code)]
 
-mod address;
 mod poller;
 mod tcp;
 
-pub use address::{DEFAULT_PORT, ParseAddressError, ServerAddress};
 pub use poller::{Interest, Poller, Ready, Waker};
 pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen};

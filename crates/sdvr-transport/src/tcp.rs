@@ -5,9 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, T
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use sdvr_frame::ServerAddress;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-
-use crate::address::ServerAddress;
 
 /// Connections that wait to be accepted. A site may switch a thousand cameras on at once.
 const BACKLOG: i32 = 1024;

@@ -5,15 +5,12 @@
 //! eth:aa:bb:cc:dd:ee:ff    raw Ethernet
 //! ```
 
-use std::net::Ipv6Addr;
+use sdvr_frame::ServerAddress;
 
 use crate::error::TrustError;
-use crate::lines::parse_number;
 
-/// What a server's address means when no port is typed.
-const DEFAULT_PORT: u16 = 1337;
-/// The longest name that the domain name system has, with room for the zone of an IPv6 address.
-const HOST_MOST_BYTES: usize = 255;
+/// What an address of raw Ethernet begins with. Nothing dials one yet; the file has room for it.
+const ETHERNET: &str = "eth:";
 
 /// The form in which the server that a user typed is remembered.
 ///
@@ -33,43 +30,20 @@ const HOST_MOST_BYTES: usize = 255;
 /// [`TrustError::Address`] when it is no address.
 pub fn normalise_address(typed: &str) -> Result<String, TrustError> {
     let lower = typed.to_ascii_lowercase();
-    let address = if lower.starts_with("eth:") {
-        lower
-    } else if let Some(bracketed) = lower.strip_prefix('[') {
-        match bracketed.strip_suffix(']') {
-            Some(host) => format!("[{host}]:{DEFAULT_PORT}"),
-            None => lower,
-        }
-    } else if is_ipv6(&lower) {
-        format!("[{lower}]:{DEFAULT_PORT}")
-    } else {
-        match lower.split_once(':') {
-            Some((host, port)) => format!("[{host}]:{port}"),
-            None => format!("[{lower}]:{DEFAULT_PORT}"),
-        }
+    let address = match lower.strip_prefix(ETHERNET) {
+        Some(mac) => is_mac(mac).then_some(lower),
+        None => one_form(typed),
     };
-    check_address(&address)
-        .map(|()| address)
-        .map_err(|_| TrustError::Address {
-            address: typed.to_owned(),
-        })
-}
-
-fn is_ipv6(host: &str) -> bool {
-    let address = host.split_once('%').map_or(host, |(address, _)| address);
-    address.parse::<Ipv6Addr>().is_ok()
+    address.ok_or_else(|| TrustError::Address {
+        address: typed.to_owned(),
+    })
 }
 
 /// Whether `address` is in the one form. Anything else in the file would never be found, and its server be a new one.
 pub(crate) fn check_address(address: &str) -> Result<(), &'static str> {
-    let is_good = match address.strip_prefix("eth:") {
+    let is_good = match address.strip_prefix(ETHERNET) {
         Some(mac) => is_mac(mac),
-        None => address
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once("]:"))
-            .is_some_and(|(host, port)| {
-                is_host(host) && parse_number::<u16>(port).is_some_and(|port| port > 0)
-            }),
+        None => one_form(address).is_some_and(|form| form == address),
     };
     if is_good {
         Ok(())
@@ -78,13 +52,10 @@ pub(crate) fn check_address(address: &str) -> Result<(), &'static str> {
     }
 }
 
-fn is_host(host: &str) -> bool {
-    let is_host_byte = |byte: u8| {
-        byte.is_ascii_lowercase()
-            || byte.is_ascii_digit()
-            || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%')
-    };
-    (1..=HOST_MOST_BYTES).contains(&host.len()) && host.bytes().all(is_host_byte)
+/// `[host]:port`, of what [`ServerAddress`] takes.
+fn one_form(typed: &str) -> Option<String> {
+    let address = ServerAddress::parse(typed, None).ok()?;
+    Some(address.to_string())
 }
 
 fn is_mac(mac: &str) -> bool {
@@ -143,6 +114,7 @@ mod tests {
             "eth:aa:bb:cc:dd:ee:fg",
             "eth:aa:bb:cc:dd:ee:ff:00",
             "eth:aabb:cc:dd:ee:ff:0",
+            "eth:1337",
         ] {
             assert!(normalise_address(typed).is_err(), "{typed:?}");
         }

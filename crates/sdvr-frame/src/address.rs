@@ -5,11 +5,18 @@ use std::net::Ipv6Addr;
 
 /// The port of SDVR, for every protocol that has ports.
 pub const DEFAULT_PORT: u16 = 1337;
+/// What an address of raw Ethernet begins with.
+const ETHERNET: &[u8] = b"eth:";
+/// The longest name that the domain name system has, with room for the zone of an IPv6 address.
+const HOST_MOST_BYTES: usize = 255;
 
-/// Host and port of a server. The host is kept as typed, in lower case: it is what a server's key is remembered by.
+/// Host and port of a server. The host is kept as typed, in lower case: a name is not looked up, two spellings of one address are two servers.
+///
+/// Its text `[host]:port` is what a server's key is remembered by, so there is one text for each address: [`Self::parse`] gives back what
+/// [`Display`](fmt::Display) wrote, and takes a port as a number is written, without sign and zeros before it.
 ///
 /// ```
-/// use sdvr_transport::ServerAddress;
+/// use sdvr_frame::ServerAddress;
 ///
 /// assert_eq!(ServerAddress::parse("NVR.lan", None).unwrap().to_string(), "[nvr.lan]:1337");
 /// assert_eq!(ServerAddress::parse("[::1]:1400", None).unwrap().to_string(), "[::1]:1400");
@@ -23,17 +30,25 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// Reads `HOST`, `HOST:PORT`, `[HOST]` or `[HOST]:PORT`; `port` is the one given apart, if any.
+    /// Reads `HOST`, `HOST:PORT`, `[HOST]`, `[HOST]:PORT`, or an IPv6 address without brackets; `port` is the one given apart, if any.
     ///
     /// # Errors
     ///
     /// When the text is no host, or names another port than `port`.
     pub fn parse(text: &str, port: Option<u16>) -> Result<Self, ParseAddressError> {
+        let is_ethernet = |start: &[u8]| start.eq_ignore_ascii_case(ETHERNET);
+        if text
+            .as_bytes()
+            .get(..ETHERNET.len())
+            .is_some_and(is_ethernet)
+        {
+            return Err(ParseAddressError::Ethernet(text.to_owned()));
+        }
         let (host, own_port) = split_port(text)?;
         let is_host = |character: char| {
             character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_' | ':' | '%')
         };
-        if host.is_empty() || !host.chars().all(is_host) {
+        if !(1..=HOST_MOST_BYTES).contains(&host.len()) || !host.chars().all(is_host) {
             return Err(ParseAddressError::Host(text.to_owned()));
         }
         let port = match (own_port, port) {
@@ -81,13 +96,15 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), ParseAddressError> {
         text.split_once(':')
             .map_or((text, None), |(host, port)| (host, Some(port)))
     };
-    match port {
-        Some(port) => match port.parse() {
-            Ok(0) | Err(_) => Err(ParseAddressError::Port(port.to_owned())),
-            Ok(port) => Ok((host, Some(port))),
-        },
-        None => Ok((host, None)),
-    }
+    let port = port.map(parse_port).transpose()?;
+    Ok((host, port))
+}
+
+/// A number as it is written: digits, no sign, no zeros before it.
+fn parse_port(text: &str) -> Result<u16, ParseAddressError> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    let port = text.parse().ok().filter(|_| is_plain);
+    port.ok_or_else(|| ParseAddressError::Port(text.to_owned()))
 }
 
 impl fmt::Display for ServerAddress {
@@ -102,6 +119,11 @@ pub enum ParseAddressError {
     /// Not a host.
     #[error("{0:?} is not the name or address of a host")]
     Host(String),
+    /// The address of a network card, over which nothing is sent yet.
+    #[error(
+        "{0} would be raw Ethernet, which does not exist yet; name a host (one called eth is [eth]:PORT)"
+    )]
+    Ethernet(String),
     /// Not a port.
     #[error("{0:?} is not a port (1 to 65535)")]
     Port(String),
@@ -126,11 +148,32 @@ mod tests {
             "a/b",
             "host:",
             "host:0",
+            "host:01337",
+            "host:+1",
+            "host:-1",
+            "host: 1",
             "host:70000",
+            "host:1:2",
             "user@host",
             "h\n",
+            "caf\u{e9}",
+            "eth:aa:bb:cc:dd:ee:ff",
+            "ETH:1337",
         ] {
             assert!(ServerAddress::parse(text, None).is_err(), "{text:?}");
+        }
+        assert!(ServerAddress::parse(&"x".repeat(255), None).is_ok());
+        assert!(ServerAddress::parse(&"x".repeat(256), None).is_err());
+    }
+
+    #[test]
+    fn a_host_may_have_the_name_of_ethernet() {
+        for (text, form) in [("eth", "[eth]:1337"), ("[eth]:9", "[eth]:9")] {
+            let address = ServerAddress::parse(text, None);
+            assert_eq!(
+                address.map(|address| address.to_string()),
+                Ok(form.to_owned())
+            );
         }
     }
 
