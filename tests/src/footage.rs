@@ -13,7 +13,8 @@ pub fn directory() -> PathBuf {
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/footage"))
 }
 
-/// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`. Made once.
+/// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`, or as other encoders
+/// write them: `open.h264` (open groups of pictures), `refresh.h264` (intra refresh), `interlaced.h264`, `slices.h264`, `open.hevc`, `444.mjpeg`. Made once.
 ///
 /// # Panics
 ///
@@ -29,6 +30,60 @@ pub fn clip(extension: &str, frames: u32) -> PathBuf {
     let clip = directory().join(format!("vtest-{frames}.{extension}"));
     if !clip.exists() {
         let codec: &[&str] = match extension {
+            "open.h264" => &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-x264-params",
+                "keyint=10:open-gop=1:bframes=3",
+                "-f",
+                "h264",
+            ],
+            "refresh.h264" => &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-x264-params",
+                "keyint=10:intra-refresh=1",
+                "-f",
+                "h264",
+            ],
+            "interlaced.h264" => &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-x264-params",
+                "keyint=10:tff=1:open-gop=1",
+                "-f",
+                "h264",
+            ],
+            "slices.h264" => &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-x264-params",
+                "keyint=10:slices=4:aud=1:cabac=0",
+                "-f",
+                "h264",
+            ],
+            "open.hevc" => &[
+                "-c:v",
+                "libx265",
+                "-preset",
+                "ultrafast",
+                "-x265-params",
+                "keyint=10:open-gop=1:bframes=3:slices=4:log-level=error",
+                "-f",
+                "hevc",
+            ],
+            "444.mjpeg" => &[
+                "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj444p", "-huffman", "optimal", "-f",
+                "mjpeg",
+            ],
             "mjpeg" => &["-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg"],
             "h264" => &[
                 "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-f", "h264",

@@ -117,32 +117,65 @@ fn key_frames_are_where_ffprobe_finds_them() {
     let system = System::with_daemon();
     for (extension, fourcc) in [("h264", "H264"), ("hevc", "HEVC"), ("mjpeg", "MJPG")] {
         let clip = clip(extension, 100);
-        let mut camera = Camera::wait_for_in(&system.shm(), extension);
-        let source = clip.to_str().unwrap();
-        let mut client = system.start_client(extension, source, &["--once", "-r", "100"]);
-        let (mut keys, mut bytes) = (Vec::new(), Vec::new());
-        let deadline = Instant::now() + 2 * PATIENCE;
-        loop {
-            assert!(Instant::now() < deadline, "the stream does not end");
-            match camera.next(Policy::Every, Duration::from_millis(200)) {
-                Ok(Some(frame)) => {
-                    assert_eq!(frame.format().fourcc.to_string(), fourcc);
-                    assert_eq!((frame.format().width, frame.format().height), (768, 576));
-                    keys.push(frame.is_key());
-                    bytes.extend_from_slice(frame.bytes());
-                }
-                Ok(None) => {}
-                Err(Error::Ended) => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        assert_eq!(client.wait().code(), Some(0), "{}", client.log());
+        let (keys, bytes) = through_a_camera(&system, extension, &clip, fourcc);
         assert_eq!(keys, probed_keys(&clip, extension), "{extension}");
         assert!(
             bytes == std::fs::read(&clip).unwrap(),
             "{extension} has changed"
         );
     }
+}
+
+#[test]
+fn streams_of_other_encoders_come_out_with_their_key_frames() {
+    let system = System::with_daemon();
+    for (name, fourcc, keys_least) in [
+        ("open.h264", "H264", 3),
+        ("refresh.h264", "H264", 3),
+        ("interlaced.h264", "H264", 3),
+        ("slices.h264", "H264", 3),
+        ("open.hevc", "HEVC", 3),
+        ("444.mjpeg", "MJPG", 30),
+    ] {
+        let clip = clip(name, 30);
+        let (label, format) = (name.replace('.', "-"), name.split('.').next_back().unwrap());
+        let (keys, bytes) = through_a_camera(&system, &label, &clip, fourcc);
+        assert_eq!(keys, probed_keys(&clip, format), "{name}");
+        assert_eq!(keys.len() as u64, footage::probed_frames(&clip, format));
+        let count = keys.iter().filter(|&&is_key| is_key).count();
+        assert!(count >= keys_least, "{name} has {count} key frames");
+        assert!(bytes == std::fs::read(&clip).unwrap(), "{name} has changed");
+    }
+}
+
+/// Sends a clip at 100 frames a second; gives which of its frames a program finds to be key frames, and all their bytes.
+fn through_a_camera(
+    system: &System,
+    label: &str,
+    clip: &Path,
+    fourcc: &str,
+) -> (Vec<bool>, Vec<u8>) {
+    let mut camera = Camera::wait_for_in(&system.shm(), label);
+    let source = clip.to_str().unwrap();
+    let mut client = system.start_client(label, source, &["--once", "-r", "100"]);
+    let (mut keys, mut bytes) = (Vec::new(), Vec::new());
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "the stream does not end");
+        match camera.next(Policy::Every, Duration::from_millis(200)) {
+            Ok(Some(frame)) => {
+                assert_eq!(frame.format().fourcc.to_string(), fourcc);
+                assert_eq!((frame.format().width, frame.format().height), (768, 576));
+                keys.push(frame.is_key());
+                bytes.extend_from_slice(frame.bytes());
+            }
+            Ok(None) => {}
+            Err(Error::Ended) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(client.wait().code(), Some(0), "{}", client.log());
+    (keys, bytes)
 }
 
 /// Which packets of the file ffprobe calls key frames.
