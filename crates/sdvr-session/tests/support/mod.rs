@@ -7,6 +7,8 @@
     reason = "each test uses a part of this; a test that cannot go on must stop, with the place"
 )]
 
+pub(crate) mod peer;
+
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 use sdvr_frame::{
     FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, StreamFormat, StreamId,
