@@ -1,6 +1,6 @@
 //! Who may use a directory of rings: one daemon, whose own it is; readers whom it lets; and nobody by surprise.
 
-mod common;
+mod support;
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::*;
 use sdvr_frame::StreamId;
 use sdvr_ring::{
     CreateError, DirectoryError, RingDirectory, RingName, RingWatch, RingWriter, list_rings,
     open_directory,
 };
+use support::*;
 
 /// A user and a group that are nobody's in particular.
 const STRANGER: u32 = 65_534;
@@ -51,7 +51,7 @@ fn succeeds_as_stranger(group: u32, command: &str) -> bool {
 /// The directory once it is free. Another test may be starting a program, which has all our locks for a moment.
 fn directory_of_another_daemon(place: &Path) -> RingDirectory {
     let mut directory = None;
-    eventually("the directory is free", || {
+    until("the directory is free", || {
         directory = RingDirectory::create(&place.join("rings"), None).ok();
         directory.is_some()
     });
@@ -60,8 +60,8 @@ fn directory_of_another_daemon(place: &Path) -> RingDirectory {
 
 #[test]
 fn a_second_daemon_is_told_that_the_first_is_there() {
-    let place = place();
-    let first = directory(place.path());
+    let place = folder();
+    let first = create_rings(place.path());
     let path = place.path().join("rings");
     let second = RingDirectory::create(&path, None);
     let text = second
@@ -84,7 +84,7 @@ fn a_second_daemon_is_told_that_the_first_is_there() {
 
 #[test]
 fn a_directory_that_others_can_write_is_refused_by_both_sides() {
-    let place = place();
+    let place = folder();
     let path = place.path().join("rings");
     std::fs::create_dir(&path).expect("the place is ours");
     for open in [0o770, 0o702, 0o1777] {
@@ -106,7 +106,7 @@ fn a_directory_that_others_can_write_is_refused_by_both_sides() {
 
 #[test]
 fn a_symbolic_link_is_not_followed() {
-    let place = place();
+    let place = folder();
     let (real, link) = (place.path().join("real"), place.path().join("rings"));
     std::fs::create_dir(&real).expect("the place is ours");
     std::os::unix::fs::symlink(&real, &link).expect("the place is ours");
@@ -128,7 +128,7 @@ fn a_directory_somebody_else_made_first_is_refused() {
         eprintln!("skipped: only root can make a directory somebody else's");
         return;
     }
-    let place = place();
+    let place = folder();
     let path = place.path().join("sdvr-0");
     std::fs::create_dir(&path).expect("the place is ours");
     std::os::unix::fs::chown(&path, Some(STRANGER), None).expect("this is root");
@@ -159,12 +159,12 @@ fn a_stranger_reads_nothing_and_the_group_reads_only() {
         eprintln!("skipped: only root can become somebody else");
         return;
     }
-    let place = place();
+    let place = folder();
     set_mode(place.path(), 0o755);
     let path = place.path().join("rings");
     let directory = RingDirectory::create(&path, Some(FRIENDS)).expect("the place is ours");
     let mut writer = RingWriter::create(&directory, options(4, 4096)).expect("there is room");
-    publish(&mut writer, 0);
+    publish_numbered(&mut writer, 0);
     let ring = path.join(name().as_str());
     assert_eq!((mode(&ring), mode(&path)), (0o440, 0o750));
     let ring = ring.display();
@@ -185,12 +185,12 @@ fn a_stranger_reads_nothing_and_the_group_reads_only() {
 
 #[test]
 fn what_a_dead_daemon_left_is_removed_and_nothing_else() {
-    let place = place();
+    let place = folder();
     let path = place.path().join("rings");
-    let first = directory(place.path());
+    let first = create_rings(place.path());
     let mut ring = RingWriter::create(&first, options(4, 4096)).expect("there is room");
-    publish(&mut ring, 0);
-    let reader = open(place.path()).expect("the ring is there");
+    publish_numbered(&mut ring, 0);
+    let reader = open_in(place.path()).expect("the ring is there");
     drop((ring, first));
     std::fs::write(path.join(".new-1-0"), "unfinished").expect("it is ours");
     std::fs::write(path.join("notes.txt"), "not a ring").expect("it is ours");
@@ -210,7 +210,7 @@ fn what_a_dead_daemon_left_is_removed_and_nothing_else() {
     assert!(path.join("notes.txt").exists());
     assert_eq!(reader.state(), sdvr_frame::StreamState::Moved);
     assert!(reader.is_replaced());
-    eventually("the lock is free", || !reader.writer_lives());
+    until("the lock is free", || !reader.writer_lives());
     assert_eq!(
         reader.read(0, &mut Vec::new()),
         Ok(meta(0)),
@@ -225,7 +225,7 @@ fn stale_rings_are_ended_by_a_daemon_that_is_not_root() {
         eprintln!("skipped: every other test here ran without root");
         return;
     }
-    let place = place();
+    let place = folder();
     std::os::unix::fs::chown(place.path(), Some(STRANGER), Some(STRANGER)).expect("this is root");
     let program = std::env::current_exe().expect("this program has a path");
     // Where the stranger can run it.
@@ -255,7 +255,7 @@ fn a_full_file_system_refuses_the_new_ring_and_keeps_the_old() {
         eprintln!("skipped: mounting is not permitted here");
         return;
     };
-    let directory = directory(&full.0);
+    let directory = create_rings(&full.0);
     let mut old =
         RingWriter::create(&directory, options(16, 1 << 20)).expect("there is room for one");
     let free = directory.free_bytes().expect("it is mounted");
@@ -269,15 +269,15 @@ fn a_full_file_system_refuses_the_new_ring_and_keeps_the_old() {
         assert_eq!(free_bytes, free, "and nothing was left behind");
     }
     // All of its memory is its own: a whole lap and more.
-    let reader = open(&full.0).expect("the ring is there");
+    let reader = open_in(&full.0).expect("the ring is there");
     for n in 0..400 {
-        publish(&mut old, n);
+        publish_numbered(&mut old, n);
     }
     assert_eq!(reader.read(399, &mut Vec::new()), Ok(meta(399)));
     old.unlink();
     drop((old, reader));
     // Eventually for the same reason as above: memory is inherited, too.
-    eventually("there is room again", || {
+    until("there is room again", || {
         RingWriter::create(&directory, options(16, 1 << 20)).is_ok()
     });
 }
@@ -311,7 +311,7 @@ impl Drop for SmallMount {
 
 #[test]
 fn a_watch_tells_of_rings_that_come_and_go_and_of_the_directory_itself() {
-    let place = place();
+    let place = folder();
     let path = place.path().join("rings");
     let mut watch = RingWatch::new(&path);
     let count = || {
@@ -321,7 +321,7 @@ fn a_watch_tells_of_rings_that_come_and_go_and_of_the_directory_itself() {
     };
     let tells = |watch: &mut RingWatch, expected: usize| {
         assert!(watch.descriptor().is_some());
-        eventually("the watch tells", || {
+        until("the watch tells", || {
             watch.wait(Duration::from_secs(1)) && count() == expected
         });
     };
@@ -330,11 +330,11 @@ fn a_watch_tells_of_rings_that_come_and_go_and_of_the_directory_itself() {
         let rings = directory_of_another_daemon(place.path());
         let mut ring = RingWriter::create(&rings, options(4, 4096)).expect("there is room");
         tells(&mut watch, 1);
-        eventually("it settles", || !watch.wait(Duration::ZERO));
+        until("it settles", || !watch.wait(Duration::ZERO));
         ring.unlink();
         tells(&mut watch, 0);
         std::fs::remove_dir_all(&path).expect("it is ours");
-        eventually("it notices that its directory is gone", || {
+        until("it notices that its directory is gone", || {
             watch.wait(Duration::from_millis(700))
         });
     }
@@ -342,8 +342,8 @@ fn a_watch_tells_of_rings_that_come_and_go_and_of_the_directory_itself() {
 
 #[test]
 fn only_names_of_rings_are_listed() {
-    let place = place();
-    let rings = directory(place.path());
+    let place = folder();
+    let rings = create_rings(place.path());
     let path = place.path().join("rings");
     let good = [
         RingName::new(&CAMERA, StreamId(0)),

@@ -1,22 +1,22 @@
 //! What goes in comes out: frames of every size, however cut; laps, gaps, states, memory given back.
 
-mod common;
+mod support;
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::*;
 use proptest::prelude::*;
 use sdvr_frame::{Link, StreamState, Timestamp};
 use sdvr_ring::{CreateError, ReadError, RingReader, RingWriter, Wait};
+use support::*;
 
 fn pair(slots: u32, data_bytes: u64) -> (tempfile::TempDir, RingWriter, RingReader) {
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let writer = RingWriter::create(&directory, options(slots, data_bytes)).expect("there is room");
-    let reader = open(place.path()).expect("the ring is there");
+    let reader = open_in(place.path()).expect("the ring is there");
     (place, writer, reader)
 }
 
@@ -65,7 +65,7 @@ proptest! {
 #[test]
 fn a_frame_that_is_not_whole_is_never_published() {
     let (_place, mut writer, reader) = pair(4, 16 << 10);
-    publish(&mut writer, 0);
+    publish_numbered(&mut writer, 0);
     let bytes = frame(1, 1000);
     assert!(writer.begin(1000) && writer.write(&bytes[..999]));
     assert!(!writer.publish(&meta(1)), "a byte is missing");
@@ -81,7 +81,7 @@ fn a_frame_that_is_not_whole_is_never_published() {
     assert!(!writer.begin(0) && !writer.begin((16 << 10) + 1) && !writer.begin(u64::MAX));
     assert_eq!(reader.head(), 1);
 
-    publish(&mut writer, 1);
+    publish_numbered(&mut writer, 1);
     let mut buffer = Vec::new();
     for n in 0..2 {
         assert_eq!(reader.read(n, &mut buffer), Ok(meta(n)));
@@ -92,7 +92,7 @@ fn a_frame_that_is_not_whole_is_never_published() {
 #[test]
 fn a_frame_as_large_as_the_ring_fits_and_takes_all_of_it() {
     let (_place, mut writer, reader) = pair(4, 16 << 10);
-    publish(&mut writer, 0);
+    publish_numbered(&mut writer, 0);
     let large = frame(1, 16 << 10);
     assert!(writer.begin(16 << 10) && writer.write(&large) && writer.publish(&meta(1)));
     let mut buffer = Vec::new();
@@ -157,7 +157,7 @@ fn the_last_key_frame_is_found_while_it_is_there() {
     let (_place, mut writer, reader) = pair(16, 1 << 20);
     assert_eq!(reader.last_key(), None);
     for n in 0..=25 {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
     }
     assert_eq!(reader.last_key(), Some(20));
     let mut plain = meta(1);
@@ -182,7 +182,7 @@ fn a_ring_says_what_it_was_made_for_and_how_it_does() {
     assert_eq!(reader.link(), Some(Link::Udp));
     writer.set_link(Link::Ethernet);
     writer.set_measured_rate(29_970);
-    publish(&mut writer, 2);
+    publish_numbered(&mut writer, 2);
     assert_eq!(reader.link(), Some(Link::Ethernet));
     assert_eq!(reader.measured_rate(), 29_970);
     assert_eq!(reader.frames_lost(), 2);
@@ -234,11 +234,11 @@ fn every_new_state_is_told_to_a_waiting_reader_and_none_twice() {
 
 #[test]
 fn memory_given_back_is_free_while_readers_still_have_it_mapped() {
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let mut writer = RingWriter::create(&directory, options(64, 8 << 20)).expect("there is room");
-    let reader = open(place.path()).expect("the ring is there");
-    publish(&mut writer, 0);
+    let reader = open_in(place.path()).expect("the ring is there");
+    publish_numbered(&mut writer, 0);
     let file = ring_descriptor(place.path());
     let blocks = || std::fs::metadata(&file).map(|stat| stat.blocks());
     let before = blocks().expect("the file is open");
@@ -273,21 +273,21 @@ fn ring_descriptor(place: &Path) -> PathBuf {
 
 #[test]
 fn a_new_ring_of_the_same_stream_takes_the_name_and_the_old_one_stays_readable() {
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let mut old = RingWriter::create(&directory, options(4, 1 << 16)).expect("there is room");
-    publish(&mut old, 0);
-    let reader = open(place.path()).expect("the ring is there");
+    publish_numbered(&mut old, 0);
+    let reader = open_in(place.path()).expect("the ring is there");
     let mut new = RingWriter::create(&directory, options(8, 1 << 17)).expect("there is room");
     old.was_replaced();
-    publish(&mut new, 0);
-    publish(&mut new, 1);
+    publish_numbered(&mut new, 0);
+    publish_numbered(&mut new, 1);
 
     assert!(reader.is_replaced() && old.is_replaced() && !new.is_replaced());
     assert_eq!(reader.state(), StreamState::Moved);
     assert_eq!(reader.read(0, &mut Vec::new()), Ok(meta(0)));
     old.unlink();
-    let next = open(place.path()).expect("the old ring's end is not the new one's");
+    let next = open_in(place.path()).expect("the old ring's end is not the new one's");
     assert_eq!(next.head(), 2);
     let rings = sdvr_ring::list_rings(directory.as_fd()).expect("it can be read");
     assert_eq!(rings, [name()], "and nothing unfinished lies about");
@@ -295,8 +295,8 @@ fn a_new_ring_of_the_same_stream_takes_the_name_and_the_old_one_stays_readable()
 
 #[test]
 fn impossible_sizes_and_too_much_extradata_are_refused() {
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let create = |slots, data_bytes| RingWriter::create(&directory, options(slots, data_bytes));
     for (slots, data_bytes) in [
         (u32::MAX, 4096),
@@ -316,7 +316,7 @@ fn impossible_sizes_and_too_much_extradata_are_refused() {
     );
     much.extradata.pop();
     RingWriter::create(&directory, much.clone()).expect("1024 fit");
-    let reader = open(place.path()).expect("the ring is there");
+    let reader = open_in(place.path()).expect("the ring is there");
     assert_eq!(reader.info().extradata, much.extradata);
 }
 
@@ -341,7 +341,7 @@ fn a_reader_waits_for_a_frame_and_not_past_its_deadline() {
                 .count()
         });
         for n in 0..200 {
-            publish(&mut writer, n);
+            publish_numbered(&mut writer, n);
             std::thread::sleep(Duration::from_micros(random_below(300)));
         }
         assert_eq!(waiting.join().expect("waiting cannot fail"), 200);

@@ -1,19 +1,19 @@
 //! A ring's file whose bytes lie: the reader refuses it, or reads nonsense in bounds. It never dies, and never loops.
 
-mod common;
+mod support;
 
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use common::*;
 use proptest::prelude::*;
 use sdvr_frame::{StreamState, Timestamp};
 use sdvr_ring::{FrameMeta, OpenError, ReadError, RingReader, RingWriter, open_directory};
+use support::*;
 
 /// The bytes of a good ring, in which frames have been overwritten.
 fn image() -> Vec<u8> {
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let mut writer = RingWriter::create(&directory, options(4, 8192)).expect("there is room");
     for n in 0..9 {
         let bytes = frame(n, 1500 + usize::try_from(n).unwrap_or(0));
@@ -82,7 +82,7 @@ fn with_word(image: &[u8], offset: usize, value: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_good_image_is_read() {
-    let results = try_everything(place().path(), &image()).expect("it is a ring");
+    let results = try_everything(folder().path(), &image()).expect("it is a ring");
     assert!(
         results.iter().filter(|result| result.is_ok()).count() >= 4,
         "{results:?}"
@@ -91,7 +91,7 @@ fn a_good_image_is_read() {
 
 #[test]
 fn a_file_of_any_other_length_is_refused() {
-    let (place, image) = (place(), image());
+    let (place, image) = (folder(), image());
     for length in
         (0..image.len())
             .step_by(97)
@@ -112,7 +112,7 @@ fn a_file_of_any_other_length_is_refused() {
 
 #[test]
 fn every_header_word_may_be_anything() {
-    let (place, image) = (place(), image());
+    let (place, image) = (folder(), image());
     let places = (0..0x80).chain(0x800..0x960).chain(0x1000..0x1200);
     for offset in places.step_by(4) {
         for value in [0_u32, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
@@ -139,7 +139,7 @@ fn every_header_word_may_be_anything() {
 
 #[test]
 fn a_slot_that_points_out_of_the_data_is_called_corrupt() {
-    let place = place();
+    let place = folder();
     let image = image();
     // Slot of frame 8, the newest: position and length.
     let slot = 0x1000;
@@ -163,7 +163,7 @@ fn a_slot_that_points_out_of_the_data_is_called_corrupt() {
 
 #[test]
 fn a_state_that_is_none_reads_as_lost() {
-    let place = place();
+    let place = folder();
     let lying = with_word(&image(), 0x800, &u64::MAX.to_ne_bytes());
     std::fs::write(place.path().join(name().as_str()), lying).expect("the place is ours");
     let directory = open_directory(place.path()).expect("the place is ours");
@@ -173,7 +173,7 @@ fn a_state_that_is_none_reads_as_lost() {
 
 #[test]
 fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
-    let place = place();
+    let place = folder();
     let path = place.path().join(name().as_str());
     let directory = open_directory(place.path()).expect("the place is ours");
     let open = || RingReader::open(directory.as_fd(), &name());
@@ -201,7 +201,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<[u8; 8]>()), 1..12),
         is_in_front in any::<bool>(),
     ) {
-        let place = place();
+        let place = folder();
         let mut image = image();
         for (index, bytes) in changes {
             // Half of them where it hurts: description, control words, slots.

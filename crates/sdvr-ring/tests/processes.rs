@@ -1,13 +1,14 @@
 //! Kills, stops and other misfortunes of either side, in processes of their own.
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
-use common::*;
 use rustix::process::Signal;
 use sdvr_frame::{StreamState, Timestamp};
 use sdvr_ring::{ReadError, RingReader, RingWriter, Wait};
+use support::processes::*;
+use support::*;
 
 /// What a reader has seen of the frames from 0 on.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,13 +66,13 @@ impl Account {
 #[ignore = "a process of other tests"]
 fn writer_process() {
     let Some(place) = spawned_place() else { return };
-    let directory = directory(&place);
+    let directory = create_rings(&place);
     directory
         .remove_stale_rings()
         .expect("the directory is ours");
     let mut writer = RingWriter::create(&directory, options(32, 64 << 10)).expect("there is room");
     for n in 0.. {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
         if n % 64 == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -82,7 +83,7 @@ fn writer_process() {
 #[ignore = "a process of other tests"]
 fn reader_process() {
     let Some(place) = spawned_place() else { return };
-    let mut reader = open(&place).expect("the ring is there");
+    let mut reader = open_in(&place).expect("the ring is there");
     std::fs::write(place.join(format!("ready-{}", std::process::id())), "")
         .expect("the place can be written");
     let account = Account::take_all(&mut reader);
@@ -94,16 +95,16 @@ fn reader_process() {
 
 #[test]
 fn a_killed_writer_is_noticed_and_costs_no_reader_its_life() {
-    let place = place();
+    let place = folder();
     let mut writer = spawn("writer_process", place.path());
     for _ in 0..20 {
         let mut reader = None;
-        eventually("a new ring appears", || {
+        until("a new ring appears", || {
             reader = place
                 .path()
                 .join("rings")
                 .exists()
-                .then(|| open(place.path()).ok())
+                .then(|| open_in(place.path()).ok())
                 .flatten();
             reader.as_ref().is_some_and(RingReader::writer_lives)
         });
@@ -134,7 +135,7 @@ fn a_killed_writer_is_noticed_and_costs_no_reader_its_life() {
 
         // The next daemon tells those who still hold the ring, before their deadline does.
         writer = spawn("writer_process", place.path());
-        eventually("the ring is called moved", || {
+        until("the ring is called moved", || {
             reader.wait(n, StreamState::Live, Timestamp::NEVER) == Wait::StateChanged
         });
         assert_eq!(reader.state(), StreamState::Moved);
@@ -145,8 +146,8 @@ fn a_killed_writer_is_noticed_and_costs_no_reader_its_life() {
 #[test]
 fn killed_readers_cost_nobody_else_a_frame() {
     const FRAMES: u64 = 400;
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     // Room for all of them, so that nobody may miss one.
     let mut writer = RingWriter::create(&directory, options(512, 4 << 20)).expect("there is room");
     let survivors: Vec<Process> = (0..3)
@@ -158,7 +159,7 @@ fn killed_readers_cost_nobody_else_a_frame() {
     wait_until_ready(place.path(), 9);
 
     for n in 0..FRAMES {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
         std::thread::sleep(Duration::from_micros(random_below(3000)));
         // In the middle of a copy, of a relay, or asleep.
         if n % 8 == 0 {
@@ -181,24 +182,24 @@ fn killed_readers_cost_nobody_else_a_frame() {
 #[test]
 fn a_stopped_reader_disturbs_nobody_and_learns_what_it_missed() {
     const FRAMES: u64 = 3000;
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     let mut writer = RingWriter::create(&directory, options(32, 64 << 10)).expect("there is room");
     let stopped = spawn("reader_process", place.path());
     let awake = spawn("reader_process", place.path());
     wait_until_ready(place.path(), 2);
 
     for n in 0..10 {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
     }
     stopped.signal(Signal::STOP);
     for n in 10..FRAMES {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
     }
     stopped.signal(Signal::CONT);
     // A state hides no frame, so both account for the last ones, too, however late they come.
     for n in FRAMES..FRAMES + 50 {
-        publish(&mut writer, n);
+        publish_numbered(&mut writer, n);
     }
     writer.set_state(StreamState::Closed);
 
@@ -216,18 +217,18 @@ fn a_stopped_reader_disturbs_nobody_and_learns_what_it_missed() {
 #[test]
 fn a_hundred_thousand_frames_at_full_speed_are_whole_or_counted_as_missed() {
     const FRAMES: u64 = 100_000;
-    let place = place();
-    let directory = directory(place.path());
+    let place = folder();
+    let directory = create_rings(place.path());
     // Tiny, so that the writer overwrites what is being read all the time.
     let mut writer = RingWriter::create(&directory, options(4, 16 << 10)).expect("there is room");
-    let mut reader = open(place.path()).expect("the ring is there");
+    let mut reader = open_in(place.path()).expect("the ring is there");
     let mut account = Account::default();
     let mut buffer = Vec::new();
     let mut n = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 0..FRAMES {
-                publish(&mut writer, n);
+                publish_numbered(&mut writer, n);
             }
         });
         while n < FRAMES {
@@ -245,7 +246,7 @@ fn a_hundred_thousand_frames_at_full_speed_are_whole_or_counted_as_missed() {
 }
 
 fn wait_until_ready(place: &std::path::Path, processes: usize) {
-    eventually("the readers have opened the ring", || {
+    until("the readers have opened the ring", || {
         std::fs::read_dir(place).is_ok_and(|entries| {
             entries
                 .filter_map(Result::ok)

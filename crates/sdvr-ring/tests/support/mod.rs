@@ -1,6 +1,8 @@
 //! What the tests of the ring share: a directory in shared memory, a ring, frames that can be recognised.
 #![allow(dead_code, reason = "each test program uses another part")]
 
+pub(crate) mod processes;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -74,11 +76,21 @@ pub(crate) fn file_names(directory: &Path) -> Vec<String> {
 }
 
 pub(crate) fn name() -> RingName {
-    RingName::new(&CAMERA, StreamId(0))
+    RingName::new(&CAMERA, StreamId(3))
 }
 
 pub(crate) fn ring_path(directory: &Path) -> PathBuf {
     directory.join(name().as_str())
+}
+
+/// Makes the directory `rings` in a place that has room for other things too.
+pub(crate) fn create_rings(place: &Path) -> RingDirectory {
+    RingDirectory::create(&place.join("rings"), None).expect("the place is ours")
+}
+
+/// Opens the ring in the directory that [`create_rings`] made.
+pub(crate) fn open_in(place: &Path) -> Result<RingReader, OpenError> {
+    open(&place.join("rings"))
 }
 
 pub(crate) fn directory(path: &Path) -> OwnedFd {
@@ -93,44 +105,56 @@ pub(crate) fn open(path: &Path) -> Result<RingReader, OpenError> {
 pub(crate) fn options(slots: u32, data_bytes: u64) -> RingOptions {
     RingOptions {
         camera: CAMERA,
-        label: Label::from_lossy("test"),
-        stream: StreamId(0),
+        label: Label::from_lossy("front-door"),
+        stream: StreamId(3),
         kind: StreamKind::Video,
-        instance: InstanceId([1; 16]),
+        instance: InstanceId([5; 16]),
         format: StreamFormat {
             fourcc: FourCc::BNCH,
-            width: 0,
-            height: 0,
+            width: 640,
+            height: 480,
             rate: FrameRate::from_whole(30),
         },
-        extradata: Vec::new(),
-        link: Link::Tcp,
+        extradata: b"parameter sets".to_vec(),
+        link: Link::Udp,
         slots,
         data_bytes,
     }
 }
 
+/// What is said of frame `n`: the same every time.
 pub(crate) fn meta(n: u64) -> FrameMeta {
-    let now = Timestamp::now();
+    let time = |offset: i64| Timestamp::from_nanoseconds(n.cast_signed() * 1000 + offset);
     FrameMeta {
         number: FrameNumber(n),
-        flags: FrameFlags::NONE,
-        missed: 0,
-        captured_at_source: now,
-        captured: now,
-        clock_error_ns: Some(0),
-        received: now,
-        published: now,
+        flags: if n.is_multiple_of(10) {
+            FrameFlags::KEY
+        } else {
+            FrameFlags::NONE
+        },
+        missed: n % 3,
+        captured_at_source: time(1),
+        captured: time(2),
+        clock_error_ns: u32::try_from(n).ok(),
+        received: time(3),
+        published: time(4),
     }
 }
 
-/// Fills `frame` so that [`is_frame`] knows it again.
-pub(crate) fn fill(frame: &mut [u8], n: u64) {
+/// The measuring frame `n`, of `bytes` bytes.
+pub(crate) fn frame(n: u64, bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0; bytes];
     let header = BenchHeader {
         sequence: FrameNumber(n),
         captured: Timestamp::from_nanoseconds(0),
     };
-    bench_frame::fill(frame, header);
+    bench_frame::fill(&mut frame, header);
+    frame
+}
+
+/// Frames of every length between 100 and 8,000 bytes, one length after the other.
+pub(crate) fn frame_bytes(n: u64) -> usize {
+    100 + usize::try_from(n.wrapping_mul(7919) % 7900).unwrap_or(0)
 }
 
 /// Whether these are all the bytes of frame `n` and no others.
@@ -138,15 +162,28 @@ pub(crate) fn is_frame(bytes: &[u8], n: u64) -> bool {
     bench_frame::check(bytes).is_some_and(|header| header.sequence.0 == n)
 }
 
-/// Publishes a measuring frame of `bytes` bytes, numbered like its place.
+/// Publishes a measuring frame of `bytes` bytes now, numbered like its place.
 pub(crate) fn publish(writer: &mut RingWriter, bytes: usize) -> u64 {
     let n = writer.published();
-    let mut frame = vec![0; bytes];
-    fill(&mut frame, n);
+    let frame = frame(n, bytes);
     assert!(writer.begin(bytes as u64), "frame {n} fits");
     assert!(writer.write(&frame));
-    assert!(writer.publish(&meta(n)));
+    let published = Timestamp::now();
+    assert!(writer.publish(&FrameMeta {
+        published,
+        ..meta(n)
+    }));
     n
+}
+
+/// Publishes measuring frame `n`, of the length and with the facts that belong to its number, in pieces.
+pub(crate) fn publish_numbered(writer: &mut RingWriter, n: u64) {
+    let frame = frame(n, frame_bytes(n));
+    assert!(writer.begin(frame.len() as u64));
+    for piece in frame.chunks(1501) {
+        assert!(writer.write(piece));
+    }
+    assert!(writer.publish(&meta(n)));
 }
 
 /// Waits until `is_so` says so, and fails the test if that never comes.
@@ -156,6 +193,14 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < LONG, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A number that differs from run to run, for choosing when to strike.
+pub(crate) fn random_below(bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .expect("Linux has random numbers");
+    u64::from_ne_bytes(bytes) % bound
 }
 
 /// This crate is for 64-bit hosts only.
