@@ -228,9 +228,11 @@ fn stale_rings_are_ended_by_a_daemon_that_is_not_root() {
     let place = folder();
     std::os::unix::fs::chown(place.path(), Some(STRANGER), Some(STRANGER)).expect("this is root");
     let program = std::env::current_exe().expect("this program has a path");
-    // Where the stranger can run it.
+    // Where the stranger can run it. Not copied by this process: a program that another test starts meanwhile would hold the copy open for
+    // writing, and what is open for writing cannot be run.
     let copy = place.path().join("program");
-    std::fs::copy(program, &copy).expect("there is room");
+    let copied = Command::new("cp").arg(program).arg(&copy).status();
+    assert!(copied.expect("cp is there").success(), "there is room");
     set_mode(&copy, 0o755);
     let output = Command::new(&copy)
         .args([
