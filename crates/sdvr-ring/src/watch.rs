@@ -73,6 +73,37 @@ impl RingWatch {
         }
     }
 
+    /// Waits until something may have changed in any of the directories, at most `timeout`. True when it is worth looking; at
+    /// all of them: it does not say where.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sdvr_ring::{RingWatch, search_directories};
+    ///
+    /// let mut watches: Vec<RingWatch> = search_directories().iter().map(|path| RingWatch::new(path)).collect();
+    /// // List the rings of all directories here, then:
+    /// RingWatch::wait_any(&mut watches, Duration::from_millis(10));
+    /// ```
+    pub fn wait_any<'a>(
+        watches: impl IntoIterator<Item = &'a mut Self>,
+        timeout: Duration,
+    ) -> bool {
+        let start = Instant::now();
+        let mut watches: Vec<&mut Self> = watches.into_iter().collect();
+        loop {
+            let rest = timeout.saturating_sub(start.elapsed());
+            wait_for_descriptors(&watches, rest);
+            let mut has_changed = false;
+            for watch in &mut watches {
+                has_changed |= watch.wait(Duration::ZERO);
+            }
+            // What is readable may have been beside the directories, where others come and go.
+            if has_changed || rest.is_zero() {
+                return has_changed;
+            }
+        }
+    }
+
     /// Waits until something may have changed, at most `timeout`. True when it is worth looking.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         let watch_is_over = match &self.source {
@@ -219,6 +250,27 @@ fn look_timer() -> io::Result<OwnedFd> {
     };
     rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &time)?;
     Ok(timer)
+}
+
+/// Waits until one of them may tell something, at most `timeout`.
+fn wait_for_descriptors(watches: &[&mut RingWatch], timeout: Duration) {
+    let descriptors: Vec<BorrowedFd<'_>> = watches
+        .iter()
+        .filter_map(|watch| watch.descriptor())
+        .collect();
+    let timeout = if descriptors.len() == watches.len() {
+        timeout
+    } else {
+        timeout.min(LOOK_INTERVAL)
+    };
+    let mut polled: Vec<PollFd<'_>> = descriptors
+        .iter()
+        .map(|descriptor| PollFd::new(descriptor, PollFlags::IN))
+        .collect();
+    if poll(&mut polled, Some(&timespec(timeout))).is_err() {
+        // Interrupted, or out of memory: looked at once too often, but not all the time.
+        std::thread::sleep(timeout.min(Duration::from_millis(10)));
+    }
 }
 
 fn is_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> bool {

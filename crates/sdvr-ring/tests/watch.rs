@@ -114,3 +114,26 @@ fn a_directory_two_levels_down_that_comes_later_is_found_by_looking() {
     assert!(watch.wait(LONG));
     tell_of_a_ring(&path, &mut watch);
 }
+
+#[test]
+fn of_several_directories_any_is_told_and_what_is_beside_them_is_not() {
+    let (first, second) = (folder(), folder());
+    let paths = [first.path().join("rings"), second.path().join("rings")];
+    let rings = paths
+        .each_ref()
+        .map(|path| RingDirectory::create(path, None).expect("ours"));
+    let mut watches = paths.each_ref().map(|path| RingWatch::new(path));
+    for directory in &rings {
+        while RingWatch::wait_any(&mut watches, Duration::ZERO) {}
+        let writer = RingWriter::create(directory, options(4, 4096)).expect("there is room");
+        let start = Instant::now();
+        assert!(RingWatch::wait_any(&mut watches, LONG));
+        assert!(start.elapsed() < AT_ONCE);
+        drop(writer);
+    }
+    while RingWatch::wait_any(&mut watches, Duration::ZERO) {}
+    std::fs::write(first.path().join("beside"), "").expect("ours");
+    let start = Instant::now();
+    assert!(!RingWatch::wait_any(&mut watches, AT_ONCE));
+    assert!(start.elapsed() >= AT_ONCE);
+}
