@@ -1,6 +1,5 @@
 //! One camera, followed through everything that happens to it.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,12 +8,15 @@ use sdvr_ring::{
     FrameMeta, FrameWords, ReadError, RingInfo, RingName, RingReader, RingWatch, Wait,
 };
 
+use crate::account::{Account, Progress};
 use crate::error::Error;
-use crate::frame::{About, Frame};
+use crate::frame::{About, Frame, realtime_offset_ns};
 use crate::place::{self, Found, Wanted};
 
 /// How often a ring that is not there is looked for, besides being told.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How many times as long as opening all rings took, no search does that again: searching costs a twentieth of a core at most.
+const SEARCH_PAUSE: u32 = 20;
 
 /// Which frames are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,13 +56,12 @@ pub enum Start {
 #[derive(Debug)]
 pub struct Camera {
     wanted: Wanted,
-    start: Start,
     ring: Ring,
-    last: Option<(InstanceId, FrameNumber)>,
-    /// Frames that were overwritten unread since the last one that was handed out.
-    overwritten: u64,
+    account: Account,
     /// Says when directories change, while a ring is waited for.
     watch: Option<RingWatch>,
+    /// When all rings may be looked through again.
+    next_search: Timestamp,
 }
 
 /// The ring of the camera.
@@ -89,8 +90,18 @@ struct OpenRing {
     reader: RingReader,
     /// The next frame to look at, by the ring's count.
     next: u64,
+    progress: Progress,
     /// Whether the end was told.
     end_was_told: bool,
+}
+
+/// Where reading of a ring begins, if no frame of its run was handed out before.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    /// The ring was there when the camera was opened.
+    Chosen(Start),
+    /// The ring came later: with its first frame.
+    First,
 }
 
 /// A frame to read, or what to do instead.
@@ -129,14 +140,15 @@ impl Camera {
 
     fn open_wanted(wanted: Wanted, start: Start) -> Result<Self, Error> {
         let found = place::find(&wanted)?;
-        let ring = Ring::Open(OpenRing::new(found, start, None));
+        let mut account = Account::default();
+        let begin = Begin::Chosen(start);
+        let ring = Ring::Open(OpenRing::new(found, begin, &mut account));
         Ok(Self {
             wanted,
-            start,
             ring,
-            last: None,
-            overwritten: 0,
+            account,
             watch: None,
+            next_search: Timestamp::now(),
         })
     }
 
@@ -155,31 +167,25 @@ impl Camera {
     fn wait_for_wanted(wanted: Wanted) -> Self {
         // Before looking, so that nothing comes unseen in between.
         let watch = Some(RingWatch::new(&wanted.likely_directory()));
-        let (ring, start) = match place::find(&wanted) {
-            Ok(found) if found.may_go_on() => (
-                Ring::Open(OpenRing::new(found, Start::Now, None)),
-                Start::Now,
-            ),
-            // What has ended before is not what is waited for.
-            found => {
-                let ended = found.ok().map(|found| found.reader.info().instance);
-                (
-                    Ring::Gone {
-                        known: None,
-                        state: StreamState::Lost,
-                        ended,
-                    },
-                    Start::Oldest,
-                )
+        let mut account = Account::default();
+        let ring = match place::find(&wanted) {
+            Ok(found) if found.may_go_on() => {
+                let begin = Begin::Chosen(Start::Now);
+                Ring::Open(OpenRing::new(found, begin, &mut account))
             }
+            // What has ended before is not what is waited for.
+            found => Ring::Gone {
+                known: None,
+                state: StreamState::Lost,
+                ended: found.ok().map(|found| found.reader.info().instance),
+            },
         };
         Self {
             wanted,
-            start,
             ring,
-            last: None,
-            overwritten: 0,
+            account,
             watch,
+            next_search: Timestamp::now(),
         }
     }
 
@@ -206,13 +212,31 @@ impl Camera {
 
     /// The next frame that `policy` wants; waits for it at most `timeout`. `None` when none came. Copies the frame once.
     ///
+    /// What happens to the camera meanwhile:
+    ///
+    /// | event | what the calls give |
+    /// |---|---|
+    /// | The camera says that it ends. | The frames that are left, then [`Error::Ended`] once; after that as when it is gone. [`Self::missed_at_end`] tells what was not read in time. |
+    /// | Its link is cut, and it comes back. | `None` meanwhile, [`Self::state`] tells why. Then its frames; [`Frame::missed`] counts those that were lost. |
+    /// | The source was started anew. | The frames that are left of the old run, then those of the new one, from its first on. [`Frame::instance`] is another, and [`Frame::missed_between_runs`] tells what was not handed out of the old one. No error. |
+    /// | The daemon is killed, ends or is started anew. | The frames that are left, then `None`, and [`Self::state`] is [`StreamState::Lost`] until the camera is at the new daemon. The same run goes on where it was, and [`Frame::missed`] counts what is between. No error. |
+    /// | The camera is replaced by one with another key under the same label. | As a new run, if it was opened by its label: one opened by its fingerprint or file is that one only. |
+    /// | It is gone for ever. | `None` at every call. |
+    ///
+    /// A new run is looked for where the old one was: at daemons that use the same directory.
+    ///
     /// # Errors
     ///
-    /// [`Error::Ended`] once when the camera says that it ends; the next call waits for it to come back.
+    /// [`Error::Ended`] once when the camera says that it ends; the next call waits for it to come back. [`Error::Unusable`] when the ring is
+    /// damaged.
     pub fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Option<Frame>, Error> {
         let mut bytes = Vec::new();
         let about = self.next_with(policy, timeout, |_, words| words.copy_into(&mut bytes))?;
-        Ok(about.map(|(about, ())| Frame { bytes, about }))
+        Ok(about.map(|(about, ())| Frame {
+            bytes,
+            about,
+            realtime_offset_ns: realtime_offset_ns(),
+        }))
     }
 
     /// As [`Self::next`], into the memory of a frame that is not needed any more. False when none came; `frame` then holds
@@ -231,6 +255,7 @@ impl Camera {
         match self.next_with(policy, timeout, |_, words| words.copy_into(bytes))? {
             Some((about, ())) => {
                 frame.about = about;
+                frame.realtime_offset_ns = realtime_offset_ns();
                 Ok(true)
             }
             None => Ok(false),
@@ -254,7 +279,8 @@ impl Camera {
             .map(|(about, seen)| (about.meta, seen)))
     }
 
-    /// All frames that `policy` wants, for ever: through the camera's ends and returns. Blocks while there is none.
+    /// All frames that `policy` wants, for ever: through the camera's ends and returns, as [`Self::next`] tells, but that
+    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none.
     pub const fn frames(&mut self, policy: Policy) -> Frames<'_> {
         Frames {
             camera: self,
@@ -270,11 +296,13 @@ impl Camera {
             .map_or_else(|| self.wanted.text(), |info| info.label.as_str())
     }
 
-    /// After [`Error::Ended`]: how many frames at the end were overwritten, or given up by the daemon, before they were read
-    /// here. No later frame tells of them.
+    /// How many frames of runs and rings that have ended were published and not handed out, and no frame has told of yet: for a program
+    /// that stops here, such as after [`Error::Ended`]. They were overwritten or given up by the daemon before they were read, or not
+    /// wanted by the policy. The next frame tells of them again, in [`Frame::missed`] if it is of the same run, else in
+    /// [`Frame::missed_between_runs`].
     #[must_use]
     pub const fn missed_at_end(&self) -> u64 {
-        self.overwritten
+        self.account.untold()
     }
 
     fn next_with<T>(
@@ -293,8 +321,12 @@ impl Camera {
             };
             let n = match ring.target(policy) {
                 Target::Read(n) => n,
-                Target::WaitFor(n) => match ring.wait(n, deadline)? {
+                Target::WaitFor(n) => match ring.wait(n, deadline) {
                     Waited::GoOn => continue,
+                    Waited::Ended => {
+                        self.account.end_ring(&ring.progress, &ring.reader);
+                        return Err(Error::Ended);
+                    }
                     Waited::TimedOut => return Ok(None),
                     Waited::Gone => {
                         self.ring_is_gone();
@@ -310,18 +342,16 @@ impl Camera {
                         meta,
                         format: info.format,
                         instance: info.instance,
-                        missed: missed(self.last, info.instance, meta.number),
-                        realtime_offset_ns: info.realtime_offset_ns,
+                        missed: self.account.hand_out(
+                            &mut ring.progress,
+                            info.instance,
+                            n,
+                            meta.number,
+                        ),
                     };
-                    self.last = Some((info.instance, meta.number));
-                    self.overwritten = 0;
                     return Ok(Some((about, seen)));
                 }
-                Err(ReadError::Lapped) => {
-                    let next = ring.reader.oldest().max(n + 1);
-                    self.overwritten = self.overwritten.saturating_add(next - n);
-                    ring.next = next;
-                }
+                Err(ReadError::Lapped) => ring.next = ring.reader.oldest().max(n + 1),
                 Err(ReadError::NotYet) => ring.next = n,
                 Err(ReadError::Corrupt) => {
                     return Err(Error::Unusable("the ring is corrupt".to_owned()));
@@ -333,6 +363,7 @@ impl Camera {
     /// The ring has no writer, or lost its name: look for the one that comes after it.
     fn ring_is_gone(&mut self) {
         if let Ring::Open(ring) = &self.ring {
+            self.account.end_ring(&ring.progress, &ring.reader);
             let is_closed = ring.reader.state() == StreamState::Closed;
             self.watch = Some(RingWatch::new(&ring.directory));
             self.ring = Ring::Gone {
@@ -352,39 +383,56 @@ impl Camera {
         let Ring::Gone { known, ended, .. } = &self.ring else {
             return true;
         };
-        let found = match known {
-            Some((directory, name)) => place::reopen(directory, name).map(|reader| Found {
-                directory: directory.clone(),
-                name: name.clone(),
-                reader,
-            }),
-            None => place::find(&self.wanted).ok(),
-        };
         // One that came and ended meanwhile is read, too; one that had ended before is not.
         let is_new = |found: &Found| {
             found.reader.writer_lives()
                 && (found.may_go_on() || Some(found.reader.info().instance) != *ended)
         };
-        if let Some(found) = found.filter(is_new) {
-            // After a gap, what is there is what was missed: begin with the oldest frame that was not seen.
-            let start = if known.is_some() {
-                Start::Oldest
-            } else {
-                self.start
+        let now = Timestamp::now();
+        let mut found = known
+            .as_ref()
+            .and_then(|(directory, name)| Found::reopen(directory, name))
+            .filter(is_new);
+        if found.is_none() && now >= self.next_search {
+            // The camera may have been replaced by one with another key, whose ring has another name. Only its own daemon's is taken:
+            // another user's camera may have the same label.
+            found = match known {
+                Some((directory, _)) => {
+                    place::find_acceptable(&self.wanted.only_in(directory), is_new)
+                }
+                None => place::find_acceptable(&self.wanted, is_new),
             };
-            self.ring = Ring::Open(OpenRing::new(found, start, self.last));
+            let end = Timestamp::now();
+            self.next_search = end + end.saturating_since(now) * SEARCH_PAUSE;
+        }
+        if let Some(found) = found {
+            // It came while it was waited for, so all of it is wanted.
+            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
             self.watch = None;
             return true;
         }
-        let rest = deadline.saturating_since(Timestamp::now());
+        self.wait_for_change(deadline)
+    }
+
+    /// Waits until it is worth looking for the ring again; false when the deadline has passed.
+    fn wait_for_change(&mut self, deadline: Timestamp) -> bool {
+        let now = Timestamp::now();
+        let rest = deadline.saturating_since(now);
         if rest.is_zero() {
             return false;
         }
+        let until_search = self.next_search.saturating_since(now);
+        let look_interval = if until_search.is_zero() {
+            LOOK_INTERVAL
+        } else {
+            until_search.min(LOOK_INTERVAL)
+        };
+        let timeout = rest.min(look_interval);
         match &mut self.watch {
             Some(watch) => {
-                watch.wait(rest.min(LOOK_INTERVAL));
+                watch.wait(timeout);
             }
-            None => std::thread::sleep(rest.min(LOOK_INTERVAL)),
+            None => std::thread::sleep(timeout),
         }
         true
     }
@@ -394,29 +442,33 @@ impl Camera {
 enum Waited {
     GoOn,
     TimedOut,
+    /// The camera says that it ends; said once.
+    Ended,
     Gone,
 }
 
 impl OpenRing {
-    fn new(found: Found, start: Start, last: Option<(InstanceId, FrameNumber)>) -> Self {
+    fn new(found: Found, begin: Begin, account: &mut Account) -> Self {
         let Found {
             directory,
             name,
             reader,
         } = found;
-        let next = match (start, last) {
-            (_, Some((instance, number))) if instance == reader.info().instance => {
-                first_after(&reader, number)
-            }
-            (Start::Oldest, _) => reader.oldest(),
-            (Start::Now, _) if reader.info().format.fourcc.is_inter_coded() => {
+        let instance = reader.info().instance;
+        let next = match (begin, account.last_of(instance)) {
+            (_, Some(number)) => first_after(&reader, number),
+            // And not the oldest that is left: what was overwritten meanwhile was missed.
+            (Begin::First, None) => 0,
+            (Begin::Chosen(Start::Oldest), None) => reader.oldest(),
+            (Begin::Chosen(Start::Now), None) if reader.info().format.fourcc.is_inter_coded() => {
                 reader.last_key().unwrap_or_else(|| reader.head())
             }
-            (Start::Now, _) => reader.head(),
+            (Begin::Chosen(Start::Now), None) => reader.head(),
         };
         Self {
             directory,
             name,
+            progress: account.begin_ring(instance, next),
             reader,
             next,
             end_was_told: false,
@@ -436,25 +488,26 @@ impl OpenRing {
         }
     }
 
-    fn wait(&mut self, n: u64, deadline: Timestamp) -> Result<Waited, Error> {
+    fn wait(&mut self, n: u64, deadline: Timestamp) -> Waited {
         let state = self.reader.state();
         if state.is_final() {
             // The state came after the last frame, which may have come after it was looked for.
             if self.reader.head() > n {
-                return Ok(Waited::GoOn);
+                return Waited::GoOn;
             }
             if state == StreamState::Closed && !self.end_was_told {
                 self.end_was_told = true;
-                return Err(Error::Ended);
+                return Waited::Ended;
             }
-            return Ok(Waited::Gone);
+            return Waited::Gone;
         }
-        Ok(match self.reader.wait(n, state, deadline) {
+        match self.reader.wait(n, state, deadline) {
             Wait::Ready | Wait::StateChanged => Waited::GoOn,
-            Wait::Nothing if self.is_over() => Waited::Gone,
+            // A daemon may have published one more and died after the ring was looked at.
+            Wait::Nothing if self.is_over() && self.reader.head() <= n => Waited::Gone,
             Wait::Nothing if Timestamp::now() >= deadline => Waited::TimedOut,
             Wait::Nothing => Waited::GoOn,
-        })
+        }
     }
 
     /// Whether nothing more will come: the daemon is gone, or the ring has lost its name to another.
@@ -469,20 +522,6 @@ fn first_after(reader: &RingReader, number: FrameNumber) -> u64 {
     (oldest..head)
         .find(|&n| reader.meta(n).is_ok_and(|meta| meta.number > number))
         .unwrap_or(head)
-}
-
-/// The numbers between the frame before and this one, of the same run.
-fn missed(
-    last: Option<(InstanceId, FrameNumber)>,
-    instance: InstanceId,
-    number: FrameNumber,
-) -> Range<u64> {
-    match last {
-        Some((last_instance, last)) if last_instance == instance && last < number => {
-            last.0 + 1..number.0
-        }
-        _ => number.0..number.0,
-    }
 }
 
 /// An endless series of frames. See [`Camera::frames`].

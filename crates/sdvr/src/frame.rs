@@ -6,11 +6,15 @@ use std::time::{Duration, SystemTime};
 use sdvr_frame::{FrameFlags, FrameNumber, InstanceId, StreamFormat, Timestamp};
 use sdvr_ring::FrameMeta;
 
+use crate::account::Missed;
+
 /// A frame: its bytes, and what is known of it. The memory is used again when it is given back to [`crate::Camera::next_into`].
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub(crate) bytes: Vec<u8>,
     pub(crate) about: About,
+    /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME` when it was handed out.
+    pub(crate) realtime_offset_ns: i64,
 }
 
 /// All but the bytes.
@@ -19,8 +23,7 @@ pub(crate) struct About {
     pub(crate) meta: FrameMeta,
     pub(crate) format: StreamFormat,
     pub(crate) instance: InstanceId,
-    pub(crate) missed: Range<u64>,
-    pub(crate) realtime_offset_ns: i64,
+    pub(crate) missed: Missed,
 }
 
 impl Frame {
@@ -60,19 +63,33 @@ impl Frame {
         self.about.meta.flags.contains(FrameFlags::KEY)
     }
 
-    /// How many frames were captured between the one handed out before and this one: lost on the way or skipped here.
+    /// How many frames of the same run were captured between the one handed out before and this one: lost on the way or skipped
+    /// here. What a run of the source that ended left unread is in [`Self::missed_between_runs`].
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.about
-            .missed
-            .end
-            .saturating_sub(self.about.missed.start)
+        let numbers = &self.about.missed.numbers;
+        numbers.end.saturating_sub(numbers.start)
     }
 
     /// The numbers of those frames. Empty for the first frame of a run of the source: nobody saw what was before.
     #[must_use]
     pub fn missed_numbers(&self) -> Range<u64> {
-        self.about.missed.clone()
+        self.about.missed.numbers.clone()
+    }
+
+    /// For the first frame of a run of the source: how many frames were not handed out since the last one that was, or since the camera was
+    /// opened. 0 for every other frame.
+    ///
+    /// These are the frames at the end of the run before and, if this one was published a while ago, at the beginning of this one, that were
+    /// overwritten or given up by the daemon before they were read, or that the policy did not want. At the end of the run they are
+    /// counted by their numbers, so that those that were lost on the way before its last frame are among them; by the ring's count where
+    /// no number can be read any more. What a client that was killed had not sent, and a run that came and went while nobody looked, are not known to
+    /// anybody here.
+    ///
+    /// The sum of this and of [`Self::missed`] over all frames, and [`crate::Camera::missed_at_end`] where a program stops, is all that it missed.
+    #[must_use]
+    pub const fn missed_between_runs(&self) -> u64 {
+        self.about.missed.between_runs
     }
 
     /// Which run of the source it is from; numbers of different runs do not belong together.
@@ -96,7 +113,8 @@ impl Frame {
             .map(|error| Duration::from_nanos(error.into()))
     }
 
-    /// When it was captured, as a date. For people: the date jumps when the clock is set, [`Self::captured`] does not.
+    /// When it was captured, as a date, by this host's clock as it was set when the frame was handed out. For people: a clock that
+    /// is set makes the dates jump, and two dates tell less exactly than [`Self::captured`] how far apart frames are.
     #[must_use]
     pub fn captured_date(&self) -> SystemTime {
         let nanoseconds = self
@@ -104,7 +122,7 @@ impl Frame {
             .meta
             .captured
             .as_nanoseconds()
-            .saturating_add(self.about.realtime_offset_ns);
+            .saturating_add(self.realtime_offset_ns);
         SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
     }
 
@@ -131,4 +149,15 @@ impl Frame {
     pub const fn meta(&self) -> &FrameMeta {
         &self.about.meta
     }
+}
+
+/// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME` now: not what the ring says, since the clock may have been set after the ring was made. Two
+/// readings without a system call.
+pub(crate) fn realtime_offset_ns() -> i64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(Timestamp::now().as_nanoseconds())
 }

@@ -20,10 +20,12 @@
 //! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read.
 #![forbid(unsafe_code)]
 
+mod account;
 mod camera;
 mod cameras;
 mod error;
 mod frame;
+mod open_rings;
 mod place;
 
 pub use camera::{Camera, Frames, Policy, Start};

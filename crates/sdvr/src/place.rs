@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use sdvr_frame::StreamId;
+use sdvr_frame::{Label, StreamId};
 use sdvr_ring::{OpenError, RingName, RingReader, list_rings, open_directory, search_directories};
 
 use crate::error::Error;
@@ -41,6 +41,11 @@ impl Wanted {
         self.directory.clone().unwrap_or_else(first)
     }
 
+    /// The same, in `directory` only.
+    pub(crate) fn only_in(&self, directory: &Path) -> Self {
+        Self::new_in(directory, &self.text)
+    }
+
     fn fits(&self, name: &RingName, reader: &RingReader) -> bool {
         let info = reader.info();
         let fingerprint = info.camera.fingerprint().to_string();
@@ -60,6 +65,15 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The ring that has a known name now.
+    pub(crate) fn reopen(directory: &Path, name: &RingName) -> Option<Self> {
+        Some(Self {
+            directory: directory.to_owned(),
+            name: name.clone(),
+            reader: reopen(directory, name)?,
+        })
+    }
+
     /// Whether frames may still come into the ring: it has not ended, and its daemon lives.
     pub(crate) fn may_go_on(&self) -> bool {
         !self.reader.state().is_final() && self.reader.writer_lives()
@@ -72,7 +86,8 @@ struct Directory {
     handle: OwnedFd,
 }
 
-fn paths(only: Option<&Path>) -> Vec<PathBuf> {
+/// The directories to search: one, or those where rings usually are.
+pub(crate) fn paths(only: Option<&Path>) -> Vec<PathBuf> {
     only.map_or_else(search_directories, |only| vec![only.to_owned()])
 }
 
@@ -82,50 +97,62 @@ fn directories(only: Option<&Path>) -> impl Iterator<Item = Directory> {
         .filter_map(|path| open_directory(&path).map(|handle| Directory { path, handle }))
 }
 
-/// All rings that can be opened, in one directory or in all, sorted by label. Rings of which one ends meanwhile are left out.
-pub(crate) fn all(only: Option<&Path>) -> Vec<Found> {
-    let mut found: Vec<Found> = directories(only)
-        .flat_map(|directory| {
-            let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
-            names.into_iter().filter_map(move |name| {
-                let reader = RingReader::open(directory.handle.as_fd(), &name).ok()?;
-                Some(Found {
-                    directory: directory.path.clone(),
-                    name,
-                    reader,
-                })
+/// All rings that can be opened, in one directory or in all, one after the other. Rings that end meanwhile are left out.
+pub(crate) fn each(only: Option<&Path>) -> impl Iterator<Item = Found> {
+    directories(only).flat_map(|directory| {
+        let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
+        names.into_iter().filter_map(move |name| {
+            let reader = RingReader::open(directory.handle.as_fd(), &name).ok()?;
+            Some(Found {
+                directory: directory.path.clone(),
+                name,
+                reader,
             })
         })
-        .collect();
-    found.sort_by(|a, b| {
-        let key = |found: &Found| {
-            (
-                found.reader.info().label.clone(),
-                found.reader.info().stream,
-                found.name.clone(),
-            )
-        };
-        key(a).cmp(&key(b))
+    })
+}
+
+/// Those that a user may mean, into which frames may still come first, and the labels of the others.
+fn fitting(wanted: &Wanted) -> (Vec<Found>, Vec<Label>) {
+    let (mut fits, mut others) = (Vec::new(), Vec::new());
+    for found in each(wanted.directory.as_deref()) {
+        if wanted.fits(&found.name, &found.reader) {
+            fits.push(found);
+        } else {
+            others.push(found.reader.info().label.clone());
+        }
+    }
+    fits.sort_by_cached_key(|found| {
+        let info = found.reader.info();
+        (
+            !found.may_go_on(),
+            info.label.clone(),
+            info.stream,
+            found.name.clone(),
+        )
     });
-    found
+    others.sort();
+    (fits, others)
+}
+
+/// The ring that a user wants and that `is_acceptable`. One into which frames may still come is preferred.
+pub(crate) fn find_acceptable(
+    wanted: &Wanted,
+    is_acceptable: impl Fn(&Found) -> bool,
+) -> Option<Found> {
+    fitting(wanted).0.into_iter().find(is_acceptable)
 }
 
 /// The ring that a user wants. One into which frames may still come is preferred.
 pub(crate) fn find(wanted: &Wanted) -> Result<Found, Error> {
-    let (mut fits, others): (Vec<Found>, Vec<Found>) = all(wanted.directory.as_deref())
-        .into_iter()
-        .partition(|found| wanted.fits(&found.name, &found.reader));
-    fits.sort_by_key(|found| !found.may_go_on());
+    let (fits, others) = fitting(wanted);
     if let Some(found) = fits.into_iter().next() {
         return Ok(found);
     }
     if others.is_empty() && is_forbidden(wanted.directory.as_deref()) {
         return Err(Error::Forbidden);
     }
-    let labels: Vec<&str> = others
-        .iter()
-        .map(|found| found.reader.info().label.as_str())
-        .collect();
+    let labels: Vec<&str> = others.iter().map(Label::as_str).collect();
     let known = if labels.is_empty() {
         "there are none".to_owned()
     } else {

@@ -1,0 +1,116 @@
+//! What was published and not handed out.
+//!
+//! Within a run of the source the numbers of frames tell it. Where one run ends and the next begins they do not, and the rings are counted.
+
+use std::ops::Range;
+
+use sdvr_frame::{FrameNumber, InstanceId};
+use sdvr_ring::RingReader;
+
+/// The account of one camera, over all its runs and rings.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// The run whose ring is, or was last, read.
+    run: Option<InstanceId>,
+    /// The last frame that was handed out, of this run or of one before.
+    last: Option<(InstanceId, FrameNumber)>,
+    /// Frames of earlier runs of which no frame has told yet.
+    of_runs_before: u64,
+    /// Frames of this run, in rings that have ended, of which no frame has told yet.
+    of_ended_rings: u64,
+}
+
+/// How far one ring was read. Belongs to the account.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The frame after the last one that was handed out, by the ring's count; at first, the one at which reading began.
+    after_last: u64,
+    /// [`Account::of_ended_rings`] when that frame was the next.
+    of_ended_rings: u64,
+}
+
+/// What was not handed out before a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missed {
+    /// Of the frame's own run.
+    pub(crate) numbers: Range<u64>,
+    /// Where a run began: at the end of the runs before, and at the beginning of this one.
+    pub(crate) between_runs: u64,
+}
+
+impl Account {
+    /// The last frame that was handed out of `run`.
+    pub(crate) fn last_of(&self, run: InstanceId) -> Option<FrameNumber> {
+        self.last
+            .filter(|(instance, _)| *instance == run)
+            .map(|(_, number)| number)
+    }
+
+    /// A ring is read from its frame `begin` on.
+    pub(crate) fn begin_ring(&mut self, run: InstanceId, begin: u64) -> Progress {
+        if self.run != Some(run) {
+            let of_last_run = std::mem::take(&mut self.of_ended_rings);
+            self.of_runs_before = self.of_runs_before.saturating_add(of_last_run);
+            self.run = Some(run);
+        }
+        Progress {
+            after_last: begin,
+            of_ended_rings: self.of_ended_rings,
+        }
+    }
+
+    /// Frame `n` of the ring, with its number, is handed out.
+    pub(crate) fn hand_out(
+        &mut self,
+        progress: &mut Progress,
+        run: InstanceId,
+        n: u64,
+        number: FrameNumber,
+    ) -> Missed {
+        let missed = match self.last_of(run) {
+            Some(last) => Missed {
+                numbers: if last < number {
+                    last.0.saturating_add(1)..number.0
+                } else {
+                    number.0..number.0
+                },
+                between_runs: 0,
+            },
+            None => Missed {
+                numbers: number.0..number.0,
+                between_runs: self
+                    .untold()
+                    .saturating_add(n.saturating_sub(progress.after_last)),
+            },
+        };
+        self.last = Some((run, number));
+        self.of_runs_before = 0;
+        self.of_ended_rings = 0;
+        *progress = Progress {
+            after_last: n.saturating_add(1),
+            of_ended_rings: 0,
+        };
+        missed
+    }
+
+    /// Nothing more comes into a ring. May be said again: the count is the same.
+    pub(crate) fn end_ring(&mut self, progress: &Progress, reader: &RingReader) {
+        let head = reader.head();
+        let in_ring = head.saturating_sub(progress.after_last);
+        if in_ring == 0 {
+            return;
+        }
+        let newest = reader.meta(head - 1).map(|meta| meta.number);
+        self.of_ended_rings = match (self.last_of(reader.info().instance), newest) {
+            // With those that were lost on the way, and those of the run's rings before this one.
+            (Some(last), Ok(newest)) => newest.0.saturating_sub(last.0),
+            // The daemon has given the memory back, or there is no number to count from.
+            _ => progress.of_ended_rings.saturating_add(in_ring),
+        };
+    }
+
+    /// How many frames were not handed out, of which no frame has told yet.
+    pub(crate) const fn untold(&self) -> u64 {
+        self.of_runs_before.saturating_add(self.of_ended_rings)
+    }
+}

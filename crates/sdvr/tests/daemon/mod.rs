@@ -1,0 +1,99 @@
+//! A daemon's rings without a daemon: the test publishes.
+#![allow(
+    dead_code,
+    reason = "each test program uses a part of what they all share"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use sdvr::{
+    FourCc, FrameFlags, FrameMeta, FrameNumber, FrameRate, InstanceId, Link, StreamFormat,
+    StreamId, StreamKind, Timestamp,
+};
+use sdvr_frame::PublicKey;
+use sdvr_ring::{RingDirectory, RingOptions, RingWriter};
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How many frames a ring keeps.
+pub(crate) const SLOTS: u32 = 4;
+
+/// A directory of rings that is locked by this process.
+pub(crate) struct Daemon {
+    _folder: Option<tempfile::TempDir>,
+    rings: RingDirectory,
+}
+
+impl Daemon {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").expect("/dev/shm can be written");
+        Self {
+            rings: RingDirectory::create(folder.path(), None).expect("the folder is ours"),
+            _folder: Some(folder),
+        }
+    }
+
+    pub(crate) fn new_in(path: &Path) -> Self {
+        Self {
+            rings: RingDirectory::create(path, None).expect("the path is ours"),
+            _folder: None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.rings.path()
+    }
+
+    /// Starts a run of the camera with this key. To drop it is to kill the daemon.
+    pub(crate) fn open(&self, label: &str, key: u8, instance: u8) -> Run {
+        let options = RingOptions {
+            camera: PublicKey([key; 32]),
+            label: label.parse().expect("it is a label"),
+            stream: StreamId(0),
+            kind: StreamKind::Video,
+            instance: InstanceId([instance; 16]),
+            format: StreamFormat {
+                fourcc: FourCc::BNCH,
+                width: 0,
+                height: 0,
+                rate: FrameRate::from_whole(25),
+            },
+            extradata: Vec::new(),
+            link: Link::Tcp,
+            slots: SLOTS,
+            data_bytes: 1 << 16,
+        };
+        let ring = RingWriter::create(&self.rings, options).expect("there is room");
+        Run { ring }
+    }
+}
+
+/// A run's ring.
+pub(crate) struct Run {
+    pub(crate) ring: RingWriter,
+}
+
+impl Run {
+    /// Publishes frames of these numbers.
+    pub(crate) fn publish(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            self.publish_with(number, FrameFlags::NONE);
+        }
+    }
+
+    pub(crate) fn publish_with(&mut self, number: u64, flags: FrameFlags) {
+        let now = Timestamp::now();
+        assert!(self.ring.begin(8) && self.ring.write(&number.to_ne_bytes()));
+        assert!(self.ring.publish(&FrameMeta {
+            number: FrameNumber(number),
+            flags,
+            missed: 0,
+            captured_at_source: now,
+            captured: now,
+            clock_error_ns: Some(0),
+            received: now,
+            published: now,
+        }));
+    }
+}
