@@ -1,10 +1,15 @@
-//! What subcommands share: times as arguments, being interrupted, a reader that went away, and how figures are written.
+//! What subcommands share: times as arguments, wrong usage, being interrupted, a reader that went away, and how figures are written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sdvr::{Camera, Error, Frame, Policy};
+
+/// What was asked for cannot be done, whatever the cameras do: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUsage(pub(crate) String);
 
 /// Set by SIGINT and SIGTERM.
 #[derive(Clone, Debug)]

@@ -6,9 +6,20 @@ use std::time::Duration;
 use anyhow::bail;
 use sdvr::{Camera, Error, Frame, FrameFlags, Start};
 
-use crate::output::{Interrupted, next_frame};
+use crate::output::{Interrupted, WrongUsage, next_frame};
+
+const HELP: &str = "\
+Ends when the camera says that it ends, at Ctrl-C, and when the reader of the
+output has enough. Frames that were missed are counted on standard error; all
+others are written.
+
+Exit codes:
+  0  no frame was missed, or the reader of the output had enough
+  1  frames were missed, or it failed
+  2  wrong usage; also when the output is a terminal";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Which camera
     #[arg(value_name = "CAMERA")]
@@ -38,10 +49,10 @@ const Y4M_MAGIC: &[u8] = b"YUV4MPEG2";
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
-        bail!(
-            "frames would go to the terminal; pipe them into a program or a file: sdvr pipe {} > out",
-            arguments.camera
-        );
+        let camera = &arguments.camera;
+        bail!(WrongUsage(format!(
+            "frames would go to the terminal; pipe them into a program or a file: sdvr pipe {camera} > out"
+        )));
     }
     let interrupted = Interrupted::listen()?;
     let mut camera = if arguments.wait {
@@ -57,35 +68,46 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(true) => {}
             Ok(false) => continue,
             // The source has ended, and so do its frames.
-            Err(Error::Ended) => {
-                if camera.missed_at_end() > 0 {
-                    eprintln!(
-                        "sdvr: missed the last {} frames: they were not read in time",
-                        camera.missed_at_end()
-                    );
-                }
-                break;
-            }
+            Err(Error::Ended) => break,
             Err(error) => return Err(error.into()),
         }
         let Some(frame) = &frame else { continue };
         if writer.is_none() {
             writer = Some(Writer::start(arguments.format, &camera, frame, &mut out)?);
         }
-        if frame.missed() > 0 {
-            missed += frame.missed();
-            eprintln!(
-                "sdvr: missed {} frames before frame {} ({missed} in all)",
-                frame.missed(),
-                frame.number()
-            );
-        }
+        missed = report_missed(frame, missed);
         if let Some(writer) = &writer {
             writer.write(frame, &mut out)?;
         }
     }
     out.flush()?;
+    let at_end = camera.missed_at_end();
+    if at_end > 0 {
+        missed = missed.saturating_add(at_end);
+        eprintln!("sdvr: missed the last {at_end} frames: they were not read in time");
+    }
+    if missed > 0 {
+        bail!("missed {missed} frames in all; every other one was written");
+    }
     Ok(())
+}
+
+/// Says how many frames were missed before this one, and gives how many in all.
+fn report_missed(frame: &Frame, missed_before: u64) -> u64 {
+    let number = frame.number();
+    let (in_run, between_runs) = (frame.missed(), frame.missed_between_runs());
+    let in_all = missed_before
+        .saturating_add(in_run)
+        .saturating_add(between_runs);
+    if in_run > 0 {
+        eprintln!("sdvr: missed {in_run} frames before frame {number} ({in_all} in all)");
+    }
+    if between_runs > 0 {
+        eprintln!(
+            "sdvr: missed {between_runs} frames before frame {number}, the first of a run of the source ({in_all} in all)"
+        );
+    }
+    in_all
 }
 
 /// How frames become bytes.

@@ -28,6 +28,7 @@ struct Line {
     key: bool,
     missed: u64,
     missed_from: Option<u64>,
+    missed_between_runs: u64,
     format: String,
     width: u32,
     height: u32,
@@ -49,6 +50,7 @@ impl Line {
             key: frame.is_key(),
             missed: frame.missed(),
             missed_from: (!missed.is_empty()).then_some(missed.start),
+            missed_between_runs: frame.missed_between_runs(),
             format: frame.format().fourcc.to_string(),
             width: frame.format().width,
             height: frame.format().height,
@@ -84,10 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             serde_json::to_writer(&mut out, &line)?;
             writeln!(out)?;
         } else {
-            let missed = if line.missed == 0 {
-                String::new()
-            } else {
-                format!("  missed {}", line.missed)
+            let missed = match (line.missed, line.missed_between_runs) {
+                (0, 0) => String::new(),
+                (0, between_runs) => format!("  missed {between_runs} between runs"),
+                (missed, _) => format!("  missed {missed}"),
             };
             let key = if line.key { "key" } else { "   " };
             let error = line

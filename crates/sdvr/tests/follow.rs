@@ -69,6 +69,8 @@ fn a_camera_with_a_new_key_is_found_under_its_label() {
     gives_nothing(&mut camera);
     assert_eq!(camera.state(), StreamState::Lost);
     daemon.open("door", 3, 3).publish([0]);
+    let mut window = daemon.open("window", 4, 3);
+    window.publish([0]);
     gives_nothing(&mut camera);
     let mut newest = daemon.open("door", 9, 4);
     newest.publish([0]);
@@ -86,8 +88,8 @@ fn a_camera_that_was_opened_by_its_key_is_no_other_one() {
     assert_eq!(account(&mut camera), (0, 0, 0));
     old.ring.set_state(StreamState::Closed);
     ends(&mut camera);
-    daemon.open("door", 8, 2).publish([0]);
-    let _other_label = daemon.open("window", 9, 3);
+    let mut others = [daemon.open("door", 8, 2), daemon.open("window", 9, 3)];
+    others.iter_mut().for_each(|other| other.publish([0]));
     gives_nothing(&mut camera);
 }
 
