@@ -14,6 +14,8 @@ use crate::place;
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often directories are listed without being told: a ring that could not be opened may be opened later.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a ring may be replaced by another while it is looked at, one after the other.
+const REPLACEMENTS_MOST: usize = 100;
 
 /// The rings, and whether their cameras are there.
 #[derive(Debug, Default)]
@@ -146,7 +148,7 @@ impl OpenRings {
             let mut is_now = is_there(&ring.reader);
             if ring.is_there && !is_now {
                 // A new run's ring has the name before the old one says that it was replaced: the camera has not gone.
-                if let Some(reader) = place::reopen(directory, name).filter(is_there) {
+                if let Some(reader) = open_there(directory, name) {
                     self.gone.push(std::mem::replace(&mut ring.reader, reader));
                     is_now = true;
                 }
@@ -156,6 +158,20 @@ impl OpenRings {
         }
         has_changed
     }
+}
+
+/// The ring that has the name now, if its camera is there.
+fn open_there(directory: &Path, name: &RingName) -> Option<RingReader> {
+    for _ in 0..REPLACEMENTS_MOST {
+        let reader = place::reopen(directory, name)?;
+        if is_there(&reader) {
+            return Some(reader);
+        }
+        if reader.state() != StreamState::Moved {
+            return None;
+        }
+    }
+    None
 }
 
 /// Whether the daemon lives and hears the camera, or has heard it lately.
