@@ -34,7 +34,7 @@ impl ServerAddress {
     ///
     /// # Errors
     ///
-    /// When the text is no host, or names another port than `port`.
+    /// When the text is no host, a port is 0, or the text names another port than `port`.
     pub fn parse(text: &str, port: Option<u16>) -> Result<Self, ParseAddressError> {
         let is_ethernet = |start: &[u8]| start.eq_ignore_ascii_case(ETHERNET);
         if text
@@ -55,6 +55,7 @@ impl ServerAddress {
             (Some(own), Some(other)) if own != other => {
                 return Err(ParseAddressError::TwoPorts(own, other));
             }
+            (None, Some(0)) => return Err(ParseAddressError::Port("0".to_owned())),
             (own, other) => own.or(other).unwrap_or(DEFAULT_PORT),
         };
         Ok(Self {
@@ -175,6 +176,13 @@ mod tests {
                 Ok(form.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn port_0_is_none_wherever_it_is_named() {
+        let error = Err(ParseAddressError::Port("0".to_owned()));
+        assert_eq!(ServerAddress::parse("nvr.lan", Some(0)), error);
+        assert_eq!(ServerAddress::parse("nvr.lan:0", None), error);
     }
 
     #[test]
