@@ -32,6 +32,11 @@ enum Command {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Write the manual pages of sdvr, sdvrc and sdvrd into a directory
+    Man {
+        /// Where; made if it is not there
+        directory: std::path::PathBuf,
+    },
     /// Build everything and run the demonstration (`cargo demo`)
     Demo {
         /// What `sdvr demo` is told, such as --seconds 10
@@ -54,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
+        Command::Man { directory } => tools::man(&directory),
         Command::Demo { arguments } => tools::demo(&arguments),
     }
 }

@@ -45,6 +45,18 @@ pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
     Ok(target().join("release"))
 }
 
+/// Writes the manual pages.
+pub(crate) fn man(directory: &Path) -> anyhow::Result<()> {
+    // Where the user is, not where cargo is run.
+    let directory = std::path::absolute(directory)?;
+    run(cargo(&["run", "--quiet", "-p", "sdvr-man", "--"]).arg(&directory))?;
+    println!(
+        "written; `man -l {}` shows the first",
+        directory.join("sdvr.1").display()
+    );
+    Ok(())
+}
+
 /// `cargo demo`.
 pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
     eprintln!("building; the first time this takes a few minutes");

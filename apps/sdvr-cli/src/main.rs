@@ -1,94 +1,9 @@
-//! `sdvr`: the toolbox. One file a subcommand.
-
-mod demo;
-mod keys;
-mod ls;
-mod output;
-mod pipe;
-mod verify;
-mod watch;
+//! `sdvr`: the toolbox.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-const EXAMPLES: &str = "\
-Examples:
-  sdvr ls                          the cameras that are there
-  sdvr watch front-door            one line a frame
-  sdvr pipe front-door | ffplay -  frames to another program
-  sdvr verify test-nvr             measure a test:?format=BNCH camera
-  sdvr keys fingerprint            what to compare on the other end
-  sdvr demo                        a daemon and three cameras, to look at
-
-CAMERA is a label, a fingerprint (its beginning is enough), or the name of a ring's file.
-Frames are searched in SDVR_SHM_DIR if it is set, else in /dev/shm/sdvr-UID, then in the other /dev/shm/sdvr-*.
-Exit codes: 0 good, 1 failed, 2 wrong usage.";
-
-/// Lists, watches, pipes and verifies cameras, manages keys, runs a demonstration.
-#[derive(Debug, Parser)]
-#[command(name = "sdvr", version, about, after_help = EXAMPLES)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// List the cameras: format, rate, state, label, fingerprint
-    Ls(ls::Arguments),
-    /// Print one line of metadata a frame
-    Watch(watch::Arguments),
-    /// Write a camera's frames to standard output
-    Pipe(pipe::Arguments),
-    /// Check every byte of a test:?format=BNCH camera, and measure its latency
-    Verify(verify::Arguments),
-    /// Show and forget keys
-    Keys(keys::Arguments),
-    /// Run a daemon and three test cameras in a temporary home, and show them live
-    Demo(demo::Arguments),
-    /// Write the manual pages into a directory
-    #[command(hide = true)]
-    Man {
-        /// Where
-        directory: std::path::PathBuf,
-    },
-}
+use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.command {
-        Command::Ls(arguments) => ls::run(&arguments),
-        Command::Watch(arguments) => watch::run(&arguments),
-        Command::Pipe(arguments) => pipe::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Keys(arguments) => keys::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Man { directory } => {
-            use clap::CommandFactory;
-            clap_mangen::generate_to(Arguments::command(), directory).map_err(Into::into)
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the other end has enough; `head` is no error.
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sdvr: {error:#}");
-            if error.is::<output::WrongUsage>() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        super::Arguments::command().debug_assert();
-    }
+    sdvr_cli::run(&sdvr_cli::Arguments::parse())
 }

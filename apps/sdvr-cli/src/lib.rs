@@ -1,0 +1,86 @@
+//! The toolbox as a library: what `main.rs` calls. One file a subcommand.
+#![forbid(unsafe_code)]
+
+mod demo;
+mod keys;
+mod ls;
+mod output;
+mod pipe;
+mod verify;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  sdvr ls                          the cameras that are there
+  sdvr watch front-door            one line a frame
+  sdvr pipe front-door | ffplay -  frames to another program
+  sdvr verify test-nvr             measure a test:?format=BNCH camera
+  sdvr keys fingerprint            what to compare on the other end
+  sdvr demo                        a daemon and three cameras, to look at
+
+CAMERA is a label, a fingerprint (its beginning is enough), or the name of a ring's file.
+Frames are searched in SDVR_SHM_DIR if it is set, else in /dev/shm/sdvr-UID, then in the other /dev/shm/sdvr-*.
+Exit codes: 0 good, 1 failed, 2 wrong usage.";
+
+/// Lists, watches, pipes and verifies cameras, manages keys, runs a demonstration.
+#[derive(Debug, Parser)]
+#[command(name = "sdvr", version, about, after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the cameras: format, rate, state, label, fingerprint
+    Ls(ls::Arguments),
+    /// Print one line of metadata a frame
+    Watch(watch::Arguments),
+    /// Write a camera's frames to standard output
+    Pipe(pipe::Arguments),
+    /// Check every byte of a test:?format=BNCH camera, and measure its latency
+    Verify(verify::Arguments),
+    /// Show and forget keys
+    Keys(keys::Arguments),
+    /// Run a daemon and three test cameras in a temporary home, and show them live
+    Demo(demo::Arguments),
+}
+
+/// Does what the command line says; tells on standard error what went wrong.
+#[must_use]
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let result = match &arguments.command {
+        Command::Ls(arguments) => ls::run(arguments),
+        Command::Watch(arguments) => watch::run(arguments),
+        Command::Pipe(arguments) => pipe::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Keys(arguments) => keys::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the other end has enough; `head` is no error.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sdvr: {error:#}");
+            if error.is::<output::WrongUsage>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        super::Arguments::command().debug_assert();
+    }
+}
