@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sdvr::{Camera, Error, Policy};
 
-use crate::floor::{make_frames, receive_open_copy, seconds_per_gigabyte};
+use crate::floor::{copy_seal_send, make_frames, receive_open_copy, seconds_per_gigabyte};
 use crate::system::System;
 
 const TIME: Duration = Duration::from_secs(6);
@@ -25,6 +25,7 @@ fn flat_out(system: &System) -> anyhow::Result<()> {
         TIME.as_secs()
     );
     let floor_before = receive_open_copy(TIME / 2)?;
+    let sender_before = copy_seal_send(FRAME_BYTES, TIME / 2)?;
     let client = system.client(
         "flat",
         &format!("test:?format=BNCH&fps=0&bytes={FRAME_BYTES}"),
@@ -38,7 +39,9 @@ fn flat_out(system: &System) -> anyhow::Result<()> {
         (system.daemon().usage()?, client.usage()?, system.totals());
     drop(client);
     let floor_after = receive_open_copy(TIME / 2)?;
+    let sender_after = copy_seal_send(FRAME_BYTES, TIME / 2)?;
     let floor = f64::midpoint(floor_before, floor_after);
+    let sender = f64::midpoint(sender_before, sender_after);
     let bytes = bytes_after - bytes_before;
     let daemon = seconds_per_gigabyte(daemon_after.cpu.saturating_sub(daemon_before.cpu), bytes);
     let client = seconds_per_gigabyte(client_after.cpu.saturating_sub(client_before.cpu), bytes);
@@ -59,8 +62,12 @@ fn flat_out(system: &System) -> anyhow::Result<()> {
         "  client                  {client:8.3} CPU s/GB  of which making the frames {source:.3}"
     );
     println!(
-        "  client without source   {:8.3} CPU s/GB  (target <= 0.40)",
-        client - source
+        "  client without source   {:8.3} CPU s/GB  {:.2} x the floor of a sender (target <= 0.40)",
+        client - source,
+        (client - source) / sender
+    );
+    println!(
+        "  floor of a sender       {sender:8.3} CPU s/GB  ({sender_before:.3} before, {sender_after:.3} after)"
     );
     Ok(())
 }
