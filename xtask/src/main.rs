@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, tests and measures the workspace.
 
 mod bench;
+mod fuzz;
 mod packages;
 mod test;
 mod tools;
@@ -25,6 +26,8 @@ enum Command {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Give the parsers what nobody would write, for a while
+    Fuzz(fuzz::Arguments),
     /// Formatting, lints and licences
     Check,
     /// Measure, beside a floor that is measured in the same run
@@ -56,6 +59,7 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test { yes, filter } => test::run(yes, filter.as_deref()),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
