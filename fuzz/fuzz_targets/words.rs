@@ -5,9 +5,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
-use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label};
+use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
 use sdvr_source::SourceSpec;
-use sdvr_transport::ServerAddress;
+
 use sdvr_trust::normalise_address;
 
 fn round_trip<T: FromStr + Display>(text: &str) {

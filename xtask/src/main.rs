@@ -6,6 +6,8 @@ mod packages;
 mod test;
 mod tools;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Builds, tests and measures the workspace.
@@ -56,8 +58,8 @@ enum Bench {
     Ring,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Test { yes, filter } => test::run(yes, filter.as_deref()),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
@@ -65,5 +67,12 @@ fn main() -> anyhow::Result<()> {
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Man { directory } => tools::man(&directory),
         Command::Demo { arguments } => tools::demo(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
