@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(short = 'p', value_name = "PORT")]
     port: Option<u16>,
     /// Where the frames come from
-    #[arg(short = 'i', value_name = "SOURCE")]
+    #[arg(short = 'i', value_name = "SOURCE", default_value = "/dev/video0")]
     source: SourceSpec,
     /// The format: what to make of a test picture, what a stream is
     #[arg(short = 'f', value_name = "FOURCC")]
@@ -54,6 +54,12 @@ pub struct Arguments {
     /// Keep keys and known servers here [default: ~/.sdvr]
     #[arg(short = 'k', value_name = "DIR")]
     key_directory: Option<PathBuf>,
+    /// Send one frame for each SIGUSR1, and none else
+    #[arg(short = 't')]
+    on_trigger: bool,
+    /// Stream every camera of this host, as they come and go
+    #[arg(long, conflicts_with_all = ["source", "label", "once", "looped"])]
+    all: bool,
     /// Begin again at the end of a file
     #[arg(long = "loop")]
     looped: bool,
@@ -66,7 +72,7 @@ pub struct Arguments {
 }
 
 /// What the client needs to start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) server: ServerAddress,
     pub(crate) source: SourceSpec,
@@ -76,6 +82,9 @@ pub struct Config {
     pub(crate) key_directory: PathBuf,
     pub(crate) server_key: Option<Fingerprint>,
     pub(crate) once: bool,
+    pub(crate) on_trigger: bool,
+    /// All cameras of this host instead of one source.
+    pub(crate) all: bool,
 }
 
 impl Arguments {
@@ -85,16 +94,11 @@ impl Arguments {
     ///
     /// When the server's address is none, or there is no home directory.
     pub fn into_config(self) -> anyhow::Result<Config> {
-        let host = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        let own_label =
-            || Label::from_lossy(&format!("{}-{host}", Source::stable_name(&self.source)));
+        let name = Source::stable_name(&self.source);
         Ok(Config {
             server: ServerAddress::parse(&self.server, self.port)?,
             label_is_chosen: self.label.is_some(),
-            label: self.label.clone().unwrap_or_else(own_label),
+            label: self.label.unwrap_or_else(|| own_label(&name)),
             source: self.source,
             capture: CaptureOptions {
                 rate: self.rate,
@@ -109,8 +113,30 @@ impl Arguments {
             },
             server_key: self.server_key,
             once: self.once,
+            on_trigger: self.on_trigger,
+            all: self.all,
         })
     }
+}
+
+impl Config {
+    /// The same for one of all cameras.
+    pub(crate) fn for_camera(&self, source: SourceSpec, name: &str) -> Self {
+        Self {
+            source,
+            label: own_label(name),
+            label_is_chosen: false,
+            all: false,
+            ..self.clone()
+        }
+    }
+}
+
+/// What a camera is called if the user does not say: what it is, and where.
+fn own_label(name: &str) -> Label {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    Label::from_lossy(&format!("{name}-{host}"))
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {

@@ -8,12 +8,16 @@ mod backlog;
 mod config;
 mod dial;
 mod dropped;
+mod fleet;
 mod greeting;
 mod link;
 mod retry;
+mod signals;
 mod streaming;
+mod trigger;
 mod uplink;
 mod waiting;
 
 pub use config::{Arguments, Config, start_log};
-pub use uplink::{Failure, run};
+pub use fleet::run;
+pub use uplink::Failure;

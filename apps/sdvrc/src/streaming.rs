@@ -46,8 +46,13 @@ impl From<io::Error> for Ending {
 /// How far the stream is.
 #[derive(Debug)]
 enum StreamState {
-    /// Waiting for the server's decision, with the frame that made the stream be opened anew.
-    Asked { held: Option<HeldFrame> },
+    /// Waiting for the server's decision. There is one question at a time, so that an answer has no other.
+    Asked {
+        /// The frame that made the stream be opened anew.
+        held: Option<HeldFrame>,
+        /// Whether the question has become another one meanwhile.
+        has_changed: bool,
+    },
     /// Frames flow.
     Open,
     /// Refused; to be asked for again.
@@ -57,6 +62,13 @@ enum StreamState {
     },
     /// This end has said that nothing more comes.
     Closing,
+}
+
+impl StreamState {
+    const ASKED: Self = Self::Asked {
+        held: None,
+        has_changed: false,
+    };
 }
 
 /// A frame that waits for its stream.
@@ -116,7 +128,7 @@ impl Streaming {
             session,
             backlog: Backlog::default(),
             received: Vec::new(),
-            state: StreamState::Asked { held: None },
+            state: StreamState::ASKED,
             needs_key_until: Some(now + KEY_WAIT),
             is_accepted: false,
             frames_sent: 0,
@@ -142,7 +154,7 @@ impl Streaming {
 
     /// Whether a frame waits for the stream to be opened anew.
     pub(crate) const fn holds_frame(&self) -> bool {
-        matches!(self.state, StreamState::Asked { held: Some(_) })
+        matches!(self.state, StreamState::Asked { held: Some(_), .. })
     }
 
     /// Whether everything was written.
@@ -229,7 +241,10 @@ impl Streaming {
                     flags: frame.flags,
                     payload: frame.payload.to_vec(),
                 });
-                self.state = StreamState::Asked { held };
+                self.state = StreamState::Asked {
+                    held,
+                    has_changed: false,
+                };
                 self.session.open_stream(announcement.open().clone());
                 self.transmit(now)?;
             }
@@ -240,6 +255,27 @@ impl Streaming {
         }
         self.needs_key_until = None;
         Ok(Sent::Yes)
+    }
+
+    /// Opens the stream anew, for frames of another format.
+    pub(crate) fn reopen(
+        &mut self,
+        now: Timestamp,
+        announcement: &mut Announcement,
+    ) -> Result<(), Ending> {
+        if matches!(self.state, StreamState::Closing) {
+            return Ok(());
+        }
+        announcement.limit(self.session.granted().frame_kib);
+        self.needs_key_until = Some(now + KEY_WAIT);
+        if let StreamState::Asked { held, has_changed } = &mut self.state {
+            self.frames_given_up += u64::from(held.take().is_some());
+            *has_changed = true;
+            return Ok(());
+        }
+        self.state = StreamState::ASKED;
+        self.session.open_stream(announcement.open().clone());
+        self.transmit(now)
     }
 
     fn seal_and_write(&mut self, now: Timestamp, frame: &CapturedFrame<'_>) -> Result<(), Ending> {
@@ -331,16 +367,24 @@ impl Streaming {
         announcement: &mut Announcement,
     ) -> Result<(), Ending> {
         // Only what was asked for is answered.
-        let StreamState::Asked { held } = &mut self.state else {
+        let StreamState::Asked { held, has_changed } = &mut self.state else {
             return Ok(());
         };
         let held = held.take();
+        if *has_changed {
+            self.state = StreamState::ASKED;
+            self.session.open_stream(announcement.open().clone());
+            return Ok(());
+        }
         if code == StreamCode::Open {
             announcement.was_opened();
             self.state = StreamState::Open;
         } else if announcement.was_refused(now, code) {
             self.session.open_stream(announcement.open().clone());
-            self.state = StreamState::Asked { held };
+            self.state = StreamState::Asked {
+                held,
+                has_changed: false,
+            };
             return Ok(());
         } else {
             self.state = StreamState::Refused {
@@ -380,7 +424,7 @@ impl Streaming {
         if let StreamState::Refused { again_at, .. } = self.state
             && now >= again_at
         {
-            self.state = StreamState::Asked { held: None };
+            self.state = StreamState::ASKED;
             self.session.open_stream(announcement.open().clone());
         }
         self.session.handle_timeout(now);

@@ -4,8 +4,6 @@
 //! Source::try_next ──► Streaming::send_frame ──► Session::seal_frame ──► TcpLink::write
 //! ```
 
-use std::io::Read;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sdvr_frame::{InstanceId, Timestamp};
@@ -22,8 +20,10 @@ use crate::dropped::DroppedFrames;
 use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
 use crate::link::{FINISH_TIME, Finish, Link};
 use crate::retry::Retry;
+use crate::signals::SignalPipe;
 use crate::streaming::{Ending, Sent, Streaming, warn_of_cut_off};
-use crate::waiting::{Ready, interruption, wait};
+use crate::trigger::Trigger;
+use crate::waiting::{Ready, wait};
 
 /// How long a server is left alone that a person must look at first. Not one that offers another key: whoever is in between
 /// can say so for the server, and when he has gone the camera must be back.
@@ -78,19 +78,14 @@ struct Uplink<'a> {
     dropped: DroppedFrames,
     waker: Waker,
     poller: Poller,
-    interrupted: UnixStream,
+    interrupted: SignalPipe,
+    /// Frames are sent on request only.
+    trigger: Option<Trigger>,
 }
 
 /// Streams until the source ends, the user interrupts, or `--once` says to give up.
-///
-/// # Errors
-///
-/// [`Failure`] says why.
-pub fn run(config: &Config) -> Result<(), Failure> {
+pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
-    if let Err(error) = sdvr_trust::protect_memory() {
-        warn!(%error, "core files cannot be switched off; one would contain keys");
-    }
     let source = Source::open(&config.source, &config.capture)?;
     let keys = KeyDirectory::open(&config.key_directory)?;
     let identity = keys.camera_identity(&config.label, config.label_is_chosen)?;
@@ -112,7 +107,12 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         dropped: DroppedFrames::default(),
         waker,
         poller,
-        interrupted: interruption().map_err(|error| other(&error))?,
+        interrupted: SignalPipe::interruption().map_err(|error| other(&error))?,
+        trigger: config
+            .on_trigger
+            .then(Trigger::new)
+            .transpose()
+            .map_err(|error| other(&error))?,
     };
     let result = loop {
         match uplink.turn() {
@@ -133,6 +133,9 @@ impl Uplink<'_> {
         if ready.interrupted && self.interrupt(now)? {
             return Ok(true);
         }
+        if let Some(trigger) = self.trigger.as_mut().filter(|_| ready.triggered) {
+            trigger.look();
+        }
         if self.advance_link(now, ready)? {
             return Ok(true);
         }
@@ -141,9 +144,23 @@ impl Uplink<'_> {
 
     /// Blocks until the socket, the source, the clock or the user wants something.
     fn wait(&self) -> Ready {
-        let source = Some(&self.source)
-            .filter(|source| self.link.wants_source(source.is_live(), self.has_streamed));
-        wait(&self.interrupted, &self.poller, &self.link, source)
+        let source = Some(&self.source).filter(|_| self.wants_source());
+        let trigger = self.trigger.as_ref().map(Trigger::signals);
+        wait(
+            &self.interrupted,
+            trigger,
+            &self.poller,
+            &self.link,
+            source,
+        )
+    }
+
+    /// Whether the source should be asked for frames now.
+    fn wants_source(&self) -> bool {
+        let is_live = self.source.is_live();
+        let is_asked_for = self.trigger.as_ref().is_none_or(Trigger::wants_frame);
+        self.link.wants_source(is_live, self.has_streamed)
+            && (is_live || is_asked_for || matches!(self.link, Link::Preparing))
     }
 
     /// Does what the link's state asks for; true at the end.
@@ -420,20 +437,32 @@ impl Uplink<'_> {
         }
         // A burst is bounded, so that the link is looked at in between.
         for _ in 0..16 {
-            let is_live = self.source.is_live();
-            if !self.link.wants_source(is_live, self.has_streamed) {
+            if !self.wants_source() {
                 return Ok(false);
             }
+            let is_live = self.source.is_live();
             // The clock is read for each: a frame is captured when it is taken.
             let now = Timestamp::now();
-            let frame = match self.source.try_next(now)? {
+            let mut frame = match self.source.try_next(now)? {
                 Next::Frame(frame) => frame,
                 Next::NotYet => return Ok(false),
+                Next::Changed => {
+                    self.reopen_stream(now)?;
+                    continue;
+                }
                 Next::Ended => return self.finish(now),
             };
             let Some(announcement) = &mut self.announcement else {
                 return Ok(false);
             };
+            let can_be_sent =
+                matches!(&self.link, Link::Streaming(streaming) if streaming.takes_frames());
+            if let Some(trigger) = &mut self.trigger {
+                match trigger.take(frame.number, can_be_sent) {
+                    Some(number) => frame.number = number,
+                    None => continue,
+                }
+            }
             let result = match &mut self.link {
                 Link::Streaming(streaming) if streaming.takes_frames() => {
                     streaming.send_frame(now, &frame, is_live, announcement)
@@ -456,6 +485,24 @@ impl Uplink<'_> {
         Ok(false)
     }
 
+    /// The frames have become others, of another size: the stream is opened anew.
+    fn reopen_stream(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let Some(description) = self.source.description() else {
+            return Ok(());
+        };
+        let format = description.format;
+        info!(format = %format.fourcc, width = format.width, height = format.height, rate = %format.rate, "the source has changed its format");
+        let announcement = self
+            .announcement
+            .insert(Announcement::new(self.instance, &description));
+        if let Link::Streaming(streaming) = &mut self.link
+            && let Err(ending) = streaming.reopen(now, announcement)
+        {
+            self.session_ended(now, &ending)?;
+        }
+        Ok(())
+    }
+
     fn prepare(&mut self, now: Timestamp) -> Result<bool, Failure> {
         if self.source.prepare(now)? {
             let Some(description) = self.source.description() else {
@@ -463,6 +510,11 @@ impl Uplink<'_> {
                     "the source ended before its first frame".to_owned(),
                 ));
             };
+            if self.trigger.is_some() && description.format.fourcc.is_inter_coded() {
+                return Err(Failure::Usage(
+                    "-t needs frames that stand alone, such as MJPG: every frame of H.264 or H.265 is needed to decode the next".to_owned(),
+                ));
+            }
             self.announcement = Some(Announcement::new(self.instance, &description));
             self.link = Link::Waiting { until: now };
         }
@@ -489,7 +541,7 @@ impl Uplink<'_> {
     /// The user wants to go; true when there is nothing to wait for.
     fn interrupt(&mut self, now: Timestamp) -> Result<bool, Failure> {
         // Taken back, so that only the next signal is another one.
-        let _ = (&self.interrupted).read(&mut [0; 16]);
+        let _ = self.interrupted.take();
         match &self.link {
             Link::Streaming(_) => {
                 self.close(now, Finish::Interrupted);

@@ -1,6 +1,5 @@
 //! The one place where the client blocks.
 
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,19 +8,22 @@ use sdvr_source::Source;
 use sdvr_transport::Poller;
 
 use crate::link::Link;
+use crate::signals::SignalPipe;
 
 /// What woke the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) interrupted: bool,
+    pub(crate) triggered: bool,
     pub(crate) dialled: bool,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
 }
 
-/// Blocks until the user, a dial, the link, or the source if it is given, wants something, or its time has come.
+/// Blocks until the user ends it or asks for a frame, or a dial, the link, or the source if it is given, wants something, or its time has come.
 pub(crate) fn wait(
-    interrupted: &UnixStream,
+    interrupted: &SignalPipe,
+    trigger: Option<&SignalPipe>,
     dialled: &Poller,
     link: &Link,
     source: Option<&Source>,
@@ -30,6 +32,8 @@ pub(crate) fn wait(
         PollFd::new(interrupted, PollFlags::IN),
         PollFd::new(dialled, PollFlags::IN),
     ];
+    // Where there is none, something takes its place that is waited for anyway.
+    descriptors.push(PollFd::new(trigger.unwrap_or(interrupted), PollFlags::IN));
     let socket = link.socket();
     if let Some((socket, flags)) = &socket {
         descriptors.push(PollFd::new(*socket, *flags));
@@ -56,7 +60,7 @@ pub(crate) fn wait(
             .map_or(PollFlags::empty(), PollFd::revents)
     };
     let link_events = if socket.is_some() {
-        happened(2)
+        happened(3)
     } else {
         PollFlags::empty()
     };
@@ -64,16 +68,8 @@ pub(crate) fn wait(
     Ready {
         interrupted: !happened(0).is_empty(),
         dialled: !happened(1).is_empty(),
+        triggered: trigger.is_some() && !happened(2).is_empty(),
         readable: is_broken || link_events.contains(PollFlags::IN),
         writable: is_broken || link_events.contains(PollFlags::OUT),
     }
-}
-
-/// A descriptor that is readable after SIGINT or SIGTERM.
-pub(crate) fn interruption() -> std::io::Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, theirs.try_clone()?)?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, theirs)?;
-    ours.set_nonblocking(true)?;
-    Ok(ours)
 }

@@ -58,6 +58,8 @@ pub struct CapturedFrame<'a> {
 pub enum Next<'a> {
     /// A frame.
     Frame(CapturedFrame<'a>),
+    /// The format has changed: [`Source::description`] says what it is now, and the next frame is the first of it.
+    Changed,
     /// Nothing now: wait for [`Source::descriptor`] and [`Source::poll_timeout`].
     NotYet,
     /// Nothing more.

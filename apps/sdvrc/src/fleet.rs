@@ -1,0 +1,186 @@
+//! One camera, or all of this host (`--all`): a thread each, with its own key and session, so that one that fails disturbs no
+//! other.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sdvr_source::SourceSpec;
+use tracing::{error, info, info_span, warn};
+
+use crate::config::Config;
+use crate::signals::SignalPipe;
+use crate::uplink::{self, Failure};
+
+/// How often new devices are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a camera that failed is left alone, at first and at most.
+const RESTART_FIRST: Duration = Duration::from_secs(1);
+const RESTART_MOST: Duration = Duration::from_secs(60);
+
+/// Streams until the source ends, the user interrupts, or `--once` says to give up; with `--all` until the user interrupts.
+///
+/// # Errors
+///
+/// [`Failure`] says why.
+pub fn run(config: &Config) -> Result<(), Failure> {
+    if let Err(error) = sdvr_trust::protect_memory() {
+        warn!(%error, "core files cannot be switched off; one would contain keys");
+    }
+    if config.all {
+        run_all(config)
+    } else {
+        uplink::run(config)
+    }
+}
+
+/// One camera of the host.
+#[derive(Debug)]
+struct Member {
+    path: PathBuf,
+    work: Work,
+    back_off: Duration,
+}
+
+/// What a camera's thread is doing.
+#[derive(Debug)]
+enum Work {
+    Runs {
+        thread: JoinHandle<Result<(), Failure>>,
+        since: Instant,
+    },
+    /// It failed, and is started again.
+    Rests { until: Instant },
+}
+
+fn run_all(config: &Config) -> Result<(), Failure> {
+    let interrupted =
+        SignalPipe::interruption().map_err(|error| Failure::Other(error.to_string()))?;
+    let mut members: HashMap<String, Member> = HashMap::new();
+    let mut said_none = false;
+    info!(server = %config.server, "streaming every camera of this host");
+    loop {
+        for (name, path) in cameras_of_this_host() {
+            if let Some(member) = members.get_mut(&name) {
+                member.path = path;
+            } else {
+                info!(camera = %name, device = %path.display(), "found");
+                members.insert(name, Member::new(path));
+            }
+        }
+        if members.is_empty() && !said_none {
+            said_none = true;
+            warn!("there is no camera; waiting for one (sdvrc --list shows what there is)");
+        }
+        for (name, member) in &mut members {
+            member.look_after(name, config);
+        }
+        if wait(&interrupted) {
+            break;
+        }
+    }
+    // Each has had the signal, too.
+    for (name, member) in members {
+        if let Work::Runs { thread, .. } = member.work {
+            say_end(&name, thread);
+        }
+    }
+    Ok(())
+}
+
+/// True when the user wants to go.
+fn wait(interrupted: &SignalPipe) -> bool {
+    let mut descriptors = [PollFd::new(interrupted, PollFlags::IN)];
+    let timeout = Timespec {
+        tv_sec: i64::try_from(LOOK_INTERVAL.as_secs()).unwrap_or(1),
+        tv_nsec: 0,
+    };
+    let _ = poll(&mut descriptors, Some(&timeout));
+    interrupted.take() > 0
+}
+
+impl Member {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            work: Work::Rests {
+                until: Instant::now(),
+            },
+            back_off: RESTART_FIRST,
+        }
+    }
+
+    /// Starts it if it is time; notices if it has ended.
+    fn look_after(&mut self, name: &str, config: &Config) {
+        let now = Instant::now();
+        match &self.work {
+            Work::Rests { until } if now >= *until => match self.start(name, config) {
+                Ok(thread) => self.work = Work::Runs { thread, since: now },
+                Err(problem) => {
+                    error!(camera = %name, %problem, "cannot be started");
+                    self.rest(now);
+                }
+            },
+            Work::Runs { thread, since } if thread.is_finished() => {
+                // What ran for long was right: its next failure is a new one.
+                if now.duration_since(*since) > RESTART_MOST {
+                    self.back_off = RESTART_FIRST;
+                }
+                let ended = std::mem::replace(&mut self.work, Work::Rests { until: now });
+                if let Work::Runs { thread, .. } = ended {
+                    say_end(name, thread);
+                }
+                self.rest(now);
+            }
+            Work::Rests { .. } | Work::Runs { .. } => {}
+        }
+    }
+
+    fn rest(&mut self, now: Instant) {
+        self.work = Work::Rests {
+            until: now + self.back_off,
+        };
+        self.back_off = (self.back_off * 2).min(RESTART_MOST);
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        config: &Config,
+    ) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
+        let own = config.for_camera(SourceSpec::Device(self.path.clone()), name);
+        let name = name.to_owned();
+        // Fifteen bytes are all that a thread's name has.
+        let thread_name: String = name.chars().take(15).collect();
+        std::thread::Builder::new()
+            .name(thread_name)
+            .spawn(move || info_span!("camera", %name).in_scope(|| uplink::run(&own)))
+    }
+}
+
+fn say_end(name: &str, thread: JoinHandle<Result<(), Failure>>) {
+    match thread.join() {
+        Ok(Ok(())) => info!(camera = %name, "ended"),
+        Ok(Err(failure)) => error!(camera = %name, "{failure}; trying again"),
+        Err(_) => error!(camera = %name, "a fault in the program; trying again"),
+    }
+}
+
+/// Names and devices of the cameras that are there. Two of one name are told apart by a number.
+fn cameras_of_this_host() -> Vec<(String, PathBuf)> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    sdvr_source::v4l2::devices()
+        .into_iter()
+        .map(|device| {
+            let count = seen.entry(device.stable_name.clone()).or_default();
+            *count += 1;
+            let name = match *count {
+                1 => device.stable_name,
+                number => format!("{}-{number}", device.stable_name),
+            };
+            (name, device.path)
+        })
+        .collect()
+}
