@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_ring::{CreateError, RingDirectory, RingOptions, RingWriter};
-use sdvr_session::OpenStream;
 
 use crate::budget::Share;
 use crate::shard::{ShardHandle, ToShard};
@@ -29,7 +28,8 @@ enum Task {
 /// A ring that a shard wants.
 #[derive(Debug)]
 pub(crate) struct RingOrder {
-    pub(crate) open: OpenStream,
+    /// Which of the camera's.
+    pub(crate) order: u64,
     pub(crate) options: RingOptions,
     pub(crate) share: Share,
     /// Who is told.
@@ -40,7 +40,7 @@ pub(crate) struct RingOrder {
 #[derive(Debug)]
 pub(crate) struct RingMade {
     pub(crate) camera: PublicKey,
-    pub(crate) open: OpenStream,
+    pub(crate) order: u64,
     pub(crate) result: Result<(RingWriter, Share), CreateError>,
 }
 
@@ -108,7 +108,7 @@ fn run(receiver: &Receiver<Task>, directory: &RingDirectory) {
 
 fn make(directory: &RingDirectory, order: RingOrder) {
     let RingOrder {
-        open,
+        order,
         options,
         share,
         shard,
@@ -117,7 +117,7 @@ fn make(directory: &RingDirectory, order: RingOrder) {
     let result = RingWriter::create(directory, options).map(|ring| (ring, share));
     shard.send(ToShard::RingMade(Box::new(RingMade {
         camera,
-        open,
+        order,
         result,
     })));
 }
