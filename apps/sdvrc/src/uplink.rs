@@ -180,7 +180,8 @@ impl Uplink<'_> {
         };
         let could_take_frames = streaming.takes_frames();
         let result = advance_streaming(streaming, announcement, now, ready);
-        if streaming.is_proved() {
+        // Not while the stream is refused: that would be news each time.
+        if streaming.is_proved() && streaming.takes_frames() {
             self.retry.it_works();
         }
         for _ in 0..streaming.take_given_up() {
@@ -198,7 +199,8 @@ impl Uplink<'_> {
                 }
                 Ok(())
             }
-            (Ok(()), None) if streaming.needs_new_keys() => {
+            // A frame that waits for its stream goes first.
+            (Ok(()), None) if streaming.needs_new_keys() && !streaming.holds_frame() => {
                 self.close(now, Finish::NewKeys);
                 Ok(())
             }
