@@ -7,6 +7,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -99,6 +100,52 @@ fn the_end_of_a_source_is_confirmed() {
     let (sent, got) = through_the_system(&system, &clip, &["-r", "50"]);
     assert!(sent.status.success(), "{sent:?}");
     assert!(got == content, "{} of {} bytes", got.len(), content.len());
+}
+
+#[test]
+fn a_file_that_may_have_lost_frames_on_the_way_does_not_end_well() {
+    let mut system = System::with_daemon();
+    let way = SlowWay::new(system.port(), 3_000_000);
+    let (path, _) = clip(&system, &[100_000; 100]);
+    let mut client = system.client_command_to(way.port, "cut", path.to_str().unwrap());
+    let mut client = system.start(&mut client, "cut");
+    wait_until("frames flow", || {
+        let list = system.list();
+        list.first()
+            .is_some_and(|camera| camera["frames"].as_u64() > Some(3))
+    });
+    // What was under way then has gone with it.
+    system.kill_daemon();
+    system.start_daemon(&[]);
+    let status = client.wait();
+    let said = client.log();
+    assert!(said.contains("the source has come to its end"), "{said}");
+    assert!(
+        said.contains("of the source may not have arrived"),
+        "{said}"
+    );
+    assert_eq!(status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn a_server_that_needs_seconds_to_confirm_the_end_has_them() {
+    let mut system = System::with_daemon();
+    let mut client = system.client_command("pipe", "-");
+    let mut client = system.start(client.stdin(Stdio::piped()), "pipe");
+    let mut pipe = client.child().stdin.take().unwrap();
+    for _ in 0..3 {
+        pipe.write_all(&picture(5000)).unwrap();
+    }
+    wait_until("frames are there", || {
+        let list = system.list();
+        list.first()
+            .is_some_and(|camera| camera["frames"].as_u64() > Some(1))
+    });
+    system.daemon().signal(Signal::STOP);
+    drop(pipe);
+    std::thread::sleep(Duration::from_secs(4));
+    system.daemon().signal(Signal::CONT);
+    assert!(client.wait().success(), "{}", client.log());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::dial::Dial;
 use crate::dropped::DroppedFrames;
 use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
-use crate::link::{FINISH_TIME, Finish, Link};
+use crate::link::{Finish, Link};
 use crate::retry::Retry;
 use crate::streaming::{Ending, Sent, Streaming, warn_of_cut_off};
 use crate::waiting::{Ready, interruption, wait};
@@ -76,6 +76,8 @@ struct Uplink<'a> {
     has_streamed: bool,
     retry: Retry,
     dropped: DroppedFrames,
+    /// Frames of sessions that were cut, of which the server has not said that they have arrived.
+    maybe_lost: u64,
     waker: Waker,
     poller: Poller,
     interrupted: UnixStream,
@@ -110,6 +112,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         has_streamed: false,
         retry: Retry::new(),
         dropped: DroppedFrames::default(),
+        maybe_lost: 0,
         waker,
         poller,
         interrupted: interruption().map_err(|error| other(&error))?,
@@ -247,7 +250,7 @@ impl Uplink<'_> {
             Ok(()) if now < *until => {
                 // What still goes out may take as long as it needs.
                 if finish != Finish::Interrupted && !streaming.is_drained() {
-                    *until = now + FINISH_TIME;
+                    *until = now + finish.time();
                 }
                 return Ok(false);
             }
@@ -262,7 +265,7 @@ impl Uplink<'_> {
         };
         match finish {
             Finish::NewKeys => {
-                warn_of_unconfirmed(unconfirmed);
+                self.may_have_lost(unconfirmed);
                 self.dial()?;
                 Ok(false)
             }
@@ -278,7 +281,24 @@ impl Uplink<'_> {
                     self.dropped.all()
                 )))
             }
+            Finish::EndOfSource if !self.source.is_live() && self.maybe_lost > 0 => {
+                Err(Failure::Other(format!(
+                    "up to {} frames of the source may not have arrived: the connection was cut after they were sent",
+                    self.maybe_lost
+                )))
+            }
             Finish::EndOfSource => Ok(true),
+        }
+    }
+
+    /// A cut may have cost frames that this end had already sent.
+    fn may_have_lost(&mut self, frames: u64) {
+        self.maybe_lost += frames;
+        if frames > 0 {
+            warn!(
+                frames,
+                "up to so many of the last frames may not have arrived"
+            );
         }
     }
 
@@ -375,7 +395,7 @@ impl Uplink<'_> {
 
     fn session_ended(&mut self, now: Timestamp, ending: &Ending) -> Result<(), Failure> {
         if let Link::Streaming(streaming) = &self.link {
-            warn_of_unconfirmed(streaming.frames_unconfirmed());
+            self.may_have_lost(streaming.frames_unconfirmed());
         }
         match ending {
             Ending::Refused(reply) => {
@@ -527,14 +547,4 @@ fn advance_streaming(
         streaming.handle_time(now, announcement)?;
     }
     Ok(())
-}
-
-/// Says that a cut may have cost frames that this end had already sent.
-fn warn_of_unconfirmed(frames: u64) {
-    if frames > 0 {
-        warn!(
-            frames,
-            "up to so many of the last frames may not have arrived"
-        );
-    }
 }
