@@ -6,8 +6,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -298,4 +299,52 @@ fn options_that_show_to_be_wrong_with_the_first_frame_are_wrong_usage() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+/// A user whom nobody else is, who may have two threads.
+const POOR_USER: u32 = 64_317;
+
+fn as_poor_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--reuid={POOR_USER}"))
+        .args(["--clear-groups", "prlimit", "--nproc=2"])
+        .arg(program);
+    command
+}
+
+#[test]
+fn a_client_for_which_there_is_no_thread_waits_for_one() {
+    // Only root can become somebody else, whom the limit concerns.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let system = System::with_daemon();
+    let home = system.home().join("poor");
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(POOR_USER), None).unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(system.home(), everybody.clone()).unwrap();
+    let program = system.home().join("sdvrc");
+    std::fs::copy(sdvr_tests::binary("sdvrc"), &program).unwrap();
+    std::fs::set_permissions(&program, everybody).unwrap();
+
+    let mut other = as_poor_user(Path::new("sleep"));
+    let mut other = system.start(other.arg("60"), "other");
+    wait_until("the other one sleeps", || {
+        let path = format!("/proc/{}/comm", other.id());
+        std::fs::read_to_string(path).unwrap() == "sleep\n"
+    });
+    let mut client = as_poor_user(&program);
+    client
+        .args(["-d", "127.0.0.1", "-p", &system.port().to_string()])
+        .args(["-n", "poor", "-i", "test:?format=BNCH&bytes=1000&fps=20"])
+        .env("HOME", &home)
+        .env_remove("RUST_LOG");
+    let client = system.start(&mut client, "poor");
+    wait_until("there is no thread", || {
+        client.log().contains("cannot begin to connect")
+    });
+    other.kill();
+    system.wait_for_state("poor", "live");
 }

@@ -303,10 +303,17 @@ impl Uplink<'_> {
     }
 
     fn dial(&mut self) -> Result<(), Failure> {
-        let dial = Dial::start(&self.config.server, &self.waker)
-            .map_err(|error| Failure::Other(error.to_string()))?;
-        self.link = Link::Dialling(dial);
-        Ok(())
+        match Dial::start(&self.config.server, &self.waker) {
+            Ok(dial) => {
+                self.link = Link::Dialling(dial);
+                Ok(())
+            }
+            // Other programs have taken all threads there are; they may end.
+            Err(error) => {
+                let problem = format!("cannot begin to connect: {error}");
+                self.try_again(Timestamp::now(), &problem, None)
+            }
+        }
     }
 
     fn greet(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
