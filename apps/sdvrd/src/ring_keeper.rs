@@ -55,16 +55,22 @@ pub(crate) struct EndedRing {
 }
 
 impl RingKeeper {
-    /// Starts the keeper.
+    /// Starts the keeper, whose thread has `guard` as long as it runs.
     ///
     /// # Errors
     ///
     /// When no thread can be made.
-    pub(crate) fn start(directory: Arc<RingDirectory>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(
+        directory: Arc<RingDirectory>,
+        guard: impl Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let thread = thread::Builder::new()
             .name("rings".to_owned())
-            .spawn(move || run(&receiver, &directory))?;
+            .spawn(move || {
+                let _guard = guard;
+                run(&receiver, &directory);
+            })?;
         Ok((Self { sender }, thread))
     }
 
