@@ -352,3 +352,16 @@ fn two_hosts_with_one_key_do_not_throw_each_other_out_for_ever() {
         "{log}"
     );
 }
+
+#[test]
+fn a_camera_that_was_forgotten_has_the_label_under_which_it_comes_back() {
+    let system = System::with_daemon();
+    let key = [21; 32];
+    HostileCamera::handshake_with(&system, &key).introduce("old");
+    assert!(system.sdvr(&["keys", "forget", "old"]).status.success());
+    wait_until("its session has ended", || system.list().is_empty());
+    HostileCamera::handshake_with(&system, &key).introduce("new");
+    wait_until("it is there under its new label", || {
+        system.list().iter().any(|camera| camera["label"] == "new")
+    });
+}

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,6 +15,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::net;
+use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
+use sdvr_session::OutgoingFrame;
+use sdvr_tests::hostile_camera::{HostileCamera, stream};
 use sdvr_tests::{Running, System, wait_until};
 
 /// A small file system, gone with this value.
@@ -322,6 +326,51 @@ fn a_ring_that_somebody_removes_comes_back() {
         }
     }
     system.wait_for_state("camera", "live");
+}
+
+#[test]
+fn a_ring_removed_in_the_middle_of_a_frame_costs_that_frame_and_not_the_session() {
+    let mut system = System::with_daemon();
+    let mut camera = HostileCamera::handshake(&system);
+    camera.introduce("camera");
+    let mut large = stream(0);
+    large.frame_kib = 1024;
+    camera.session.open_stream(large);
+    camera.transmit();
+    assert!(camera.is_let_in());
+    let payload = vec![7; 600_000];
+    let mut number = 0;
+    let mut begin_frame = || {
+        number += 1;
+        let now = Timestamp::now();
+        OutgoingFrame::new(StreamId(0), FrameNumber(number), now, FrameFlags::KEY)
+    };
+    let send_record = |camera: &mut HostileCamera, frame: &mut OutgoingFrame| {
+        let mut record = Vec::new();
+        let session = &mut camera.session;
+        let is_last = session
+            .seal_frame(Timestamp::now(), frame, &payload, &mut record)
+            .unwrap();
+        camera.stream.write_all(&record).unwrap();
+        is_last
+    };
+    let mut cut_through = begin_frame();
+    assert!(!send_record(&mut camera, &mut cut_through));
+    for ring in system.rings() {
+        std::fs::remove_file(ring).unwrap();
+    }
+    wait_until("the ring is back", || !system.rings().is_empty());
+    // The camera is not told before its ring is in its place.
+    std::thread::sleep(Duration::from_millis(200));
+    while !send_record(&mut camera, &mut cut_through) {}
+    let mut next = begin_frame();
+    while !send_record(&mut camera, &mut next) {}
+    wait_until("the next frame is there", || {
+        let list = system.list();
+        list.len() == 1 && list[0]["frames"] == 1
+    });
+    let log = system.daemon().log();
+    assert!(!log.contains("broke the protocol"), "{log}");
 }
 
 #[test]

@@ -418,3 +418,25 @@ fn pipe_says_that_it_missed_the_end() {
     assert!(said.contains("missed the last"), "{said}");
     assert!(said.contains("frames in all"), "{said}");
 }
+
+#[test]
+fn pipe_does_not_put_frames_of_another_size_into_a_y4m_stream() {
+    let system = System::with_daemon();
+    let mut client = system.start_client("door", "test:?format=GREY&size=64x48&fps=20", &[]);
+    system.wait_for_state("door", "live");
+    let path = system.home().join("out");
+    let out = std::fs::File::create(&path).unwrap();
+    let mut pipe = system.command("sdvr");
+    let pipe = pipe.args(["pipe", "door", "--format", "y4m"]).stdout(out);
+    let mut pipe = system.start(pipe, "pipe");
+    wait_until("frames are written", || {
+        std::fs::metadata(&path).unwrap().len() > 10_000
+    });
+    client.kill();
+    let _client = system.start_client("door", "test:?format=GREY&size=32x24&fps=20", &[]);
+    assert_eq!(pipe.wait().code(), Some(1), "{}", pipe.log());
+    assert!(pipe.log().contains("32x24"), "{}", pipe.log());
+    let written = std::fs::read(&path).unwrap();
+    let header = written.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    assert_eq!((written.len() - header) % ("FRAME\n".len() + 64 * 48), 0);
+}

@@ -6,7 +6,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -99,6 +101,52 @@ fn the_end_of_a_source_is_confirmed() {
     let (sent, got) = through_the_system(&system, &clip, &["-r", "50"]);
     assert!(sent.status.success(), "{sent:?}");
     assert!(got == content, "{} of {} bytes", got.len(), content.len());
+}
+
+#[test]
+fn a_file_that_may_have_lost_frames_on_the_way_does_not_end_well() {
+    let mut system = System::with_daemon();
+    let way = SlowWay::new(system.port(), 3_000_000);
+    let (path, _) = clip(&system, &[100_000; 100]);
+    let mut client = system.client_command_to(way.port, "cut", path.to_str().unwrap());
+    let mut client = system.start(&mut client, "cut");
+    wait_until("frames flow", || {
+        let list = system.list();
+        list.first()
+            .is_some_and(|camera| camera["frames"].as_u64() > Some(3))
+    });
+    // What was under way then has gone with it.
+    system.kill_daemon();
+    system.start_daemon(&[]);
+    let status = client.wait();
+    let said = client.log();
+    assert!(said.contains("the source has come to its end"), "{said}");
+    assert!(
+        said.contains("of the source may not have arrived"),
+        "{said}"
+    );
+    assert_eq!(status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn a_server_that_needs_seconds_to_confirm_the_end_has_them() {
+    let mut system = System::with_daemon();
+    let mut client = system.client_command("pipe", "-");
+    let mut client = system.start(client.stdin(Stdio::piped()), "pipe");
+    let mut pipe = client.child().stdin.take().unwrap();
+    for _ in 0..3 {
+        pipe.write_all(&picture(5000)).unwrap();
+    }
+    wait_until("frames are there", || {
+        let list = system.list();
+        list.first()
+            .is_some_and(|camera| camera["frames"].as_u64() > Some(1))
+    });
+    system.daemon().signal(Signal::STOP);
+    drop(pipe);
+    std::thread::sleep(Duration::from_secs(4));
+    system.daemon().signal(Signal::CONT);
+    assert!(client.wait().success(), "{}", client.log());
 }
 
 #[test]
@@ -251,4 +299,52 @@ fn options_that_show_to_be_wrong_with_the_first_frame_are_wrong_usage() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+/// A user whom nobody else is, who may have two threads.
+const POOR_USER: u32 = 64_317;
+
+fn as_poor_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--reuid={POOR_USER}"))
+        .args(["--clear-groups", "prlimit", "--nproc=2"])
+        .arg(program);
+    command
+}
+
+#[test]
+fn a_client_for_which_there_is_no_thread_waits_for_one() {
+    // Only root can become somebody else, whom the limit concerns.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let system = System::with_daemon();
+    let home = system.home().join("poor");
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(POOR_USER), None).unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(system.home(), everybody.clone()).unwrap();
+    let program = system.home().join("sdvrc");
+    std::fs::copy(sdvr_tests::binary("sdvrc"), &program).unwrap();
+    std::fs::set_permissions(&program, everybody).unwrap();
+
+    let mut other = as_poor_user(Path::new("sleep"));
+    let mut other = system.start(other.arg("60"), "other");
+    wait_until("the other one sleeps", || {
+        let path = format!("/proc/{}/comm", other.id());
+        std::fs::read_to_string(path).unwrap() == "sleep\n"
+    });
+    let mut client = as_poor_user(&program);
+    client
+        .args(["-d", "127.0.0.1", "-p", &system.port().to_string()])
+        .args(["-n", "poor", "-i", "test:?format=BNCH&bytes=1000&fps=20"])
+        .env("HOME", &home)
+        .env_remove("RUST_LOG");
+    let client = system.start(&mut client, "poor");
+    wait_until("there is no thread", || {
+        client.log().contains("cannot begin to connect")
+    });
+    other.kill();
+    system.wait_for_state("poor", "live");
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::bail;
-use sdvr::{Camera, Error, Frame, FrameFlags, Start};
+use sdvr::{Camera, Error, Frame, FrameFlags, Start, StreamFormat};
 
 use crate::output::{Interrupted, WrongUsage, next_frame};
 
@@ -113,7 +113,11 @@ fn report_missed(frame: &Frame, missed_before: u64) -> u64 {
 /// How frames become bytes.
 enum Writer {
     Raw,
-    Y4m { plane_bytes: usize },
+    /// The stream's header tells what all of its frames are.
+    Y4m {
+        plane_bytes: usize,
+        format: StreamFormat,
+    },
 }
 
 impl Writer {
@@ -132,6 +136,7 @@ impl Writer {
                 out.write_all(header)?;
                 Ok(Self::Y4m {
                     plane_bytes: planes(frame).unwrap_or_else(|| frame.bytes().len()),
+                    format: frame.format(),
                 })
             }
             Format::Y4m => {
@@ -152,7 +157,10 @@ impl Writer {
                     out,
                     "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A0:0 C{colour}"
                 )?;
-                Ok(Self::Y4m { plane_bytes })
+                Ok(Self::Y4m {
+                    plane_bytes,
+                    format: frame.format(),
+                })
             }
         }
     }
@@ -161,7 +169,24 @@ impl Writer {
         let bytes = frame.bytes();
         match self {
             Self::Raw => out.write_all(bytes)?,
-            Self::Y4m { plane_bytes } => {
+            Self::Y4m {
+                plane_bytes,
+                format,
+            } => {
+                let now = frame.format();
+                if (now.fourcc, now.width, now.height)
+                    != (format.fourcc, format.width, format.height)
+                {
+                    bail!(
+                        "the camera came back with {} {}x{}, which does not fit into a YUV4MPEG2 stream of {} {}x{}; all frames before were written",
+                        now.fourcc,
+                        now.width,
+                        now.height,
+                        format.fourcc,
+                        format.width,
+                        format.height
+                    );
+                }
                 // Of a colour space without a name only the trailer's mark tells where the planes end.
                 let plane_bytes = if frame.flags().contains(FrameFlags::TRAILER) {
                     *plane_bytes

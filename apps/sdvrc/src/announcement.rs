@@ -121,15 +121,15 @@ impl Announcement {
 
     /// The server has refused the stream. True when it should be asked at once for less, as it is announced now.
     pub(crate) fn was_refused(&mut self, now: Timestamp, code: StreamCode) -> bool {
-        if !matches!(code, StreamCode::NoMemory | StreamCode::FramesTooLarge) {
-            return false;
-        }
+        // For less there may be room; of any other reason the size is not the cause.
+        let less_may_do = matches!(code, StreamCode::NoMemory | StreamCode::FramesTooLarge);
         let asked_kib = self.open.frame_kib;
         match self.growth {
-            Growth::Asked { needed_kib, .. } if asked_kib > needed_kib => {
+            Growth::Asked { needed_kib, .. } if less_may_do && asked_kib > needed_kib => {
                 self.open.frame_kib = needed_kib;
                 true
             }
+            // What was in use may go on, whatever the reason.
             Growth::Asked {
                 needed_kib,
                 from_kib,
@@ -147,6 +147,7 @@ impl Announcement {
                 };
                 true
             }
+            Growth::None | Growth::Refused { .. } if !less_may_do => false,
             Growth::None | Growth::Refused { .. } => {
                 self.open.frame_kib = (asked_kib / 2).max(self.least_kib).min(asked_kib);
                 self.open.frame_kib < asked_kib
@@ -252,5 +253,16 @@ mod tests {
         assert_eq!(grown.fit(NOW, 64 << 10, MOST_KIB), Fit::Fits);
         let later = NOW + GROWTH_WAIT;
         assert_eq!(grown.fit(later, 100 << 10, MOST_KIB), Fit::AfterOpening);
+    }
+
+    #[test]
+    fn what_was_in_use_is_asked_for_again_whatever_is_in_the_way_of_more() {
+        let mut grown = announcement(8 << 10, None);
+        assert!(!grown.was_refused(NOW, StreamCode::TooOften));
+        assert_eq!(grown.fit(NOW, 100 << 10, MOST_KIB), Fit::AfterOpening);
+        assert!(grown.was_refused(NOW, StreamCode::TooOften));
+        assert_eq!(grown.open().frame_kib, 64);
+        assert!(!grown.was_refused(NOW, StreamCode::Internal));
+        assert_eq!(grown.fit(NOW, 64 << 10, MOST_KIB), Fit::Fits);
     }
 }

@@ -12,7 +12,9 @@ use crate::greeting::{GREETING_TIME, Greeting};
 use crate::streaming::Streaming;
 
 /// How long the server may take to confirm the end, once the last bytes are on their way.
-pub(crate) const FINISH_TIME: Duration = Duration::from_secs(10);
+const FINISH_TIME: Duration = Duration::from_secs(10);
+/// … when only new keys are due: a camera must not stand still for it.
+const FINISH_TIME_NEW_KEYS: Duration = Duration::from_secs(2);
 /// … when the user wants to go.
 const FINISH_TIME_INTERRUPTED: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,8 @@ impl Finish {
 
     pub(crate) const fn time(self) -> Duration {
         match self {
-            Self::EndOfSource | Self::NewKeys => FINISH_TIME,
+            Self::EndOfSource => FINISH_TIME,
+            Self::NewKeys => FINISH_TIME_NEW_KEYS,
             Self::Interrupted => FINISH_TIME_INTERRUPTED,
         }
     }

@@ -196,11 +196,12 @@ impl Streaming {
             .min(again)
     }
 
-    /// Until when the server may be silent: one that decides on a thousand new cameras takes its time, and a link that still
-    /// takes bytes is slow, not dead.
+    /// Until when the server may be silent: one that decides on a thousand new cameras takes its time, whether the end is
+    /// confirmed is worth waiting for, and a link that still takes bytes is slow, not dead.
     fn silence_ends(&self) -> Timestamp {
         let last_heard = self.session.last_heard();
-        if !self.is_accepted {
+        let has_said_all = matches!(self.state, StreamState::Closing) && self.is_drained();
+        if !self.is_accepted || has_said_all {
             return last_heard + SILENCE_MOST;
         }
         let excused = self

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::dial::Dial;
 use crate::dropped::DroppedFrames;
 use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
-use crate::link::{FINISH_TIME, Finish, Link};
+use crate::link::{Finish, Link};
 use crate::retry::Retry;
 use crate::signals::SignalPipe;
 use crate::streaming::{Ending, Sent, Streaming, warn_of_cut_off};
@@ -76,6 +76,8 @@ struct Uplink<'a> {
     has_streamed: bool,
     retry: Retry,
     dropped: DroppedFrames,
+    /// Frames of sessions that were cut, of which the server has not said that they have arrived.
+    maybe_lost: u64,
     waker: Waker,
     poller: Poller,
     interrupted: SignalPipe,
@@ -105,6 +107,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         has_streamed: false,
         retry: Retry::new(),
         dropped: DroppedFrames::default(),
+        maybe_lost: 0,
         waker,
         poller,
         interrupted: SignalPipe::interruption().map_err(|error| other(&error))?,
@@ -197,7 +200,8 @@ impl Uplink<'_> {
         };
         let could_take_frames = streaming.takes_frames();
         let result = advance_streaming(streaming, announcement, now, ready);
-        if streaming.is_proved() {
+        // Not while the stream is refused: that would be news each time.
+        if streaming.is_proved() && streaming.takes_frames() {
             self.retry.it_works();
         }
         for _ in 0..streaming.take_given_up() {
@@ -215,7 +219,8 @@ impl Uplink<'_> {
                 }
                 Ok(())
             }
-            (Ok(()), None) if streaming.needs_new_keys() => {
+            // A frame that waits for its stream goes first.
+            (Ok(()), None) if streaming.needs_new_keys() && !streaming.holds_frame() => {
                 self.close(now, Finish::NewKeys);
                 Ok(())
             }
@@ -262,7 +267,7 @@ impl Uplink<'_> {
             Ok(()) if now < *until => {
                 // What still goes out may take as long as it needs.
                 if finish != Finish::Interrupted && !streaming.is_drained() {
-                    *until = now + FINISH_TIME;
+                    *until = now + finish.time();
                 }
                 return Ok(false);
             }
@@ -277,7 +282,7 @@ impl Uplink<'_> {
         };
         match finish {
             Finish::NewKeys => {
-                warn_of_unconfirmed(unconfirmed);
+                self.may_have_lost(unconfirmed);
                 self.dial()?;
                 Ok(false)
             }
@@ -293,15 +298,39 @@ impl Uplink<'_> {
                     self.dropped.all()
                 )))
             }
+            Finish::EndOfSource if !self.source.is_live() && self.maybe_lost > 0 => {
+                Err(Failure::Other(format!(
+                    "up to {} frames of the source may not have arrived: the connection was cut after they were sent",
+                    self.maybe_lost
+                )))
+            }
             Finish::EndOfSource => Ok(true),
         }
     }
 
+    /// A cut may have cost frames that this end had already sent.
+    fn may_have_lost(&mut self, frames: u64) {
+        self.maybe_lost += frames;
+        if frames > 0 {
+            warn!(
+                frames,
+                "up to so many of the last frames may not have arrived"
+            );
+        }
+    }
+
     fn dial(&mut self) -> Result<(), Failure> {
-        let dial = Dial::start(&self.config.server, &self.waker)
-            .map_err(|error| Failure::Other(error.to_string()))?;
-        self.link = Link::Dialling(dial);
-        Ok(())
+        match Dial::start(&self.config.server, &self.waker) {
+            Ok(dial) => {
+                self.link = Link::Dialling(dial);
+                Ok(())
+            }
+            // Other programs have taken all threads there are; they may end.
+            Err(error) => {
+                let problem = format!("cannot begin to connect: {error}");
+                self.try_again(Timestamp::now(), &problem, None)
+            }
+        }
     }
 
     fn greet(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
@@ -390,7 +419,7 @@ impl Uplink<'_> {
 
     fn session_ended(&mut self, now: Timestamp, ending: &Ending) -> Result<(), Failure> {
         if let Link::Streaming(streaming) = &self.link {
-            warn_of_unconfirmed(streaming.frames_unconfirmed());
+            self.may_have_lost(streaming.frames_unconfirmed());
         }
         match ending {
             Ending::Refused(reply) => {
@@ -577,14 +606,4 @@ fn advance_streaming(
         streaming.handle_time(now, announcement)?;
     }
     Ok(())
-}
-
-/// Says that a cut may have cost frames that this end had already sent.
-fn warn_of_unconfirmed(frames: u64) {
-    if frames > 0 {
-        warn!(
-            frames,
-            "up to so many of the last frames may not have arrived"
-        );
-    }
 }

@@ -44,12 +44,31 @@ pub(crate) struct Camera {
     pub(crate) label: Label,
     pub(crate) chatter: Chatter,
     streams: Vec<Stream>,
-    /// Streams whose rings are being made.
-    making: Vec<OpenStream>,
+    /// Rings that are being made, at most one a stream.
+    making: Vec<Making>,
+    orders: u64,
     account: Account,
     openings: Allowance,
     /// What was refused last, and when it was said.
     said_refusal: Option<(StreamId, StreamCode, Timestamp)>,
+}
+
+/// A ring that is being made.
+#[derive(Debug)]
+struct Making {
+    /// Tells it from one that was ordered before for the same stream, and is not wanted any more.
+    order: u64,
+    open: OpenStream,
+    reason: Reason,
+}
+
+/// Why a ring is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// The camera has asked for it, and waits for the answer.
+    Asked,
+    /// Its file was removed. The camera knows nothing of it, and may be in the middle of a frame.
+    Removed,
 }
 
 /// The answer to a camera that opens a stream.
@@ -68,6 +87,7 @@ impl Camera {
             chatter: Chatter::new(now),
             streams: Vec::new(),
             making: Vec::new(),
+            orders: 0,
             account: Account::default(),
             openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
             said_refusal: None,
@@ -89,26 +109,31 @@ impl Camera {
     ) -> Opening {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.open == *open) {
             stream.go_on();
-            self.making.retain(|made| made.stream != open.stream);
+            self.making
+                .retain(|made| made.open.stream != open.stream || made.open == *open);
             if self.chatter.may_say(now) {
                 info!(camera = %self.label, stream = open.stream.0, "stream goes on");
             }
             return Opening::Now(StreamCode::Open);
         }
-        if self.making.contains(open) {
+        if self.making.iter().any(|made| made.open == *open) {
             return Opening::Later;
         }
         match self.order_ring(now, open, place, limits) {
             Ok(()) => Opening::Later,
             Err(code) => {
-                // Whoever reads the old ring must not wait for frames that cannot come.
-                self.streams
-                    .iter_mut()
-                    .filter(|stream| stream.open.stream == open.stream)
-                    .for_each(Stream::pause);
+                self.pause(open.stream);
                 Opening::Now(code)
             }
         }
+    }
+
+    /// A stream was refused: whoever reads the ring that it had must not wait for frames that cannot come.
+    fn pause(&mut self, id: StreamId) {
+        self.streams
+            .iter_mut()
+            .filter(|stream| stream.open.stream == id)
+            .for_each(Stream::pause);
     }
 
     fn order_ring(
@@ -126,7 +151,7 @@ impl Camera {
         }
         let open_streams = self.streams.iter().map(|stream| stream.open.stream);
         let mut ids: Vec<StreamId> = open_streams
-            .chain(self.making.iter().map(|made| made.stream))
+            .chain(self.making.iter().map(|made| made.open.stream))
             .filter(|id| *id != open.stream)
             .collect();
         ids.sort_unstable();
@@ -149,15 +174,32 @@ impl Camera {
             }
             return Err(StreamCode::NoMemory);
         };
-        self.making.retain(|made| made.stream != open.stream);
-        self.making.push(open.clone());
-        place.keeper.make(RingOrder {
+        self.make_ring(open, Reason::Asked, size, share, place);
+        Ok(())
+    }
+
+    /// Has a ring made, instead of another that may be under way for the same stream.
+    fn make_ring(
+        &mut self,
+        open: &OpenStream,
+        reason: Reason,
+        size: RingSize,
+        share: Share,
+        place: &RingPlace,
+    ) {
+        self.making.retain(|made| made.open.stream != open.stream);
+        self.orders += 1;
+        self.making.push(Making {
+            order: self.orders,
             open: open.clone(),
+            reason,
+        });
+        place.keeper.make(RingOrder {
+            order: self.orders,
             options: self.ring_options(open, size),
             share,
             shard: place.shard.clone(),
         });
-        Ok(())
     }
 
     /// Whether to say that a stream was refused: a client asks again every few seconds, for hours if it must.
@@ -212,28 +254,28 @@ impl Camera {
         made: RingMade,
         place: &RingPlace,
     ) -> Option<(OpenStream, StreamCode)> {
-        let RingMade { open, result, .. } = made;
-        let waited = self.making.iter().position(|making| *making == open);
-        if let Some(index) = waited {
-            self.making.swap_remove(index);
-        }
-        let code = match result {
-            Ok((ring, share)) if waited.is_some() => {
-                if self.chatter.may_say(now) {
-                    info!(camera = %self.label, stream = open.stream.0, format = %open.format.fourcc, width = open.format.width,
-                        height = open.format.height, rate = %open.format.rate, "stream opened");
-                }
-                self.install(now, Stream::new(now, open.clone(), ring, share), place);
-                StreamCode::Open
-            }
-            // The camera has changed its mind, and its ring has the name now.
-            Ok((ring, share)) => {
+        let RingMade { order, result, .. } = made;
+        let waited = self.making.iter().position(|making| making.order == order);
+        let Some(Making { open, reason, .. }) = waited.map(|index| self.making.swap_remove(index))
+        else {
+            // Not wanted any more: the camera has changed its mind, or was away.
+            if let Ok((ring, share)) = result {
                 place.keeper.release(EndedRing {
                     ring,
                     share,
                     release_at: now,
                 });
-                return None;
+            }
+            return None;
+        };
+        let code = match result {
+            Ok((ring, share)) => {
+                if reason == Reason::Asked && self.chatter.may_say(now) {
+                    info!(camera = %self.label, stream = open.stream.0, format = %open.format.fourcc, width = open.format.width,
+                        height = open.format.height, rate = %open.format.rate, "stream opened");
+                }
+                self.install(now, Stream::new(now, open.clone(), ring, share), place);
+                StreamCode::Open
             }
             Err(problem) => {
                 let code = if matches!(problem, CreateError::NoSpace { .. }) {
@@ -245,10 +287,13 @@ impl Camera {
                 if self.may_say_refusal(now, open.stream, code) {
                     error!(camera = %self.label, "stream refused: {problem}");
                 }
+                if reason == Reason::Asked {
+                    self.pause(open.stream);
+                }
                 code
             }
         };
-        waited.map(|_| (open, code))
+        (reason == Reason::Asked).then_some((open, code))
     }
 
     /// Puts a new ring in the place of the one that had its name.
@@ -283,7 +328,7 @@ impl Camera {
 
     /// A stream ended because the camera says so.
     pub(crate) fn close_stream(&mut self, now: Timestamp, id: StreamId, place: &RingPlace) {
-        self.making.retain(|made| made.stream != id);
+        self.making.retain(|made| made.open.stream != id);
         for stream in self
             .streams
             .extract_if(.., |stream| stream.open.stream == id)
@@ -353,7 +398,11 @@ impl Camera {
             .iter()
             .filter(|stream| stream.lost_its_name())
             .map(|stream| stream.open.clone())
-            .filter(|open| self.making.iter().all(|made| made.stream != open.stream))
+            .filter(|open| {
+                self.making
+                    .iter()
+                    .all(|made| made.open.stream != open.stream)
+            })
             .collect();
         for open in removed {
             // As often as any ring may be made, and said as often.
@@ -364,14 +413,7 @@ impl Camera {
                 continue;
             };
             warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
-            let options = self.ring_options(&open, size);
-            self.making.push(open.clone());
-            place.keeper.make(RingOrder {
-                open,
-                options,
-                share,
-                shard: place.shard.clone(),
-            });
+            self.make_ring(&open, Reason::Removed, size, share, place);
         }
     }
 }

@@ -13,7 +13,7 @@ use sdvr_ring::RingDirectory;
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Limits, Suites};
 use sdvr_trust::{KeyDirectory, KnownCameras};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -70,7 +70,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     ])?;
 
     let (keeper, keeper_thread) =
-        RingKeeper::start(Arc::clone(&directory)).context("cannot start the ring keeper")?;
+        RingKeeper::start(Arc::clone(&directory), EndsDaemon(signals.handle()))
+            .context("cannot start the ring keeper")?;
     let mut shards = Vec::new();
     let mut handles = Vec::new();
     for _ in 0..config.threads {
@@ -93,15 +94,25 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         stop: Arc::clone(&stop),
     };
     let (poller, waker) = door.poller().context("cannot wait for connections")?;
-    let door = thread::Builder::new()
-        .name("door".to_owned())
-        .spawn(move || door.run(poller))?;
+    let door = thread::Builder::new().name("door".to_owned()).spawn({
+        let guard = EndsDaemon(signals.handle());
+        move || {
+            let _guard = guard;
+            door.run(poller)
+        }
+    })?;
     let shards: Vec<_> = (0..)
         .zip(shards)
         .map(|(number, shard): (u16, Shard)| {
             thread::Builder::new()
                 .name(format!("shard-{number}"))
-                .spawn(move || shard.run())
+                .spawn({
+                    let guard = EndsDaemon(signals.handle());
+                    move || {
+                        let _guard = guard;
+                        shard.run()
+                    }
+                })
         })
         .collect::<Result<_, _>>()?;
 
@@ -109,8 +120,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
-    if let Some(signal) = signals.forever().next() {
-        info!(signal, "ending");
+    match signals.forever().next() {
+        Some(signal) => info!(signal, "ending"),
+        None => error!(
+            "a part of the daemon has failed; ending, so that whoever watches it starts it anew"
+        ),
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     // Relaxed: the wakers' system calls order it.
@@ -128,6 +142,15 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // A ring that was made in the last moment has nobody.
     directory.remove_stale_rings()?;
     Ok(())
+}
+
+/// Ends the daemon when the thread that has it ends: a daemon without one of its parts is worse than none.
+struct EndsDaemon(signal_hook::iterator::Handle);
+
+impl Drop for EndsDaemon {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The line that scripts wait for, and systemd's.

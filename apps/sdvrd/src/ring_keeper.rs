@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_ring::{CreateError, RingDirectory, RingOptions, RingWriter};
-use sdvr_session::OpenStream;
 
 use crate::budget::Share;
 use crate::shard::{ShardHandle, ToShard};
@@ -29,7 +28,8 @@ enum Task {
 /// A ring that a shard wants.
 #[derive(Debug)]
 pub(crate) struct RingOrder {
-    pub(crate) open: OpenStream,
+    /// Which of the camera's.
+    pub(crate) order: u64,
     pub(crate) options: RingOptions,
     pub(crate) share: Share,
     /// Who is told.
@@ -40,7 +40,7 @@ pub(crate) struct RingOrder {
 #[derive(Debug)]
 pub(crate) struct RingMade {
     pub(crate) camera: PublicKey,
-    pub(crate) open: OpenStream,
+    pub(crate) order: u64,
     pub(crate) result: Result<(RingWriter, Share), CreateError>,
 }
 
@@ -55,16 +55,22 @@ pub(crate) struct EndedRing {
 }
 
 impl RingKeeper {
-    /// Starts the keeper.
+    /// Starts the keeper, whose thread has `guard` as long as it runs.
     ///
     /// # Errors
     ///
     /// When no thread can be made.
-    pub(crate) fn start(directory: Arc<RingDirectory>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(
+        directory: Arc<RingDirectory>,
+        guard: impl Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let thread = thread::Builder::new()
             .name("rings".to_owned())
-            .spawn(move || run(&receiver, &directory))?;
+            .spawn(move || {
+                let _guard = guard;
+                run(&receiver, &directory);
+            })?;
         Ok((Self { sender }, thread))
     }
 
@@ -108,7 +114,7 @@ fn run(receiver: &Receiver<Task>, directory: &RingDirectory) {
 
 fn make(directory: &RingDirectory, order: RingOrder) {
     let RingOrder {
-        open,
+        order,
         options,
         share,
         shard,
@@ -117,7 +123,7 @@ fn make(directory: &RingDirectory, order: RingOrder) {
     let result = RingWriter::create(directory, options).map(|ring| (ring, share));
     shard.send(ToShard::RingMade(Box::new(RingMade {
         camera,
-        open,
+        order,
         result,
     })));
 }

@@ -215,6 +215,8 @@ impl Shard {
         }
         let may_say = member.camera.chatter.may_say(now);
         member.last_heard = now;
+        // Another one, if it was forgotten under the one it had.
+        member.camera.label = label.clone();
         let replaced = member.connection.take();
         if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
             old.ingest
