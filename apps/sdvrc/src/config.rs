@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
+use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
 const EXAMPLES: &str = "\
@@ -34,12 +35,12 @@ pub struct Arguments {
     #[arg(short = 'p', value_name = "PORT")]
     port: Option<u16>,
     /// Where the frames come from
-    #[arg(short = 'i', value_name = "SOURCE")]
+    #[arg(short = 'i', value_name = "SOURCE", default_value = "/dev/video0")]
     source: SourceSpec,
-    /// The format: what to make of a test picture, what a stream is
+    /// The format: what to take of a camera, to make of a test picture, what a stream is
     #[arg(short = 'f', value_name = "FOURCC")]
     fourcc: Option<FourCc>,
-    /// The size of a test picture
+    /// The size of a camera's or a test picture
     #[arg(short = 's', value_name = "WxH", value_parser = parse_size)]
     size: Option<(u32, u32)>,
     /// Frames a second
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// Keep keys and known servers here [default: ~/.sdvr]
     #[arg(short = 'k', value_name = "DIR")]
     key_directory: Option<PathBuf>,
+    /// Set a control of the camera; may be given several times, and is done again when the camera comes back
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    controls: Vec<ControlSetting>,
     /// Begin again at the end of a file
     #[arg(long = "loop")]
     looped: bool,
@@ -102,6 +106,7 @@ impl Arguments {
                 fourcc: self.fourcc,
                 every_nth: self.every_nth,
                 looped: self.looped,
+                controls: self.controls,
             },
             key_directory: match self.key_directory {
                 Some(directory) => directory,
@@ -121,7 +126,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
         SourceSpec::Test(test) => test
             .size
             .ok_or_else(|| "use WIDTHxHEIGHT, such as 1280x720".to_owned()),
-        SourceSpec::StandardInput | SourceSpec::File(_) => {
+        SourceSpec::StandardInput | SourceSpec::File(_) | SourceSpec::Device(_) => {
             Err("use WIDTHxHEIGHT, such as 1280x720".to_owned())
         }
     }
@@ -170,6 +175,6 @@ mod tests {
             let line = [&["sdvrc", "-i", "-"], wrong].concat();
             assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");
         }
-        assert!(Arguments::try_parse_from(["sdvrc"]).is_err());
+        assert!(Arguments::try_parse_from(["sdvrc"]).is_ok());
     }
 }

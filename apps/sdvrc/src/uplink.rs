@@ -48,6 +48,7 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Options(_) | SourceError::Terminal => Self::Usage(error.to_string()),
+            SourceError::Camera(problem) if problem.is_usage() => Self::Usage(problem.to_string()),
             error => Self::Other(error.to_string()),
         }
     }
@@ -136,7 +137,15 @@ impl Uplink<'_> {
         if self.advance_link(now, ready)? {
             return Ok(true);
         }
-        self.pump_source(now)
+        let is_end = self.pump_source(now);
+        while let Some(notice) = self.source.take_notice() {
+            if notice.is_warning() {
+                warn!("{notice}");
+            } else {
+                info!("{notice}");
+            }
+        }
+        is_end
     }
 
     /// Blocks until the socket, the source, the clock or the user wants something.
@@ -428,7 +437,8 @@ impl Uplink<'_> {
             let now = Timestamp::now();
             let frame = match self.source.try_next(now)? {
                 Next::Frame(frame) => frame,
-                Next::NotYet => return Ok(false),
+                // Here the stream is to be opened anew.
+                Next::NotYet | Next::Changed => return Ok(false),
                 Next::Ended => return self.finish(now),
             };
             let Some(announcement) = &mut self.announcement else {
