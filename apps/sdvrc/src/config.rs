@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
+use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
 const EXAMPLES: &str = "\
@@ -36,10 +37,10 @@ pub struct Arguments {
     /// Where the frames come from
     #[arg(short = 'i', value_name = "SOURCE", default_value = "/dev/video0")]
     source: SourceSpec,
-    /// The format: what to make of a test picture, what a stream is
+    /// The format: what to take of a camera, to make of a test picture, what a stream is
     #[arg(short = 'f', value_name = "FOURCC")]
     fourcc: Option<FourCc>,
-    /// The size of a test picture
+    /// The size of a camera's or a test picture
     #[arg(short = 's', value_name = "WxH", value_parser = parse_size)]
     size: Option<(u32, u32)>,
     /// Frames a second
@@ -60,6 +61,9 @@ pub struct Arguments {
     /// Stream every camera of this host, as they come and go
     #[arg(long, conflicts_with_all = ["source", "label", "once", "looped"])]
     all: bool,
+    /// Set a control of the camera; may be given several times, and is done again when the camera comes back
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    controls: Vec<ControlSetting>,
     /// Begin again at the end of a file
     #[arg(long = "loop")]
     looped: bool,
@@ -106,6 +110,7 @@ impl Arguments {
                 fourcc: self.fourcc,
                 every_nth: self.every_nth,
                 looped: self.looped,
+                controls: self.controls,
             },
             key_directory: match self.key_directory {
                 Some(directory) => directory,
@@ -147,7 +152,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
         SourceSpec::Test(test) => test
             .size
             .ok_or_else(|| "use WIDTHxHEIGHT, such as 1280x720".to_owned()),
-        SourceSpec::StandardInput | SourceSpec::File(_) => {
+        SourceSpec::StandardInput | SourceSpec::File(_) | SourceSpec::Device(_) => {
             Err("use WIDTHxHEIGHT, such as 1280x720".to_owned())
         }
     }
@@ -196,6 +201,6 @@ mod tests {
             let line = [&["sdvrc", "-i", "-"], wrong].concat();
             assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");
         }
-        assert!(Arguments::try_parse_from(["sdvrc"]).is_err());
+        assert!(Arguments::try_parse_from(["sdvrc"]).is_ok());
     }
 }

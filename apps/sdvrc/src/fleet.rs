@@ -2,6 +2,7 @@
 //! other.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,8 +15,10 @@ use crate::config::Config;
 use crate::signals::SignalPipe;
 use crate::uplink::{self, Failure};
 
-/// How often new devices are looked for.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether there are other device nodes than before.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often cameras are looked for whatever the nodes are: rights may have changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a camera that failed is left alone, at first and at most.
 const RESTART_FIRST: Duration = Duration::from_secs(1);
 const RESTART_MOST: Duration = Duration::from_secs(60);
@@ -60,9 +63,21 @@ fn run_all(config: &Config) -> Result<(), Failure> {
         SignalPipe::interruption().map_err(|error| Failure::Other(error.to_string()))?;
     let mut members: HashMap<String, Member> = HashMap::new();
     let mut said_none = false;
+    let mut looked: Option<(Vec<OsString>, Instant)> = None;
     info!(server = %config.server, "streaming every camera of this host");
     loop {
-        for (name, path) in cameras_of_this_host() {
+        // Looking at a camera opens it for a moment, which wakes some up.
+        let nodes = video_nodes();
+        let is_due = looked
+            .as_ref()
+            .is_none_or(|(seen, at)| *seen != nodes || at.elapsed() > LOOK_AGAIN);
+        let found = if is_due {
+            looked = Some((nodes, Instant::now()));
+            cameras_of_this_host()
+        } else {
+            Vec::new()
+        };
+        for (name, path) in found {
             if let Some(member) = members.get_mut(&name) {
                 member.path = path;
             } else {
@@ -94,8 +109,8 @@ fn run_all(config: &Config) -> Result<(), Failure> {
 fn wait(interrupted: &SignalPipe) -> bool {
     let mut descriptors = [PollFd::new(interrupted, PollFlags::IN)];
     let timeout = Timespec {
-        tv_sec: i64::try_from(LOOK_INTERVAL.as_secs()).unwrap_or(1),
-        tv_nsec: 0,
+        tv_sec: 0,
+        tv_nsec: LOOK_INTERVAL.subsec_nanos().into(),
     };
     let _ = poll(&mut descriptors, Some(&timeout));
     interrupted.take() > 0
@@ -166,6 +181,17 @@ fn say_end(name: &str, thread: JoinHandle<Result<(), Failure>>) {
         Ok(Err(failure)) => error!(camera = %name, "{failure}; trying again"),
         Err(_) => error!(camera = %name, "a fault in the program; trying again"),
     }
+}
+
+/// The names of all device nodes of Video4Linux.
+fn video_nodes() -> Vec<OsString> {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let mut names: Vec<OsString> = entries
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().starts_with("video"))
+        .collect();
+    names.sort();
+    names
 }
 
 /// Names and devices of the cameras that are there. Two of one name are told apart by a number.

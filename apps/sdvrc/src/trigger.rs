@@ -38,7 +38,11 @@ impl Trigger {
     }
 
     /// Whether this frame is the one that was asked for, and the number it then has. While it cannot be sent, a later one is.
-    pub(crate) const fn take(&mut self, number: FrameNumber, can_be_sent: bool) -> Option<FrameNumber> {
+    pub(crate) const fn take(
+        &mut self,
+        number: FrameNumber,
+        can_be_sent: bool,
+    ) -> Option<FrameNumber> {
         if self.asked_for == 0 || !can_be_sent {
             self.left_out = self.left_out.saturating_add(1);
             return None;

@@ -48,6 +48,7 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Options(_) | SourceError::Terminal => Self::Usage(error.to_string()),
+            SourceError::Camera(problem) if problem.is_usage() => Self::Usage(problem.to_string()),
             error => Self::Other(error.to_string()),
         }
     }
@@ -142,20 +143,22 @@ impl Uplink<'_> {
         if self.advance_link(now, ready)? {
             return Ok(true);
         }
-        self.pump_source(now)
+        let is_end = self.pump_source(now);
+        while let Some(notice) = self.source.take_notice() {
+            if notice.is_warning() {
+                warn!("{notice}");
+            } else {
+                info!("{notice}");
+            }
+        }
+        is_end
     }
 
     /// Blocks until the socket, the source, the clock or the user wants something.
     fn wait(&self) -> Ready {
         let source = Some(&self.source).filter(|_| self.wants_source());
         let trigger = self.trigger.as_ref().map(Trigger::signals);
-        wait(
-            &self.interrupted,
-            trigger,
-            &self.poller,
-            &self.link,
-            source,
-        )
+        wait(&self.interrupted, trigger, &self.poller, &self.link, source)
     }
 
     /// Whether the source should be asked for frames now.

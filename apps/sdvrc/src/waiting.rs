@@ -40,7 +40,8 @@ pub(crate) fn wait(
     }
     let source_descriptor = source.and_then(Source::descriptor);
     if let Some(descriptor) = &source_descriptor {
-        descriptors.push(PollFd::new(descriptor, PollFlags::IN));
+        // A camera says out of band that its picture has changed.
+        descriptors.push(PollFd::new(descriptor, PollFlags::IN | PollFlags::PRI));
     }
     let source_timeout = source.and_then(Source::poll_timeout);
     let wait = link

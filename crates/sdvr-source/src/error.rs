@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::splitter::SplitError;
+use crate::v4l2::DeviceError;
 
 /// Why a source gives no frames.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +34,9 @@ pub enum SourceError {
         "standard input is a terminal; pipe a stream into it, such as: rpicam-vid -t 0 --codec mjpeg -o - | sdvrc -i -"
     )]
     Terminal,
-    /// The device of a camera.
-    #[error(
-        "{0} is a camera, which sdvrc does not open itself yet; let a camera program do so: ffmpeg -f v4l2 -input_format mjpeg -i {0} -c copy -f mjpeg - | sdvrc -i -"
-    )]
-    CameraDevice(String),
+    /// A camera.
+    #[error(transparent)]
+    Camera(#[from] DeviceError),
     /// Two options do not go together, or not with this source.
     #[error("{0}")]
     Options(&'static str),

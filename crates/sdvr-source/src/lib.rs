@@ -1,7 +1,7 @@
-//! Where frames come from, on the host of the camera: a test pattern, files, standard input.
+//! Where frames come from, on the host of the camera: cameras, a test pattern, files, standard input.
 //!
 //! A [`Source`] hands out one frame at a time, borrowed, and never blocks for long: when it has none it says what to wait
-//! for ([`Source::descriptor`], [`Source::poll_timeout`]). Bitstreams are cut into frames and not decoded.
+//! for ([`Source::descriptor`], [`Source::poll_timeout`]). Bitstreams are cut into frames and not decoded. `unsafe` is in `v4l2/device.rs` only.
 //!
 //! ```
 //! use sdvr_frame::Timestamp;
@@ -17,14 +17,14 @@
 //!             frames += 1;
 //!         }
 //!         // Here a program polls the descriptor until the timeout.
-//!         Next::NotYet => {}
+//!         Next::NotYet | Next::Changed => {}
 //!         Next::Ended => break,
 //!     }
 //! }
 //! assert_eq!(frames, 3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod error;
 mod input;
@@ -33,6 +33,7 @@ mod source;
 mod spec;
 pub mod splitter;
 mod test_pattern;
+pub mod v4l2;
 
 pub use error::SourceError;
 pub use source::{CapturedFrame, Next, Source, SourceDescription};

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::FileType;
 use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, StreamFormat, Timestamp};
 
 use crate::error::SourceError;
@@ -14,6 +13,7 @@ use crate::pace::Pace;
 use crate::spec::{CaptureOptions, SourceSpec};
 use crate::splitter::{FrameEnd, Jpeg, SplitError, Splitter};
 use crate::test_pattern::TestPattern;
+use crate::v4l2::{self, Camera, Notice};
 
 /// A source of frames.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Source {
 enum Kind {
     Test(Box<TestPattern>),
     Stream(Box<ByteStream>),
+    Camera(Box<Camera>),
 }
 
 /// What is known of a source before its first frame is sent.
@@ -58,10 +59,10 @@ pub struct CapturedFrame<'a> {
 pub enum Next<'a> {
     /// A frame.
     Frame(CapturedFrame<'a>),
-    /// The format has changed: [`Source::description`] says what it is now, and the next frame is the first of it.
-    Changed,
     /// Nothing now: wait for [`Source::descriptor`] and [`Source::poll_timeout`].
     NotYet,
+    /// Nothing now, and [`Source::description`] has become another: frames from now on are as it says.
+    Changed,
     /// Nothing more.
     Ended,
 }
@@ -90,11 +91,9 @@ impl Source {
                     options,
                 )?))
             }
+            SourceSpec::Device(path) => Kind::Camera(Box::new(Camera::open(path, options)?)),
             SourceSpec::File(path) => {
                 let name = path.display().to_string();
-                if is_camera_device(path) {
-                    return Err(SourceError::CameraDevice(name));
-                }
                 let file = open_for_reading(path).map_err(|error| SourceError::Io {
                     action: "open",
                     name: name.clone(),
@@ -117,6 +116,7 @@ impl Source {
                 first_frame_bytes: test.frame_bytes(),
             }),
             Kind::Stream(stream) => stream.description(),
+            Kind::Camera(camera) => camera.description(),
         }
     }
 
@@ -126,6 +126,7 @@ impl Source {
         match &self.kind {
             Kind::Test(_) => None,
             Kind::Stream(stream) => stream.descriptor(),
+            Kind::Camera(camera) => camera.descriptor(),
         }
     }
 
@@ -136,6 +137,7 @@ impl Source {
             // Unpaced, there is always a frame.
             Kind::Test(test) => Some(test.due().unwrap_or(Timestamp::from_nanoseconds(i64::MIN))),
             Kind::Stream(stream) => stream.due(),
+            Kind::Camera(camera) => Some(camera.due()),
         }
     }
 
@@ -146,6 +148,7 @@ impl Source {
         match &self.kind {
             Kind::Test(test) => test.is_live(),
             Kind::Stream(stream) => stream.pace.is_some(),
+            Kind::Camera(_) => true,
         }
     }
 
@@ -161,6 +164,7 @@ impl Source {
             Kind::Stream(stream) => {
                 Ok(stream.pending.is_some() || stream.find(now)? != Filled::NotYet)
             }
+            Kind::Camera(camera) => Ok(camera.prepare(now)),
         }
     }
 
@@ -170,6 +174,7 @@ impl Source {
         match spec {
             SourceSpec::StandardInput => "stdin".to_owned(),
             SourceSpec::Test(_) => "test".to_owned(),
+            SourceSpec::Device(path) => v4l2::stable_name(path),
             SourceSpec::File(path) => path.file_stem().map_or_else(
                 || "file".to_owned(),
                 |stem| stem.to_string_lossy().into_owned(),
@@ -177,7 +182,8 @@ impl Source {
         }
     }
 
-    /// The next frame, if there is one. Never blocks on a pipe; reads at most 256 KiB of a pipe and up to a frame of a file.
+    /// The next frame, if there is one. Never blocks on a pipe or a camera; reads at most 256 KiB of a pipe and up to a frame of a file. A camera that is unplugged
+    /// has no frames until it is back.
     ///
     /// # Errors
     ///
@@ -200,6 +206,7 @@ impl Source {
                 }))
             }
             Kind::Stream(stream) => stream.try_next(now),
+            Kind::Camera(camera) => Ok(camera.try_next(now)),
         }
     }
 
@@ -207,20 +214,27 @@ impl Source {
     #[must_use]
     pub fn cut_off_bytes(&self) -> usize {
         match &self.kind {
-            Kind::Test(_) => 0,
+            Kind::Test(_) | Kind::Camera(_) => 0,
             Kind::Stream(stream) => stream.cut_off_bytes,
         }
     }
-}
 
-/// Whether a path leads to a device of Video4Linux: character devices of major number 81 (Linux, `admin-guide/devices.txt`). Reading one
-/// would set a camera going in a format that nobody has chosen.
-fn is_camera_device(path: &Path) -> bool {
-    const VIDEO_MAJOR: u32 = 81;
-    rustix::fs::stat(path).is_ok_and(|stat| {
-        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-            && rustix::fs::major(stat.st_rdev) == VIDEO_MAJOR
-    })
+    /// Asks the encoder for a key frame, because frames were lost that the next ones need. False when it cannot be asked. Calling it for every
+    /// frame that is of no use is fine: it is asked twice a second at most.
+    pub fn force_key_frame(&mut self, now: Timestamp) -> bool {
+        match &mut self.kind {
+            Kind::Test(_) | Kind::Stream(_) => false,
+            Kind::Camera(camera) => camera.force_key_frame(now),
+        }
+    }
+
+    /// Something that happened to a camera and that the user should know.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        match &mut self.kind {
+            Kind::Test(_) | Kind::Stream(_) => None,
+            Kind::Camera(camera) => camera.take_notice(),
+        }
+    }
 }
 
 /// Opens a named pipe without waiting for somebody to write into it, and a terminal without making it ours.

@@ -1,9 +1,12 @@
 //! What a source is called on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::fs::FileType;
 use sdvr_frame::{FourCc, FrameRate};
+
+use crate::v4l2::ControlSetting;
 
 /// A source as named with `-i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub enum SourceSpec {
     StandardInput,
     /// A file or a named pipe.
     File(PathBuf),
+    /// A camera of this host, by its node: `/dev/video0`.
+    Device(PathBuf),
     /// `test:?size=1280x720&fps=30&format=MJPG&bytes=100000&count=300`
     Test(TestSpec),
 }
@@ -45,6 +50,8 @@ pub struct CaptureOptions {
     pub every_nth: u32,
     /// Begin again at the end of a file (`--loop`).
     pub looped: bool,
+    /// Controls of a camera to set before it is started (`--set`).
+    pub controls: Vec<ControlSetting>,
 }
 
 impl Default for CaptureOptions {
@@ -55,6 +62,7 @@ impl Default for CaptureOptions {
             fourcc: None,
             every_nth: 1,
             looped: false,
+            controls: Vec::new(),
         }
     }
 }
@@ -63,7 +71,7 @@ impl Default for CaptureOptions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSpecError {
     /// Nothing was named.
-    #[error("the source is empty; name a file, - or test:")]
+    #[error("the source is empty; name a camera such as /dev/video0, a file, - or test:")]
     Empty,
     /// An address on the network.
     #[error(
@@ -106,9 +114,33 @@ impl FromStr for SourceSpec {
             "-" => Ok(Self::StandardInput),
             _ => match text.strip_prefix("test:") {
                 Some(query) => parse_test(query).map(Self::Test),
-                None => parse_file(text).map(Self::File),
+                None => parse_file(text).map(|path| {
+                    // What is named as a file is one.
+                    if !text.starts_with("file:") && is_camera_device(&path) {
+                        Self::Device(path)
+                    } else {
+                        Self::File(path)
+                    }
+                }),
             },
         }
+    }
+}
+
+/// Whether a path leads to a device of Video4Linux: character devices of major number 81 (Linux, `admin-guide/devices.txt`), and what is
+/// called like one and is not there.
+fn is_camera_device(path: &Path) -> bool {
+    const VIDEO_MAJOR: u32 = 81;
+    match rustix::fs::stat(path) {
+        Ok(stat) => {
+            FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+                && rustix::fs::major(stat.st_rdev) == VIDEO_MAJOR
+        }
+        Err(_) => ["/dev/video", "/dev/v4l/"].iter().any(|start| {
+            path.as_os_str()
+                .as_encoded_bytes()
+                .starts_with(start.as_bytes())
+        }),
     }
 }
 

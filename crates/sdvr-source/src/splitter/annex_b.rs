@@ -85,11 +85,11 @@ enum Prefix {
 }
 
 impl AnnexB {
-    pub(super) fn h264() -> Self {
+    pub(crate) fn h264() -> Self {
         Self::new(Codec::H264)
     }
 
-    pub(super) fn h265() -> Self {
+    pub(crate) fn h265() -> Self {
         Self::new(Codec::H265)
     }
 
@@ -137,11 +137,11 @@ impl AnnexB {
         self.size
     }
 
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.at, self.unit) = (0, Unit::default());
     }
 
-    pub(super) fn next_frame(
+    pub(crate) fn next_frame(
         &mut self,
         buffer: &[u8],
         is_end: bool,

@@ -1,0 +1,352 @@
+//! One camera, gone and back: while it is away it is looked for by its stable name, under whatever node it comes back.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sdvr_frame::{FrameRate, StreamFormat, Timestamp};
+
+use super::capture::{Capture, Nothing, Ready};
+use super::choice::Asked;
+use super::error::{DeviceError, missing};
+use super::notice::Notice;
+use super::numbering::Numbering;
+use super::{names, stable_name};
+use crate::error::SourceError;
+use crate::source::{CapturedFrame, Next, SourceDescription};
+use crate::spec::CaptureOptions;
+
+/// How often a camera that is away is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// How long nothing is waited for at a camera that is silent: not every driver wakes who waits for it when it is unplugged.
+const WATCH: Duration = Duration::from_millis(500);
+/// A first frame that has waited longer for a server is not sent: the next one is newer.
+const STALE: Duration = Duration::from_millis(250);
+/// Encoders are not asked for key frames more often.
+const KEY_FRAME_PAUSE: Duration = Duration::from_millis(500);
+/// What nobody takes is not kept for ever.
+const NOTICES_MOST: usize = 16;
+
+/// A camera as a source of frames.
+#[derive(Debug)]
+pub(crate) struct Camera {
+    path: PathBuf,
+    stable_name: String,
+    options: CaptureOptions,
+    state: State,
+    numbering: Numbering,
+    description: Described,
+    notices: VecDeque<Notice>,
+    key_frame_asked: Option<Timestamp>,
+    /// Whether a frame was handed out: from then on, all are counted.
+    has_begun: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It captures; perhaps the first frame is here.
+    Capturing {
+        capture: Box<Capture>,
+        first: Option<Ready>,
+        look_again: Timestamp,
+    },
+    /// It is gone.
+    Away {
+        look_again: Timestamp,
+        /// What was said of it last.
+        problem: Option<String>,
+    },
+}
+
+/// What is said of the frames.
+#[derive(Clone, Debug)]
+struct Described {
+    format: StreamFormat,
+    frame_bytes: Option<usize>,
+    first_frame_bytes: usize,
+    /// It has become different, and nobody was told.
+    is_news: bool,
+}
+
+impl Camera {
+    pub(crate) fn open(path: &Path, options: &CaptureOptions) -> Result<Self, SourceError> {
+        if options.looped {
+            return Err(SourceError::Options(
+                "--loop needs a file; a camera has no end",
+            ));
+        }
+        if !path.exists() {
+            return Err(missing(path).into());
+        }
+        let mut notices = Vec::new();
+        let capture = Capture::start(path, &asked(options), &options.controls, &mut notices)?;
+        if options.every_nth > 1 && capture.format().fourcc.is_inter_coded() {
+            return Err(SourceError::Options(
+                "-x cannot thin out H.264 or H.265: every frame is needed to decode the next",
+            ));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            stable_name: stable_name(path),
+            options: options.clone(),
+            numbering: Numbering::new(options.every_nth),
+            description: Described {
+                format: *capture.format(),
+                frame_bytes: capture.frame_bytes(),
+                first_frame_bytes: 0,
+                is_news: false,
+            },
+            state: State::Capturing {
+                capture: Box::new(capture),
+                first: None,
+                look_again: Timestamp::now() + WATCH,
+            },
+            notices: notices.into(),
+            key_frame_asked: None,
+            has_begun: false,
+        })
+    }
+
+    pub(crate) fn description(&self) -> Option<SourceDescription> {
+        let Described {
+            mut format,
+            frame_bytes,
+            first_frame_bytes,
+            ..
+        } = self.description;
+        if frame_bytes.is_none() && first_frame_bytes == 0 {
+            return None;
+        }
+        format.rate = self.options.announced(format.rate);
+        Some(SourceDescription {
+            format,
+            extradata: Vec::new(),
+            frame_bytes,
+            first_frame_bytes: frame_bytes.unwrap_or(first_frame_bytes),
+        })
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.state {
+            State::Capturing {
+                capture,
+                first: None,
+                ..
+            } => Some(capture.descriptor()),
+            State::Capturing { .. } | State::Away { .. } => None,
+        }
+    }
+
+    pub(crate) const fn due(&self) -> Timestamp {
+        match &self.state {
+            State::Capturing { first: Some(_), .. } => Timestamp::from_nanoseconds(i64::MIN),
+            State::Capturing { look_again, .. } | State::Away { look_again, .. } => *look_again,
+        }
+    }
+
+    pub(crate) fn take_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Asks the encoder for a key frame, if it is one that can be asked, and was not a moment ago.
+    pub(crate) fn force_key_frame(&mut self, now: Timestamp) -> bool {
+        let is_soon = self
+            .key_frame_asked
+            .is_some_and(|asked| now < asked + KEY_FRAME_PAUSE);
+        let State::Capturing { capture, .. } = &self.state else {
+            return false;
+        };
+        if is_soon {
+            return true;
+        }
+        self.key_frame_asked = Some(now);
+        capture.force_key_frame()
+    }
+
+    /// Waits for the first frame, which is kept; false when it has not come.
+    pub(crate) fn prepare(&mut self, now: Timestamp) -> bool {
+        if matches!(self.state, State::Capturing { first: Some(_), .. }) {
+            return true;
+        }
+        let Some(ready) = self.advance(now) else {
+            return false;
+        };
+        if let State::Capturing { first, .. } = &mut self.state {
+            *first = Some(ready);
+        }
+        self.description.is_news = false;
+        true
+    }
+
+    pub(crate) fn try_next(&mut self, now: Timestamp) -> Next<'_> {
+        let first = match &mut self.state {
+            State::Capturing { first, .. } => first.take(),
+            State::Away { .. } => None,
+        };
+        let ready = match first {
+            Some(ready) if !self.has_begun && now.saturating_since(ready.captured) > STALE => {
+                self.begin_anew(now);
+                None
+            }
+            Some(ready) => Some(ready),
+            None => None,
+        };
+        let Some(ready) = ready.or_else(|| self.advance(now)) else {
+            return Next::NotYet;
+        };
+        if std::mem::take(&mut self.description.is_news) {
+            // The frame comes with the next call.
+            if let State::Capturing { first, .. } = &mut self.state {
+                *first = Some(ready);
+            }
+            return Next::Changed;
+        }
+        let State::Capturing { capture, .. } = &self.state else {
+            return Next::NotYet;
+        };
+        self.has_begun = true;
+        Next::Frame(CapturedFrame {
+            number: ready.number,
+            captured: ready.captured,
+            flags: ready.flags,
+            payload: capture.payload(&ready),
+        })
+    }
+
+    /// Nobody had a use for the frames up to now: they are not counted.
+    fn begin_anew(&mut self, now: Timestamp) {
+        let State::Capturing { capture, .. } = &mut self.state else {
+            return;
+        };
+        match capture.drain() {
+            Ok(()) => self.numbering = Numbering::new(self.options.every_nth),
+            Err(error) => self.leave(now, error),
+        }
+    }
+
+    /// The next frame, if the camera is there and has one.
+    fn advance(&mut self, now: Timestamp) -> Option<Ready> {
+        if let State::Away { look_again, .. } = &self.state {
+            if now < *look_again {
+                return None;
+            }
+            self.look(now);
+        }
+        let State::Capturing {
+            capture,
+            look_again,
+            ..
+        } = &mut self.state
+        else {
+            return None;
+        };
+        *look_again = now + WATCH;
+        match capture.next(&mut self.numbering) {
+            Ok(Ok(ready)) => {
+                if self.description.first_frame_bytes == 0 {
+                    self.description.first_frame_bytes = capture.payload(&ready).len();
+                }
+                Some(ready)
+            }
+            Ok(Err(Nothing::Yet)) => None,
+            Ok(Err(Nothing::SourceChanged)) => {
+                self.state = State::Away {
+                    look_again: now,
+                    problem: None,
+                };
+                None
+            }
+            Err(error) => {
+                self.leave(now, error);
+                None
+            }
+        }
+    }
+
+    /// The device gives no more frames as it is. It is closed, so that it can go, and looked for at once: it may only have to be started again.
+    fn leave(&mut self, now: Timestamp, error: Errno) {
+        let reason = std::io::Error::from(error).to_string();
+        self.say(Notice::Gone {
+            path: self.path.clone(),
+            reason,
+        });
+        self.state = State::Away {
+            look_again: now,
+            problem: None,
+        };
+    }
+
+    /// Looks for the camera, first where it was.
+    fn look(&mut self, now: Timestamp) {
+        let mut nodes = names::nodes();
+        nodes.sort_by_key(|node| *node != self.path);
+        let own = nodes
+            .into_iter()
+            .filter(|node| stable_name(node) == self.stable_name);
+        let mut problem = None;
+        for node in own {
+            let mut notices = Vec::new();
+            let controls = &self.options.controls;
+            match Capture::start(&node, &asked(&self.options), controls, &mut notices) {
+                Ok(capture) => return self.back(now, node, capture, notices),
+                // Another node of the same hardware.
+                Err(DeviceError::NotACamera { .. }) => {}
+                Err(error) => problem = problem.or_else(|| Some(error.to_string())),
+            }
+        }
+        let State::Away {
+            look_again,
+            problem: said,
+        } = &mut self.state
+        else {
+            return;
+        };
+        *look_again = now + LOOK_AGAIN;
+        if problem.is_some() && *said != problem {
+            said.clone_from(&problem);
+            self.notices.extend(problem.map(Notice::Unusable));
+        }
+    }
+
+    fn back(&mut self, now: Timestamp, node: PathBuf, capture: Capture, notices: Vec<Notice>) {
+        for notice in notices {
+            self.say(notice);
+        }
+        let described = &mut self.description;
+        let is_same =
+            described.format == *capture.format() && described.frame_bytes == capture.frame_bytes();
+        if !is_same {
+            described.is_news = true;
+            described.format = *capture.format();
+            described.frame_bytes = capture.frame_bytes();
+            described.first_frame_bytes = 0;
+            let format = described.format;
+            self.say(Notice::Changed(format));
+        }
+        self.path = node;
+        self.numbering.restart();
+        self.key_frame_asked = None;
+        self.state = State::Capturing {
+            capture: Box::new(capture),
+            first: None,
+            look_again: now,
+        };
+    }
+
+    fn say(&mut self, notice: Notice) {
+        if self.notices.len() >= NOTICES_MOST {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+}
+
+fn asked(options: &CaptureOptions) -> Asked {
+    Asked {
+        fourcc: options.fourcc,
+        size: options.size,
+        rate: options.rate.filter(|rate| *rate != FrameRate::UNPACED),
+    }
+}
