@@ -185,7 +185,7 @@ impl Jpeg {
 fn find_next_image(rest: &[u8]) -> usize {
     // Where one stands already, it is the damaged image's own second byte that was looked at.
     let found = memchr::memmem::find(rest.get(1..).unwrap_or_default(), &[0xff, 0xd8, 0xff]);
-    found.map_or(rest.len().saturating_sub(2), |found| found + 1)
+    found.map_or_else(|| rest.len().saturating_sub(2), |found| found + 1)
 }
 
 enum Step {
