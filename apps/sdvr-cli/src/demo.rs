@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sdvr::{Camera, Policy};
 
-use crate::output::{Interrupted, milliseconds, parse_seconds, percentile};
+use crate::output::{Interrupted, milliseconds, parse_seconds, percentile, print_line};
 
 /// The cameras: label, source.
 const CAMERAS: [(&str, &str); 3] = [
@@ -81,15 +81,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut processes = Processes::default();
     let ready = place.start_daemon(&mut processes)?;
-    println!("{ready}");
+    print_line(&ready)?;
     for (label, source) in CAMERAS {
-        println!("sdvrc -n {label} -i '{source}'");
+        print_line(format_args!("sdvrc -n {label} -i '{source}'"))?;
         place.start_camera(label, source, port_of(&ready)?, &mut processes)?;
     }
-    println!(
+    print_line(format_args!(
         "The same by hand: SDVR_SHM_DIR={} sdvr ls",
         place.shm.display()
-    );
+    ))?;
     let figures = read_cameras(&place.shm);
     let start = Instant::now();
     // The time to show counts from when there is something to see: a small machine needs a while for its first picture.
@@ -124,8 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     drop(processes);
-    table.summary();
-    Ok(())
+    table.summary()
 }
 
 /// Where the demonstration lives.
@@ -342,11 +341,11 @@ impl Table {
             .find_map(|(label, row)| (row.frames == 0).then_some(*label))
     }
 
-    fn summary(&self) {
+    fn summary(&self) -> anyhow::Result<()> {
         let missed: u64 = self.rows.values().map(|row| row.missed).sum();
-        println!(
+        print_line(format_args!(
             "{} frames, {missed} lost. Nothing is left behind.",
             self.total_frames()
-        );
+        ))
     }
 }

@@ -6,6 +6,8 @@ use anyhow::bail;
 use sdvr_frame::Timestamp;
 use sdvr_trust::{Forgotten, KeyDirectory, KnownCameras, KnownServers, default_path};
 
+use crate::output::{print_line, say};
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The key directory [default: ~/.sdvr]
@@ -52,35 +54,35 @@ fn fingerprint(directory: &KeyDirectory) -> anyhow::Result<()> {
     let server = directory.existing_server_key()?;
     let cameras = directory.camera_keys()?;
     if server.is_none() && cameras.is_empty() {
-        eprintln!("no keys yet; sdvrd and sdvrc make them when they first run");
+        say("no keys yet; sdvrd and sdvrc make them when they first run");
     }
     if let Some(key) = server {
-        println!("{}  server", key.public_key().fingerprint());
+        print_line(format_args!("{}  server", key.public_key().fingerprint()))?;
     }
     for (label, key) in cameras {
-        println!("{}  camera {label}", key.fingerprint());
+        print_line(format_args!("{}  camera {label}", key.fingerprint()))?;
     }
     Ok(())
 }
 
 fn list(directory: KeyDirectory) -> anyhow::Result<()> {
     for server in KnownServers::new(&directory).list()? {
-        println!(
+        print_line(format_args!(
             "server  {}  {}  first {}  last {}",
             server.address,
             server.key.fingerprint(),
             server.first_seen(),
             server.last_seen()
-        );
+        ))?;
     }
     for camera in KnownCameras::load(directory, Timestamp::now())?.list() {
-        println!(
+        print_line(format_args!(
             "camera  {}  {}  added {}  by {}",
             camera.label,
             camera.key.fingerprint(),
             camera.added(),
             camera.via()
-        );
+        ))?;
     }
     Ok(())
 }
@@ -88,12 +90,14 @@ fn list(directory: KeyDirectory) -> anyhow::Result<()> {
 fn forget(directory: &KeyDirectory, wanted: &str) -> anyhow::Result<()> {
     match sdvr_trust::forget(directory, wanted)? {
         Forgotten::Server { address } => {
-            println!("forgot the server {address}; the next contact with it is a first one")
+            print_line(format_args!(
+                "forgot the server {address}; the next contact with it is a first one"
+            ))?;
         }
         Forgotten::Camera { label, .. } => {
-            println!(
+            print_line(format_args!(
                 "forgot the camera {label}; its session ends, and the next camera that asks for the label gets it"
-            );
+            ))?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! The toolbox as a library: what `main.rs` calls. One file a subcommand.
 #![forbid(unsafe_code)]
+// These macros end the program when nobody reads what it says.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
 mod keys;
@@ -66,7 +68,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         // Whoever reads the other end has enough; `head` is no error.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sdvr: {error:#}");
+            output::say(format_args!("sdvr: {error:#}"));
             if error.is::<output::WrongUsage>() {
                 ExitCode::from(2)
             } else {

@@ -2,10 +2,23 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use sdvr::{CameraInfo, Cameras};
 use serde::Serialize;
 
+use crate::output::{NOT_WRITTEN, print_line, say};
+
+const HELP: &str = "\
+STATE:
+  live    the camera's link is up; FPS is measured over the last seconds
+  stale   nothing was heard for 3 s, or the link was cut; it is waited for
+  lost    nothing was heard for a minute, or the daemon is not there
+  closed  the camera said that it ended; its frames can be read for 2 s
+
+LOST counts frames that were captured and did not arrive here.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Print an array of objects
     #[arg(long)]
@@ -52,16 +65,18 @@ impl From<CameraInfo> for Row {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let rows: Vec<Row> = Cameras::list().into_iter().map(Row::from).collect();
-    let mut out = std::io::stdout().lock();
     if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &rows)?;
-        writeln!(out)?;
-        return Ok(());
+        return print_line(serde_json::to_string_pretty(&rows)?);
     }
     if rows.is_empty() {
-        eprintln!("no cameras; is sdvrd running? (SDVR_SHM_DIR names its --shm-dir)");
+        say("no cameras; is sdvrd running? (SDVR_SHM_DIR names its --shm-dir)");
         return Ok(());
     }
+    write_table(rows).context(NOT_WRITTEN)
+}
+
+fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
     let label_width = rows
         .iter()
         .map(|row| row.label.len())
@@ -92,5 +107,5 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             row.fingerprint
         )?;
     }
-    Ok(())
+    out.flush()
 }

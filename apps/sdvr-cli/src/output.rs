@@ -1,9 +1,12 @@
 //! What subcommands share: times as arguments, wrong usage, being interrupted, a reader that went away, and how figures are written.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context;
 use sdvr::{Camera, Error, Frame, Policy};
 
 /// What was asked for cannot be done, whatever the cameras do: exit code 2.
@@ -40,6 +43,26 @@ pub(crate) fn parse_seconds(text: &str) -> Result<f64, String> {
         .filter(|seconds| (0.0..=86_400.0).contains(seconds))
         .ok_or_else(|| "use a number of seconds from 0 to 86400".to_owned())
 }
+
+/// Writes a line to standard output.
+///
+/// # Errors
+///
+/// When it cannot be written; see [`is_broken_pipe`].
+pub(crate) fn print_line(line: impl Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .context(NOT_WRITTEN)
+}
+
+/// Says something on standard error. Whether anybody reads it makes no difference.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// What failed when standard output does not take any more.
+pub(crate) const NOT_WRITTEN: &str = "cannot write to standard output";
 
 /// Whether standard output's reader went away.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,12 +1,12 @@
 //! `sdvr pipe`: a camera's frames on standard output, as they came.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use sdvr::{Camera, Error, Frame, FrameFlags, Start, StreamFormat};
 
-use crate::output::{Interrupted, WrongUsage, next_frame};
+use crate::output::{Interrupted, NOT_WRITTEN, WrongUsage, next_frame, say};
 
 const HELP: &str = "\
 Ends when the camera says that it ends, at Ctrl-C, and when the reader of the
@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
     /// How frames are written [default: as the source had them: y4m for a YUV4MPEG2 source, else raw]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Wait for the camera if it is not there yet, and begin with its first frame
+    /// Wait for the camera if it is not there yet, and begin with its first frame (or the oldest that its ring still has:
+    /// a file without -r is sent faster than a small ring lasts)
     #[arg(long)]
     wait: bool,
 }
@@ -41,6 +42,8 @@ enum Format {
     Y4m,
 }
 
+/// How often frames that were missed are spoken of.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether the user wants to go.
 const TIMEOUT: Duration = Duration::from_millis(200);
 /// The header line of a YUV4MPEG2 source is this stream's extradata.
@@ -62,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut writer = None;
     let mut frame = None;
-    let mut missed = 0;
+    let mut missed = Missed::default();
     while !interrupted.is_set() {
         match next_frame(&mut camera, &mut frame, TIMEOUT) {
             Ok(true) => {}
@@ -75,16 +78,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if writer.is_none() {
             writer = Some(Writer::start(arguments.format, &camera, frame, &mut out)?);
         }
-        missed = report_missed(frame, missed);
+        missed.count(frame);
         if let Some(writer) = &writer {
-            writer.write(frame, &mut out)?;
+            writer.check(frame)?;
+            writer.write(frame, &mut out).context(NOT_WRITTEN)?;
         }
     }
-    out.flush()?;
+    out.flush().context(NOT_WRITTEN)?;
+    missed.say_rest();
+    let mut missed = missed.in_all;
     let at_end = camera.missed_at_end();
     if at_end > 0 {
         missed = missed.saturating_add(at_end);
-        eprintln!("sdvr: missed the last {at_end} frames: they were not read in time");
+        say(format_args!(
+            "sdvr: missed the last {at_end} frames: they were not read in time"
+        ));
     }
     if missed > 0 {
         bail!("missed {missed} frames in all; every other one was written");
@@ -92,22 +100,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says how many frames were missed before this one, and gives how many in all.
-fn report_missed(frame: &Frame, missed_before: u64) -> u64 {
-    let number = frame.number();
-    let (in_run, between_runs) = (frame.missed(), frame.missed_between_runs());
-    let in_all = missed_before
-        .saturating_add(in_run)
-        .saturating_add(between_runs);
-    if in_run > 0 {
-        eprintln!("sdvr: missed {in_run} frames before frame {number} ({in_all} in all)");
+/// Frames that were missed, said once a second at most.
+#[derive(Debug, Default)]
+struct Missed {
+    in_all: u64,
+    unsaid: u64,
+    said_at: Option<Instant>,
+}
+
+impl Missed {
+    /// Counts the frames that were missed before this one.
+    fn count(&mut self, frame: &Frame) {
+        let between_runs = frame.missed_between_runs();
+        let missed = frame.missed().saturating_add(between_runs);
+        self.in_all = self.in_all.saturating_add(missed);
+        self.unsaid = self.unsaid.saturating_add(missed);
+        let is_due = self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN);
+        if missed == 0 || !is_due {
+            return;
+        }
+        let where_from = if between_runs > 0 {
+            ", the first of a run of the source"
+        } else {
+            ""
+        };
+        say(format_args!(
+            "sdvr: missed {} frames before frame {}{where_from} ({} in all)",
+            self.unsaid,
+            frame.number(),
+            self.in_all
+        ));
+        self.unsaid = 0;
+        self.said_at = Some(Instant::now());
     }
-    if between_runs > 0 {
-        eprintln!(
-            "sdvr: missed {between_runs} frames before frame {number}, the first of a run of the source ({in_all} in all)"
-        );
+
+    /// Says what was not said.
+    fn say_rest(&self) {
+        if self.unsaid > 0 {
+            say(format_args!(
+                "sdvr: missed {} frames since ({} in all)",
+                self.unsaid, self.in_all
+            ));
+        }
     }
-    in_all
 }
 
 /// How frames become bytes.
@@ -133,7 +168,7 @@ impl Writer {
         match format {
             Format::Raw => Ok(Self::Raw),
             Format::Y4m if is_y4m => {
-                out.write_all(header)?;
+                out.write_all(header).context(NOT_WRITTEN)?;
                 Ok(Self::Y4m {
                     plane_bytes: planes(frame).unwrap_or_else(|| frame.bytes().len()),
                     format: frame.format(),
@@ -141,10 +176,11 @@ impl Writer {
             }
             Format::Y4m => {
                 let Some((colour, plane_bytes)) = colour_space(frame).zip(planes(frame)) else {
-                    bail!(
-                        "{} frames are not planes of 4:2:0, 4:2:2, 4:4:4 or grey; use --format raw",
-                        frame.format().fourcc
-                    );
+                    let format = frame.format();
+                    bail!(WrongUsage(format!(
+                        "{} frames are no separate planes of 4:2:0, 4:2:2, 4:4:4 or grey (YUYV and NV12 are interleaved), which is all that YUV4MPEG2 has; use --format raw, such as: sdvr pipe CAMERA --format raw | ffplay -f rawvideo -pixel_format yuyv422 -video_size {}x{} -",
+                        format.fourcc, format.width, format.height
+                    )));
                 };
                 let rate = frame.format().rate;
                 let (numerator, denominator) = if rate.numerator == 0 {
@@ -156,7 +192,8 @@ impl Writer {
                 writeln!(
                     out,
                     "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A0:0 C{colour}"
-                )?;
+                )
+                .context(NOT_WRITTEN)?;
                 Ok(Self::Y4m {
                     plane_bytes,
                     format: frame.format(),
@@ -165,28 +202,31 @@ impl Writer {
         }
     }
 
-    fn write(&self, frame: &Frame, out: &mut impl Write) -> anyhow::Result<()> {
+    /// Whether the frame fits under the header that was written.
+    fn check(&self, frame: &Frame) -> anyhow::Result<()> {
+        let Self::Y4m { format, .. } = self else {
+            return Ok(());
+        };
+        let now = frame.format();
+        if (now.fourcc, now.width, now.height) == (format.fourcc, format.width, format.height) {
+            return Ok(());
+        }
+        bail!(
+            "the camera came back with {} {}x{}, which does not fit into a YUV4MPEG2 stream of {} {}x{}; all frames before were written",
+            now.fourcc,
+            now.width,
+            now.height,
+            format.fourcc,
+            format.width,
+            format.height
+        );
+    }
+
+    fn write(&self, frame: &Frame, out: &mut impl Write) -> std::io::Result<()> {
         let bytes = frame.bytes();
         match self {
             Self::Raw => out.write_all(bytes)?,
-            Self::Y4m {
-                plane_bytes,
-                format,
-            } => {
-                let now = frame.format();
-                if (now.fourcc, now.width, now.height)
-                    != (format.fourcc, format.width, format.height)
-                {
-                    bail!(
-                        "the camera came back with {} {}x{}, which does not fit into a YUV4MPEG2 stream of {} {}x{}; all frames before were written",
-                        now.fourcc,
-                        now.width,
-                        now.height,
-                        format.fourcc,
-                        format.width,
-                        format.height
-                    );
-                }
+            Self::Y4m { plane_bytes, .. } => {
                 // Of a colour space without a name only the trailer's mark tells where the planes end.
                 let plane_bytes = if frame.flags().contains(FrameFlags::TRAILER) {
                     *plane_bytes
@@ -200,7 +240,7 @@ impl Writer {
                 out.write_all(planes)?;
             }
         }
-        Ok(out.flush()?)
+        out.flush()
     }
 }
 

@@ -7,7 +7,9 @@ use sdvr::{Camera, Error, FourCc, Frame, FrameNumber, InstanceId, Timestamp};
 use sdvr_frame::bench_frame;
 use serde::Serialize;
 
-use crate::output::{Interrupted, WrongUsage, milliseconds, next_frame, parse_seconds, percentile};
+use crate::output::{
+    Interrupted, WrongUsage, milliseconds, next_frame, parse_seconds, percentile, print_line,
+};
 
 /// A frame that is older when it is read is stale: it lay somewhere.
 const STALE: Duration = Duration::from_secs(1);
@@ -187,8 +189,7 @@ impl Checker {
 #[expect(clippy::cast_precision_loss, reason = "for display")]
 fn print(findings: &Findings, is_json: bool) -> anyhow::Result<()> {
     if is_json {
-        println!("{}", serde_json::to_string(findings)?);
-        return Ok(());
+        return print_line(serde_json::to_string(findings)?);
     }
     let Findings {
         frames,
@@ -202,15 +203,17 @@ fn print(findings: &Findings, is_json: bool) -> anyhow::Result<()> {
     } = findings;
     let rate = *frames as f64 / seconds.max(f64::MIN_POSITIVE);
     let megabits = *bytes as f64 * 8e-6 / seconds.max(f64::MIN_POSITIVE);
-    println!(
+    print_line(format_args!(
         "{frames} frames in {seconds:.1} s ({rate:.1} frames/s, {megabits:.1} Mbit/s): {missing} missing, {torn} torn, {out_of_order} out of order, {stale} stale"
-    );
-    println!(
+    ))?;
+    if *frames == 0 {
+        return Ok(());
+    }
+    print_line(format_args!(
         "latency, capture to here: p50 {}, p90 {}, p99 {}, max {}",
         milliseconds(latency_us.p50),
         milliseconds(latency_us.p90),
         milliseconds(latency_us.p99),
         milliseconds(latency_us.max)
-    );
-    Ok(())
+    ))
 }

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::Context;
 use sdvr::{Camera, Error, Frame, Policy};
 use serde::Serialize;
 
-use crate::output::Interrupted;
+use crate::output::{Interrupted, NOT_WRITTEN, say};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -76,15 +77,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(Some(frame)) => frame,
             Ok(None) => continue,
             Err(Error::Ended) => {
-                eprintln!("{} has ended; waiting for it to come back", camera.label());
+                say(format_args!(
+                    "{} has ended; waiting for it to come back",
+                    camera.label()
+                ));
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
         let line = Line::new(&frame);
         if arguments.json {
-            serde_json::to_writer(&mut out, &line)?;
-            writeln!(out)?;
+            writeln!(out, "{}", serde_json::to_string(&line)?).context(NOT_WRITTEN)?;
         } else {
             let missed = match (line.missed, line.missed_between_runs) {
                 (0, 0) => String::new(),
@@ -99,7 +102,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 out,
                 "{:>8}  {}  {key}  {:>9} bytes  age {:>7} us +- {error}{missed}",
                 line.frame, line.captured, line.bytes, line.age_us
-            )?;
+            )
+            .context(NOT_WRITTEN)?;
         }
         out.flush()?;
         printed += 1;

@@ -173,6 +173,8 @@ fn parse_rate(text: &str) -> Result<FrameRate, String> {
 pub fn start_log() {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // Nobody may read the log, or its disk may be full: that is no reason to end.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

@@ -1,4 +1,4 @@
-//! Frames that were captured and not sent: counted, and said now and then.
+//! Frames that are missing, for one reason: counted, and said now and then.
 
 use std::time::Duration;
 
@@ -9,18 +9,29 @@ use tracing::warn;
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// All that were dropped, and those of which nothing was said yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DroppedFrames {
+    reason: &'static str,
     all: u64,
     unsaid: u64,
     said_at: Option<Timestamp>,
 }
 
 impl DroppedFrames {
-    /// Counts a frame. Says so at once for the first one, then once a minute.
-    pub(crate) fn count(&mut self, now: Timestamp) {
-        self.all += 1;
-        self.unsaid += 1;
+    /// None yet, for this reason.
+    pub(crate) const fn new(reason: &'static str) -> Self {
+        Self {
+            reason,
+            all: 0,
+            unsaid: 0,
+            said_at: None,
+        }
+    }
+
+    /// Counts frames. Says so at once for the first ones, then once a minute.
+    pub(crate) fn count(&mut self, now: Timestamp, frames: u64) {
+        self.all = self.all.saturating_add(frames);
+        self.unsaid = self.unsaid.saturating_add(frames);
         if self
             .said_at
             .is_none_or(|at| now.saturating_since(at) >= SAY_AGAIN)
@@ -37,10 +48,7 @@ impl DroppedFrames {
     /// Says how many there were since it was said last: frames flow again, or the program ends.
     pub(crate) fn say_rest(&mut self, now: Timestamp) {
         if self.unsaid > 0 {
-            warn!(
-                frames = self.unsaid,
-                "frames were captured and not sent: the network or the server did not take them"
-            );
+            warn!(frames = self.unsaid, "{}", self.reason);
             self.unsaid = 0;
             self.said_at = Some(now);
         }

@@ -2,6 +2,8 @@
 //!
 //! One thread, one loop: it waits for the socket, the source and the clock, in whatever state the link is. See `uplink.rs`.
 #![forbid(unsafe_code)]
+// These macros end the program when nobody reads what it says.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod announcement;
 mod backlog;

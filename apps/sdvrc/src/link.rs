@@ -46,6 +46,8 @@ pub(crate) enum Finish {
     EndOfSource,
     /// The user wants to go.
     Interrupted,
+    /// The source cannot go on.
+    SourceFailed,
     /// The session's keys have sealed enough; the next one goes on.
     NewKeys,
 }
@@ -54,7 +56,7 @@ impl Finish {
     pub(crate) const fn code(self) -> CloseCode {
         match self {
             Self::EndOfSource => CloseCode::EndOfSource,
-            Self::Interrupted => CloseCode::ShuttingDown,
+            Self::Interrupted | Self::SourceFailed => CloseCode::ShuttingDown,
             Self::NewKeys => CloseCode::KeysUsedUp,
         }
     }
@@ -63,13 +65,14 @@ impl Finish {
         match self {
             Self::EndOfSource => "the source has come to its end",
             Self::Interrupted => "the camera program was ended",
+            Self::SourceFailed => "the camera's source has failed",
             Self::NewKeys => "new keys are due",
         }
     }
 
     pub(crate) const fn time(self) -> Duration {
         match self {
-            Self::EndOfSource => FINISH_TIME,
+            Self::EndOfSource | Self::SourceFailed => FINISH_TIME,
             Self::NewKeys => FINISH_TIME_NEW_KEYS,
             Self::Interrupted => FINISH_TIME_INTERRUPTED,
         }

@@ -1,5 +1,6 @@
 //! `sdvrc`: streams a camera to an SDVR daemon.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,14 +12,14 @@ fn main() -> ExitCode {
     let config = match arguments.into_config() {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("sdvrc: {error:#}");
+            say(&format!("{error:#}"));
             return ExitCode::from(2);
         }
     };
     match sdvrc::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sdvrc: {failure}");
+            say(&failure.to_string());
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
                 Failure::Identity => 3,
@@ -26,4 +27,9 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+fn say(problem: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "sdvrc: {problem}");
 }

@@ -4,9 +4,10 @@
 //! Source::try_next ──► Streaming::send_frame ──► Session::seal_frame ──► TcpLink::write
 //! ```
 
+use std::io::Write;
 use std::time::Duration;
 
-use sdvr_frame::{InstanceId, Timestamp};
+use sdvr_frame::{FrameNumber, InstanceId, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
 use sdvr_source::{Next, Source, SourceError};
 use sdvr_transport::{Poller, Waker};
@@ -75,8 +76,16 @@ struct Uplink<'a> {
     /// What the server is asked for, once the source has shown what it is.
     announcement: Option<Announcement>,
     has_streamed: bool,
+    /// Frames sent in all sessions.
+    sent: u64,
     retry: Retry,
     dropped: DroppedFrames,
+    /// Frames that the source had to leave out.
+    skipped: DroppedFrames,
+    /// The number of the frame that the source gave last.
+    last_number: Option<FrameNumber>,
+    /// What the source failed of, while the server is told.
+    source_failure: Option<Failure>,
     /// Frames of sessions that were cut, of which the server has not said that they have arrived.
     maybe_lost: u64,
     waker: Waker,
@@ -106,8 +115,16 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         link: Link::Preparing,
         announcement: None,
         has_streamed: false,
+        sent: 0,
         retry: Retry::new(),
-        dropped: DroppedFrames::default(),
+        dropped: DroppedFrames::new(
+            "frames were captured and not sent: the network or the server did not take them",
+        ),
+        skipped: DroppedFrames::new(
+            "frames are missing at the source: the camera or this host was too slow",
+        ),
+        last_number: None,
+        source_failure: None,
         maybe_lost: 0,
         waker,
         poller,
@@ -125,7 +142,15 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
             Err(failure) => break Err(failure),
         }
     };
-    uplink.dropped.say_rest(Timestamp::now());
+    let now = Timestamp::now();
+    uplink.dropped.say_rest(now);
+    uplink.skipped.say_rest(now);
+    info!(
+        sent = uplink.sent,
+        not_sent = uplink.dropped.all(),
+        missing_at_source = uplink.skipped.all(),
+        "frames in all"
+    );
     result
 }
 
@@ -207,9 +232,7 @@ impl Uplink<'_> {
         if streaming.is_proved() && streaming.takes_frames() {
             self.retry.it_works();
         }
-        for _ in 0..streaming.take_given_up() {
-            self.dropped.count(now);
-        }
+        self.dropped.count(now, streaming.take_given_up());
         if streaming.takes_frames() && !could_take_frames {
             self.dropped.say_rest(now);
         }
@@ -291,6 +314,7 @@ impl Uplink<'_> {
             }
             // Whoever interrupts does not want to wait, and knows it.
             Finish::Interrupted => Ok(true),
+            Finish::SourceFailed => self.source_failure.take().map_or(Ok(true), Err),
             Finish::EndOfSource if !is_confirmed => Err(Failure::Other(format!(
                 "the server did not confirm the end: the last {unconfirmed} frames may not have arrived"
             ))),
@@ -386,7 +410,14 @@ impl Uplink<'_> {
             GreetingError::Mismatch(mismatch) => {
                 // Always printed whole: it must be seen. But whoever is in between must not be able to fill the disk with it.
                 if self.retry.is_news(now, "another key") {
-                    eprintln!("{mismatch}");
+                    // Nobody may be listening.
+                    let _ = writeln!(std::io::stderr(), "{mismatch}");
+                    if self.config.server_key == Some(mismatch.offered()) {
+                        warn!(
+                            "the offered key is the one given with --server-key, but another one is remembered: if the server was reinstalled, sdvr keys forget {}",
+                            self.config.server
+                        );
+                    }
                 }
                 if self.config.once {
                     return Err(Failure::Identity);
@@ -475,15 +506,25 @@ impl Uplink<'_> {
             let is_live = self.source.is_live();
             // The clock is read for each: a frame is captured when it is taken.
             let now = Timestamp::now();
-            let mut frame = match self.source.try_next(now)? {
-                Next::Frame(frame) => frame,
-                Next::NotYet => return Ok(false),
-                Next::Changed => {
+            let mut frame = match self.source.try_next(now) {
+                Ok(Next::Frame(frame)) => frame,
+                Ok(Next::NotYet) => return Ok(false),
+                Ok(Next::Changed) => {
                     self.reopen_stream(now)?;
                     continue;
                 }
-                Next::Ended => return self.finish(now),
+                Ok(Next::Ended) => return self.finish(now),
+                Err(error) => return self.source_failed(now, error.into()),
             };
+            let expected = self
+                .last_number
+                .replace(frame.number)
+                .map(|last| last.0 + 1);
+            let skipped = frame
+                .number
+                .0
+                .saturating_sub(expected.unwrap_or(frame.number.0));
+            self.skipped.count(now, skipped);
             let Some(announcement) = &mut self.announcement else {
                 return Ok(false);
             };
@@ -506,10 +547,13 @@ impl Uplink<'_> {
                 _ => Ok(Sent::Dropped),
             };
             match result {
-                Ok(Sent::Yes) => self.has_streamed = true,
-                Ok(Sent::Dropped) => self.dropped.count(now),
+                Ok(Sent::Yes) => {
+                    self.has_streamed = true;
+                    self.sent += 1;
+                }
+                Ok(Sent::Dropped) => self.dropped.count(now, 1),
                 Err(ending) => {
-                    self.dropped.count(now);
+                    self.dropped.count(now, 1);
                     self.session_ended(now, &ending)?;
                 }
             }
@@ -550,6 +594,16 @@ impl Uplink<'_> {
             self.announcement = Some(Announcement::new(self.instance, &description));
             self.link = Link::Waiting { until: now };
         }
+        Ok(false)
+    }
+
+    /// The source cannot go on: what was sent before still goes out, and readers are told.
+    fn source_failed(&mut self, now: Timestamp, failure: Failure) -> Result<bool, Failure> {
+        if !matches!(self.link, Link::Streaming(_)) {
+            return Err(failure);
+        }
+        self.source_failure = Some(failure);
+        self.close(now, Finish::SourceFailed);
         Ok(false)
     }
 

@@ -11,7 +11,7 @@ use crate::budget::{Account, Budget, Share};
 use crate::chatter::Chatter;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade, RingOrder};
 use crate::shard::ShardHandle;
-use crate::sizing::{RingSize, ring_size};
+use crate::sizing::{RingSize, least_ring_bytes, ring_size};
 use crate::stream::Stream;
 
 /// Silence after which a stream is stale, and lost.
@@ -169,8 +169,9 @@ impl Camera {
             place.budget.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
-                error!(camera = %self.label, frame_kib = open.frame_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
-                    camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it. Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
+                let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
+                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
+                    camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
             }
             return Err(StreamCode::NoMemory);
         };

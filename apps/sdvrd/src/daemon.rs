@@ -37,12 +37,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let keys = KeyDirectory::open(&config.key_directory)?;
     let server_key = keys.server_key()?;
     let known = KnownCameras::load(keys, now)?;
-    let listener = sdvr_transport::listen(config.address, config.port).with_context(|| {
-        format!(
-            "cannot listen on port {}; another sdvrd may be running (choose another port with -p)",
-            config.port
-        )
-    })?;
+    let listener = sdvr_transport::listen(config.address, config.port)
+        .map_err(|error| cannot_listen(&config, error))?;
     let directory = Arc::new(RingDirectory::create(&config.shm_dir, config.group)?);
     let stale = directory
         .remove_stale_rings()
@@ -142,6 +138,27 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // A ring that was made in the last moment has nobody.
     directory.remove_stale_rings()?;
     Ok(())
+}
+
+fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind;
+    let port = config.port;
+    let problem = match (error.kind(), config.address) {
+        (ErrorKind::AddrNotAvailable, Some(address)) => {
+            format!(
+                "cannot listen on {address}: this host does not have that address (`ip address` lists those it has)"
+            )
+        }
+        (ErrorKind::PermissionDenied, _) => {
+            format!(
+                "cannot listen on port {port}: ports below 1024 are for root (choose another one with -p)"
+            )
+        }
+        _ => format!(
+            "cannot listen on port {port}; another sdvrd may be running (choose another port with -p)"
+        ),
+    };
+    anyhow::Error::new(error).context(problem)
 }
 
 /// Ends the daemon when the thread that has it ends: a daemon without one of its parts is worse than none.

@@ -257,6 +257,8 @@ impl<R: CryptoRng> Running<R> {
         if waiting.is_empty() {
             return;
         }
+        // Who is refused must not be refused for what somebody has just taken back.
+        self.refresh();
         let wanted: Vec<(PublicKey, Label)> = waiting
             .iter()
             .map(|introduction| {

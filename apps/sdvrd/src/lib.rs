@@ -6,6 +6,8 @@
 //!
 //! The door knows strangers, the shards only cameras that were let in. No lock lies on the way of a frame.
 #![forbid(unsafe_code)]
+// These macros end the program when nobody reads what it says.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod budget;
 mod camera;

@@ -20,6 +20,8 @@ pub enum LogFormat {
 pub fn start_log(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // Nobody may read the log, or its disk may be full: that is no reason to end.
+        .log_internal_errors(false)
         .with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -1,5 +1,6 @@
 //! `sdvrd`: receives cameras and publishes their frames in shared memory.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     match arguments.into_config().and_then(sdvrd::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sdvrd: {error:#}");
+            // Nobody may be listening.
+            let _ = writeln!(std::io::stderr(), "sdvrd: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -69,6 +69,13 @@ pub(crate) fn ring_size(
     })
 }
 
+/// What a ring for frames of at most `frame_bytes` takes at least, for people.
+pub(crate) const fn least_ring_bytes(frame_bytes: u64) -> u64 {
+    frame_bytes
+        .saturating_mul(LARGEST_FRAMES_LEAST)
+        .next_power_of_two()
+}
+
 fn wanted_bytes(
     format: &StreamFormat,
     frame_bytes: u64,

@@ -168,6 +168,39 @@ fn an_image_without_its_end_ends_where_the_next_begins() {
     assert!(frames.frames.is_empty() && frames.is_cut_off);
 }
 
+/// A bad cable, or a byte that flipped on the way: a camera must not end for it.
+#[test]
+fn an_image_with_a_marker_that_cannot_be_is_one_frame_and_the_next_is_whole() {
+    let image = jpeg(32, 32, &[1, 2, 3, 0xff, 0, 4]);
+    let data = image.len() - 4;
+    for damage in [
+        // A reserved marker in the data, and what can only be headers.
+        [&image[..data], &[0xff, 0xa8, 7, 7], &image[data..]].concat(),
+        [&image[..2], &[7; 9], &image[2..]].concat(),
+        // Cut off in its headers, with the next one right behind.
+        image[..2].to_vec(),
+        // Noise with beginnings of images that are none.
+        [
+            &image[..data],
+            &[0xff, 0x02, 0xff, 0xd8, 0, 0xff, 0xd8, 1, 2, 3],
+        ]
+        .concat(),
+    ] {
+        let stream = [&image, damage.as_slice(), &image, &image].concat();
+        let frames = cut_every_way(&stream, None);
+        assert_eq!(frames.error, None, "{damage:02x?}");
+        assert_eq!(
+            frames.payloads(),
+            [&image, &damage, &image, &image].map(|frame| frame.clone())
+        );
+        assert!(!frames.is_cut_off);
+    }
+    // At the end nothing comes that would end it.
+    let stream = [image.as_slice(), &image[..data], &[0xff, 0xa8, 7]].concat();
+    let frames = cut_every_way(&stream, None);
+    assert!(frames.frames.len() == 1 && frames.is_cut_off && frames.error.is_none());
+}
+
 #[test]
 fn a_marker_where_none_belongs_is_an_error() {
     // Within the headers, before there is anything to see.

@@ -3,7 +3,8 @@
 //! Marker segments are stepped over by their length, so that a thumbnail in one does not end the image; in entropy-coded data an FF byte is
 //! followed by 00, a restart marker, or a real marker. Bytes between two images (padding, a multipart boundary) go with the image that
 //! follows them, so that an image is complete with its last byte; those behind the last image of a file go with that one. An image whose end is
-//! missing, as USB cameras send them when a transfer was cut short, ends where the next one begins: it is damaged, and the stream goes on.
+//! missing, as USB cameras send them when a transfer was cut short, ends where the next one begins: it is damaged, and the stream goes on. So does
+//! an image with a marker that cannot be, unless it is the stream's first: then the stream is none of JPEG images.
 
 use memchr::memchr;
 use sdvr_frame::FrameFlags;
@@ -19,6 +20,8 @@ pub struct Jpeg {
     at: usize,
     state: State,
     size: Option<(u32, u32)>,
+    /// Whether an image was whole.
+    has_seen_image: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,8 @@ enum State {
     Marker,
     /// In entropy-coded data.
     Scan,
+    /// Behind something that cannot be in an image: the next one is looked for.
+    Damaged,
 }
 
 impl Jpeg {
@@ -48,15 +53,27 @@ impl Jpeg {
                     (self.at, self.state) = (0, State::Between);
                     return Ok(Some(FrameEnd::whole(consumed, FrameFlags::KEY)));
                 }
+                State::Damaged if rest.starts_with(&[0xff, 0xd8, 0xff]) => {
+                    let consumed = self.at;
+                    (self.at, self.state) = (0, State::Between);
+                    return Ok(Some(FrameEnd::whole(consumed, FrameFlags::KEY)));
+                }
+                State::Damaged => find_next_image(rest),
                 State::Scan => self.skip_scan(rest),
-                State::Marker => match self.step_marker(rest)? {
-                    Step::End(bytes) => {
+                State::Marker => match self.step_marker(rest) {
+                    Err(_) if self.has_seen_image => {
+                        self.state = State::Damaged;
+                        0
+                    }
+                    Err(error) => return Err(error),
+                    Ok(Step::End(bytes)) => {
+                        self.has_seen_image = true;
                         let consumed = self.at.saturating_add(bytes);
                         (self.at, self.state) = (0, State::Between);
                         return Ok(Some(FrameEnd::whole(consumed, FrameFlags::KEY)));
                     }
-                    Step::Over(bytes) => bytes,
-                    Step::NeedsMore => 0,
+                    Ok(Step::Over(bytes)) => bytes,
+                    Ok(Step::NeedsMore) => 0,
                 },
             };
             if moved == 0 && self.state == state {
@@ -162,6 +179,13 @@ impl Jpeg {
             ));
         }
     }
+}
+
+/// How many bytes stand before the next image, or before what may be the beginning of one.
+fn find_next_image(rest: &[u8]) -> usize {
+    // Where one stands already, it is the damaged image's own second byte that was looked at.
+    let found = memchr::memmem::find(rest.get(1..).unwrap_or_default(), &[0xff, 0xd8, 0xff]);
+    found.map_or_else(|| rest.len().saturating_sub(2), |found| found + 1)
 }
 
 enum Step {
