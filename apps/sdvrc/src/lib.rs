@@ -10,10 +10,12 @@ mod dial;
 mod dropped;
 mod greeting;
 mod link;
+mod list;
 mod retry;
 mod streaming;
 mod uplink;
 mod waiting;
 
-pub use config::{Arguments, Config, start_log};
+pub use config::{Arguments, Config, Question, start_log};
+pub use list::answer;
 pub use uplink::{Failure, run};
