@@ -10,12 +10,16 @@ use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
 const EXAMPLES: &str = "\
 Examples:
+  sdvrc                                              the first camera of this host, to a daemon on this host
+  sdvrc -d nvr.lan -i /dev/video2 -s 1280x720        another one, in this size
+  sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
   sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
   rpicam-vid -t 0 --codec mjpeg -o - | sdvrc -i -    any camera program on a pipe
   sdvrc -d nvr.lan -i - -n front-door < stream.h264  under a name of your choice
 
 Sources:
+  /dev/videoN                              a camera; MJPG if it has it, in the largest size with 25 frames a second, unless -f -s -r say otherwise
   test:?size=1280x720&fps=30&format=MJPG   a moving picture: MJPG, YUYV, NV12, GREY; count=N ends it, fps=0 is as fast as possible
   test:?format=BNCH&bytes=100000           measuring frames, for `sdvr verify`
   FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; told apart by their content
@@ -62,8 +66,17 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["source", "label", "once", "looped"])]
     all: bool,
     /// Set a control of the camera; may be given several times, and is done again when the camera comes back
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[arg(id = "set", long = "set", value_name = "NAME=VALUE")]
     controls: Vec<ControlSetting>,
+    /// Print the cameras of this host with their formats, sizes and rates, and end
+    #[arg(long)]
+    list: bool,
+    /// Print the controls of the camera, and end
+    #[arg(long = "controls", conflicts_with = "list")]
+    list_controls: bool,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
     /// Begin again at the end of a file
     #[arg(long = "loop")]
     looped: bool,
@@ -91,7 +104,47 @@ pub struct Config {
     pub(crate) all: bool,
 }
 
+/// What the user wants to know, instead of streaming.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// `--list`
+    Cameras {
+        /// `--json`
+        as_json: bool,
+    },
+    /// `--controls`
+    Controls {
+        /// Of which camera.
+        path: PathBuf,
+        /// `--json`
+        as_json: bool,
+    },
+}
+
 impl Arguments {
+    /// What is to be answered instead of streaming.
+    ///
+    /// # Errors
+    ///
+    /// When controls are asked for of what is no camera, or JSON of nothing.
+    pub fn question(&self) -> anyhow::Result<Option<Question>> {
+        let as_json = self.json;
+        if self.list {
+            return Ok(Some(Question::Cameras { as_json }));
+        }
+        if self.list_controls {
+            return match &self.source {
+                SourceSpec::Device(path) => Ok(Some(Question::Controls {
+                    path: path.clone(),
+                    as_json,
+                })),
+                _ => anyhow::bail!("only cameras have controls; name one with -i /dev/videoN"),
+            };
+        }
+        anyhow::ensure!(!as_json, "--json goes with --list or --controls");
+        Ok(None)
+    }
+
     /// Checks what the parser could not.
     ///
     /// # Errors

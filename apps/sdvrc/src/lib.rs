@@ -13,6 +13,7 @@ mod dropped;
 mod fleet;
 mod greeting;
 mod link;
+mod list;
 mod retry;
 mod signals;
 mod streaming;
@@ -20,6 +21,7 @@ mod trigger;
 mod uplink;
 mod waiting;
 
-pub use config::{Arguments, Config, start_log};
+pub use config::{Arguments, Config, Question, start_log};
 pub use fleet::run;
+pub use list::answer;
 pub use uplink::Failure;

@@ -9,14 +9,15 @@ use sdvrc::{Arguments, Failure};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     sdvrc::start_log();
-    let config = match arguments.into_config() {
-        Ok(config) => config,
-        Err(error) => {
-            say(&format!("{error:#}"));
-            return ExitCode::from(2);
-        }
+    let result = match arguments.question() {
+        Ok(Some(question)) => sdvrc::answer(&question),
+        Ok(None) => match arguments.into_config() {
+            Ok(config) => sdvrc::run(&config),
+            Err(error) => Err(Failure::Usage(format!("{error:#}"))),
+        },
+        Err(error) => Err(Failure::Usage(format!("{error:#}"))),
     };
-    match sdvrc::run(&config) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say(&failure.to_string());

@@ -172,6 +172,11 @@ impl Streaming {
         self.frames_arrived > 0
     }
 
+    /// Whether frames are of no use now that are no key frames.
+    pub(crate) fn needs_key(&self, now: Timestamp) -> bool {
+        self.needs_key_until.is_some_and(|until| now < until)
+    }
+
     /// How many frames were taken from the source of which the server has not said that they have arrived.
     pub(crate) fn frames_unconfirmed(&self) -> u64 {
         self.frames_sent.saturating_sub(self.frames_arrived) + u64::from(self.holds_frame())
@@ -222,7 +227,7 @@ impl Streaming {
         announcement: &mut Announcement,
     ) -> Result<Sent, Ending> {
         let is_key = frame.flags.contains(FrameFlags::KEY);
-        let needs_key = self.needs_key_until.is_some_and(|until| now < until);
+        let needs_key = self.needs_key(now);
         if is_live && (self.backlog.is_late(now) || needs_key && !is_key) {
             if is_key || !needs_key {
                 self.frame_was_dropped(now, announcement);

@@ -546,6 +546,11 @@ impl Uplink<'_> {
                 }
                 _ => Ok(Sent::Dropped),
             };
+            if let Link::Streaming(streaming) = &self.link
+                && streaming.needs_key(now)
+            {
+                self.source.force_key_frame(now);
+            }
             match result {
                 Ok(Sent::Yes) => {
                     self.has_streamed = true;

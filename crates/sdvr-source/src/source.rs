@@ -10,7 +10,7 @@ use sdvr_frame::{FourCc, FrameFlags, FrameNumber, FrameRate, StreamFormat, Times
 use crate::error::SourceError;
 use crate::input::{Filled, Input};
 use crate::pace::Pace;
-use crate::spec::{CaptureOptions, SourceSpec};
+use crate::spec::{CaptureOptions, SourceSpec, is_camera_device};
 use crate::splitter::{FrameEnd, Jpeg, SplitError, Splitter};
 use crate::test_pattern::TestPattern;
 use crate::v4l2::{self, Camera, Notice};
@@ -92,6 +92,10 @@ impl Source {
                 )?))
             }
             SourceSpec::Device(path) => Kind::Camera(Box::new(Camera::open(path, options)?)),
+            // Reading one would set it going in a format that nobody has chosen.
+            SourceSpec::File(path) if is_camera_device(path) => {
+                Kind::Camera(Box::new(Camera::open(path, options)?))
+            }
             SourceSpec::File(path) => {
                 let name = path.display().to_string();
                 let file = open_for_reading(path).map_err(|error| SourceError::Io {

@@ -115,8 +115,7 @@ impl FromStr for SourceSpec {
             _ => match text.strip_prefix("test:") {
                 Some(query) => parse_test(query).map(Self::Test),
                 None => parse_file(text).map(|path| {
-                    // What is named as a file is one.
-                    if !text.starts_with("file:") && is_camera_device(&path) {
+                    if is_camera_device(&path) {
                         Self::Device(path)
                     } else {
                         Self::File(path)
@@ -127,20 +126,19 @@ impl FromStr for SourceSpec {
     }
 }
 
-/// Whether a path leads to a device of Video4Linux: character devices of major number 81 (Linux, `admin-guide/devices.txt`), and what is
-/// called like one and is not there.
-fn is_camera_device(path: &Path) -> bool {
+/// Whether a path leads to a device of Video4Linux (character devices of major number 81: Linux, `admin-guide/devices.txt`), or is called like
+/// one and is not there.
+pub(crate) fn is_camera_device(path: &Path) -> bool {
     const VIDEO_MAJOR: u32 = 81;
     match rustix::fs::stat(path) {
         Ok(stat) => {
             FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
                 && rustix::fs::major(stat.st_rdev) == VIDEO_MAJOR
         }
-        Err(_) => ["/dev/video", "/dev/v4l/"].iter().any(|start| {
-            path.as_os_str()
-                .as_encoded_bytes()
-                .starts_with(start.as_bytes())
-        }),
+        Err(_) => {
+            let name = path.as_os_str().as_encoded_bytes();
+            name.starts_with(b"/dev/video") || name.starts_with(b"/dev/v4l/")
+        }
     }
 }
 

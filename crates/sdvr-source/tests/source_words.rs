@@ -11,7 +11,7 @@ mod support;
 use std::path::Path;
 
 use sdvr_frame::FourCc;
-use sdvr_source::{CaptureOptions, SourceError, SourceSpec};
+use sdvr_source::{CaptureOptions, Source, SourceError, SourceSpec};
 use support::sources::*;
 use support::{annex_b, jpeg};
 
@@ -86,21 +86,60 @@ fn addresses_are_not_taken_for_files() {
 }
 
 #[test]
-fn the_device_of_a_camera_is_refused_with_an_example() {
+fn nodes_of_cameras_are_opened_as_such() {
+    let missing: SourceSpec = "/dev/video4242".parse().unwrap();
+    assert_eq!(missing, SourceSpec::Device("/dev/video4242".into()));
+    let text = Source::open(&missing, &CaptureOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("there is no /dev/video4242; this host has"),
+        "{text}"
+    );
+    // A device whose driver is not there is not read as a file, either, however it is named.
     let files = Files::new();
-    let device = files.0.path().join("video0");
+    let device = files.0.path().join("cam");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     let kind = rustix::fs::FileType::CharacterDevice;
-    let number = rustix::fs::makedev(81, 0);
+    let number = rustix::fs::makedev(81, 4242);
     if rustix::fs::mknodat(rustix::fs::CWD, &device, kind, mode, number).is_err() {
         eprintln!("skipped: only an administrator makes devices");
         return;
     }
+    for name in [
+        device.display().to_string(),
+        format!("file:{}", device.display()),
+    ] {
+        assert_eq!(
+            name.parse(),
+            Ok(SourceSpec::Device(device.clone())),
+            "{name}"
+        );
+    }
     let text = open_error(&device, &CaptureOptions::default());
-    assert!(
-        text.contains("is a camera") && text.contains("-f v4l2"),
-        "{text}"
-    );
+    assert!(text.contains("there is no"), "{text}");
+}
+
+#[test]
+fn what_is_no_camera_is_not_opened_as_one() {
+    for path in ["/dev/null", "/proc/self/exe", "/dev"] {
+        let spec = SourceSpec::Device(path.into());
+        let error = Source::open(&spec, &CaptureOptions::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(path), "{text}");
+        assert!(matches!(error, SourceError::Camera(_)), "{text}");
+    }
+    let spec = SourceSpec::Device("/dev/null".into());
+    let text = Source::open(&spec, &CaptureOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("/dev/null is no camera"), "{text}");
+    let options = CaptureOptions {
+        looped: true,
+        ..CaptureOptions::default()
+    };
+    let text = Source::open(&spec, &options).unwrap_err().to_string();
+    assert!(text.contains("--loop needs a file"), "{text}");
 }
 
 #[test]

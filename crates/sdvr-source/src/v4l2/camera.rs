@@ -22,7 +22,7 @@ use crate::spec::CaptureOptions;
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// How long nothing is waited for at a camera that is silent: not every driver wakes who waits for it when it is unplugged.
 const WATCH: Duration = Duration::from_millis(500);
-/// A first frame that has waited longer for a server is not sent: the next one is newer.
+/// A first frame that has waited longer for a server is not sent, where nobody knows when the next one comes.
 const STALE: Duration = Duration::from_millis(250);
 /// Encoders are not asked for key frames more often.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(500);
@@ -185,8 +185,9 @@ impl Camera {
             State::Capturing { first, .. } => first.take(),
             State::Away { .. } => None,
         };
+        let is_unused = !self.has_begun;
         let ready = match first {
-            Some(ready) if !self.has_begun && now.saturating_since(ready.captured) > STALE => {
+            Some(ready) if is_unused && now.saturating_since(ready.captured) > self.stale() => {
                 self.begin_anew(now);
                 None
             }
@@ -212,6 +213,14 @@ impl Camera {
             captured: ready.captured,
             flags: ready.flags,
             payload: capture.payload(&ready),
+        })
+    }
+
+    /// After how long a first frame is too old: the driver has run out of buffers, or soon will.
+    fn stale(&self) -> Duration {
+        let interval_ns = self.description.format.rate.interval_ns();
+        interval_ns.map_or(STALE, |interval_ns| {
+            Duration::from_nanos(interval_ns) * 3 / 2
         })
     }
 

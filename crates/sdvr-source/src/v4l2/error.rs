@@ -106,7 +106,8 @@ pub(crate) fn open_problem(path: &Path, error: Errno) -> DeviceError {
     let path = path.to_owned();
     match error {
         Errno::ACCESS | Errno::PERM => DeviceError::Permission(path),
-        Errno::NOENT | Errno::NODEV | Errno::NXIO => missing(&path),
+        Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::NOTDIR => missing(&path),
+        Errno::ISDIR => not_a_camera(&path),
         error => DeviceError::of_call("open", &path, error),
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn take(source: &mut Source, now: Timestamp) -> Option<Option<Taken>>
             payload: frame.payload.to_vec(),
         })),
         Next::NotYet => None,
+        Next::Changed => panic!("only cameras become something else"),
         Next::Ended => Some(None),
     }
 }
