@@ -134,7 +134,7 @@ fn a_server_key_given_by_hand_is_the_only_one() {
 #[test]
 fn a_label_that_another_camera_has_is_refused_on_both_ends() {
     let mut system = System::with_daemon();
-    let _first = system.start_client("door", SOURCE, &[]);
+    let first = system.start_client("door", SOURCE, &[]);
     system.wait_for_state("door", "live");
     // Another host: another key directory.
     let elsewhere = tempfile::tempdir().unwrap();
@@ -165,9 +165,8 @@ fn a_label_that_another_camera_has_is_refused_on_both_ends() {
         "{line}"
     );
     let findings = system.verify("door", 1.0);
-    assert_eq!(findings["missing"], 0, "{findings}");
+    first.assert_nothing_lost(&findings);
     // The way out that the text names.
-    drop(_first);
     assert!(system.sdvr(&["keys", "forget", "door"]).status.success());
     wait_until("the other one gets in", || {
         once(&system, "door", &["-k", other.to_str().unwrap()])

@@ -56,7 +56,7 @@ fn full_shared_memory_refuses_the_new_stream_only() {
     };
     // More than there is, so that the file system is what runs out.
     system.start_daemon(&["--memory", "1G"]);
-    let _first = system.start_client("first", "test:?format=BNCH&bytes=10000&fps=10", &[]);
+    let first = system.start_client("first", "test:?format=BNCH&bytes=10000&fps=10", &[]);
     system.wait_for_state("first", "live");
     let second = system.start_client("second", "test:?format=BNCH&bytes=400000&fps=30", &[]);
     wait_until("the daemon says so", || {
@@ -66,11 +66,7 @@ fn full_shared_memory_refuses_the_new_stream_only() {
         second.log().contains("no shared memory left")
     });
     let findings = system.verify("first", 2.0);
-    assert_eq!(
-        (&findings["missing"], &findings["torn"]),
-        (&0.into(), &0.into()),
-        "{findings}"
-    );
+    first.assert_nothing_lost(&findings);
     assert!(findings["frames"].as_u64().unwrap() > 10, "{findings}");
 }
 
@@ -117,17 +113,13 @@ fn start_limited_daemon(system: &System, files: u32) -> Running {
 fn no_descriptors_left_costs_a_connected_camera_nothing() {
     let system = System::new();
     let mut daemon = start_limited_daemon(&system, 40);
-    let _camera = system.start_client("camera", "test:?format=BNCH&bytes=10000&fps=10", &[]);
+    let camera = system.start_client("camera", "test:?format=BNCH&bytes=10000&fps=10", &[]);
     system.wait_for_state("camera", "live");
     let held: Vec<_> = (0..60)
         .filter_map(|_| TcpStream::connect(("127.0.0.1", system.port())).ok())
         .collect();
     let findings = system.verify("camera", 3.0);
-    assert_eq!(
-        (&findings["missing"], &findings["torn"]),
-        (&0.into(), &0.into()),
-        "{findings}"
-    );
+    camera.assert_nothing_lost(&findings);
     for what in [
         "limit of open files",
         "limit=40",

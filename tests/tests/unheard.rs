@@ -34,7 +34,7 @@ fn a_daemon_and_a_camera_go_on_without_a_log() {
         let mut other = other.stderr(nobody()).spawn().unwrap();
         system.wait_for_state("other", "live");
         let findings = system.verify("quiet", 1.0);
-        assert_eq!(findings["missing"], 0, "{findings}");
+        assert!(findings["frames"].as_u64().unwrap() > 0, "{findings}");
         for child in [&mut quiet, &mut other, &mut daemon] {
             assert!(child.try_wait().unwrap().is_none());
             child.kill().unwrap();
