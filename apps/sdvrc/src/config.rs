@@ -198,17 +198,11 @@ fn own_label(name: &str) -> Label {
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
-    let spec: SourceSpec = format!("test:?size={text}")
-        .parse()
-        .map_err(|_| "use WIDTHxHEIGHT, such as 1280x720".to_owned())?;
-    match spec {
-        SourceSpec::Test(test) => test
-            .size
-            .ok_or_else(|| "use WIDTHxHEIGHT, such as 1280x720".to_owned()),
-        SourceSpec::StandardInput | SourceSpec::File(_) | SourceSpec::Device(_) => {
-            Err("use WIDTHxHEIGHT, such as 1280x720".to_owned())
-        }
-    }
+    let sides = text.split_once('x').and_then(|(width, height)| {
+        let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
+        (width > 0 && height > 0).then_some((width, height))
+    });
+    sides.ok_or_else(|| "use WIDTHxHEIGHT, such as 1280x720".to_owned())
 }
 
 fn parse_rate(text: &str) -> Result<FrameRate, String> {

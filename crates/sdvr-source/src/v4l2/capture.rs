@@ -21,7 +21,8 @@ use super::formats::{self, Layout};
 use super::keys::KeyFinder;
 use super::notice::{Notice, words};
 use super::numbering::Numbering;
-use super::{names, planes, text};
+use super::planes::{self, Packing};
+use super::{names, text};
 
 /// One is being filled, one waits, one is being sent, one is to spare.
 const BUFFERS: u32 = 4;
@@ -64,7 +65,8 @@ pub(crate) struct Capture {
     last_captured: Timestamp,
     /// The buffer that was handed out.
     taken: Option<u32>,
-    /// A frame whose planes were apart.
+    packing: Packing,
+    /// A frame that was put together.
     joined: Vec<u8>,
     keys: KeyFinder,
     has_events: bool,
@@ -140,8 +142,12 @@ impl Capture {
             card: identity.card,
             format,
         });
+        let packing = Packing::of(&layout);
+        let frame_bytes = packing.frame_bytes();
         Ok(Self {
-            frame_bytes: (!is_compressed).then(|| image_bytes(&layout)),
+            frame_bytes: (!is_compressed)
+                .then(|| frame_bytes.unwrap_or_else(|| image_bytes(&layout))),
+            packing,
             keys: KeyFinder::new(format.fourcc, is_compressed),
             stream,
             format,
@@ -233,22 +239,35 @@ impl Capture {
         if filled.is_broken() {
             return None;
         }
-        let count = self.stream.plane_count();
-        let range = |plane: usize, stream: &Stream| {
+        let Self {
+            stream,
+            packing,
+            joined,
+            ..
+        } = self;
+        let range = |plane: usize| {
             let length = stream.plane_length(filled.index, plane)?;
-            filled.planes.get(plane)?.range(length)
+            let range = filled.planes.get(plane)?.range(length)?;
+            (!range.is_empty()).then_some(range)
         };
-        if count == 1 {
-            let range = range(0, &self.stream).filter(|range| !range.is_empty())?;
-            return Some(Place::Buffer(range));
+        let bytes = |plane: usize| stream.bytes(filled.index, plane, range(plane)?);
+        match packing {
+            Packing::AsTheyAre if stream.plane_count() == 1 => Some(Place::Buffer(range(0)?)),
+            Packing::AsTheyAre => {
+                joined.clear();
+                for plane in 0..stream.plane_count() {
+                    joined.extend_from_slice(bytes(plane)?);
+                }
+                Some(Place::Joined)
+            }
+            Packing::First(length) => {
+                let range = range(0)?;
+                let end = range.start.checked_add(*length)?;
+                // A picture of which lines are missing is none.
+                (end <= range.end).then_some(Place::Buffer(range.start..end))
+            }
+            Packing::Lines(parts) => planes::join(parts, bytes, joined).then_some(Place::Joined),
         }
-        self.joined.clear();
-        for plane in 0..count {
-            let range = range(plane, &self.stream).filter(|range| !range.is_empty())?;
-            let bytes = self.stream.bytes(filled.index, plane, range)?;
-            self.joined.extend_from_slice(bytes);
-        }
-        Some(Place::Joined)
     }
 
     /// The bytes of a frame that was not released yet.

@@ -6,7 +6,6 @@
 //! taken that comes 25 times a second or more (or as often as `-r` says); where none does, the fastest one.
 
 use std::cmp::Ordering;
-use std::fmt::Write;
 
 use sdvr_frame::{FourCc, FrameRate};
 
@@ -79,7 +78,7 @@ pub enum ChoiceError {
     Size {
         /// As asked for.
         wanted: (u32, u32),
-        /// Those there are, with their format.
+        /// Those there are.
         has: Vec<String>,
     },
     /// It lists nothing.
@@ -124,7 +123,7 @@ pub(crate) fn choose(formats: &[FormatInfo], asked: &Asked) -> Result<Choice, Ch
         (Some(choice), _) => Ok(choice),
         (None, Some(wanted)) => Err(ChoiceError::Size {
             wanted,
-            has: candidates.iter().map(|format| summary(format)).collect(),
+            has: sizes(&candidates),
         }),
         (None, None) => Err(ChoiceError::Nothing),
     }
@@ -211,15 +210,14 @@ fn usual_rate(size: &SizeInfo) -> Option<FrameRate> {
         .or(Some(fastest))
 }
 
-/// `MJPG 640x480, 1280x720`
-fn summary(format: &FormatInfo) -> String {
-    let mut text = format.fourcc.to_string();
-    for (index, size) in format.sizes.iter().enumerate() {
-        let comma = if index == 0 { ' ' } else { '/' };
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{comma}{size}");
-    }
-    text
+/// The sizes of all of these formats, each once, from small to large.
+fn sizes(formats: &[&FormatInfo]) -> Vec<String> {
+    let mut sizes: Vec<&SizeInfo> = formats.iter().flat_map(|format| &format.sizes).collect();
+    let area = |size: &SizeInfo| u64::from(size.most.0) * u64::from(size.most.1);
+    sizes.sort_by_key(|size| (area(size), size.most, size.least));
+    let mut texts: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+    texts.dedup();
+    texts
 }
 
 #[cfg(test)]
@@ -331,10 +329,10 @@ mod tests {
             error.to_string(),
             "it has no format NV12; it has YUYV, H264, MJPG"
         );
-        let error = choose(&webcam()[..1], &asked(None, Some((7, 7)))).unwrap_err();
+        let error = choose(&webcam(), &asked(None, Some((7, 7)))).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "it has no 7x7; it has YUYV 640x480/1920x1080"
+            "it has no 7x7; it has 640x480, 1920x1080, 2592x1944"
         );
         assert_eq!(choose(&[], &Asked::default()), Err(ChoiceError::Nothing));
     }

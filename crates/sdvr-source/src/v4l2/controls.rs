@@ -232,11 +232,12 @@ fn read(device: &Device, id: u32, kind: u32) -> Option<i64> {
         .transfer_control(ControlTransfer::Read, &mut value)
         .ok()?;
     const INTEGER64: u32 = 5;
-    Some(if kind == INTEGER64 {
-        i64::from_ne_bytes(value.value)
-    } else {
-        let bytes = value.value.first_chunk::<4>()?;
-        i32::from_ne_bytes(*bytes).into()
+    const BIT_MASK: u32 = 8;
+    let half = *value.value.first_chunk::<4>()?;
+    Some(match kind {
+        INTEGER64 => i64::from_ne_bytes(value.value),
+        BIT_MASK => u32::from_ne_bytes(half).into(),
+        _ => i32::from_ne_bytes(half).into(),
     })
 }
 

@@ -38,7 +38,29 @@ pub struct DeviceInfo {
 /// The cameras of this host, in the order of their nodes. Each is opened for a moment, which disturbs nobody who uses it.
 #[must_use]
 pub fn devices() -> Vec<DeviceInfo> {
-    nodes().iter().filter_map(|node| device(node)).collect()
+    let mut devices: Vec<_> = nodes().iter().filter_map(|node| device(node)).collect();
+    tell_twins_apart(&mut devices);
+    devices
+}
+
+/// Cameras of one kind without serial numbers have the same name; then only their ports tell them apart.
+fn tell_twins_apart(devices: &mut [DeviceInfo]) {
+    let names: Vec<String> = devices
+        .iter()
+        .map(|device| device.stable_name.clone())
+        .collect();
+    for device in devices {
+        let name = &mut device.stable_name;
+        if names.iter().filter(|other| *other == name).count() > 1 {
+            // The end of it tells ports apart: whole parts of it.
+            let port = slug(&device.bus, usize::MAX);
+            let cut = port.len().saturating_sub(SERIAL_MOST);
+            let parts = port.match_indices('-').map(|(at, _)| at + 1);
+            let begin = std::iter::once(0).chain(parts).find(|at| *at >= cut);
+            let port = port.get(begin.unwrap_or(cut)..).unwrap_or_default();
+            *name = format!("{name}-{port}");
+        }
+    }
 }
 
 /// The nodes of video devices, cameras or not, in order.
@@ -338,6 +360,29 @@ mod tests {
             0,
         );
         assert!(name.len() <= PRODUCT_MOST + 1 + SERIAL_MOST, "{name}");
+    }
+
+    #[test]
+    fn twins_are_told_apart_by_their_ports() {
+        let device = |name: &str, bus: &str| DeviceInfo {
+            path: PathBuf::new(),
+            stable_name: name.to_owned(),
+            card: String::new(),
+            driver: String::new(),
+            bus: bus.to_owned(),
+            problem: None,
+        };
+        let mut devices = [
+            device("cam", "usb-0000:00:14.0-1"),
+            device("cam", "usb-0000:00:14.0-2.1"),
+            device("cam-de5f2b80", "usb-0000:00:14.0-3"),
+        ];
+        tell_twins_apart(&mut devices);
+        let names = devices.map(|device| device.stable_name);
+        assert_eq!(
+            names,
+            ["cam-0000-00-14-0-1", "cam-0000-00-14-0-2-1", "cam-de5f2b80"]
+        );
     }
 
     #[test]
