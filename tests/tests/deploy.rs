@@ -38,7 +38,8 @@ impl Unit {
             })
             .collect();
         units.sort_by(|one, other| one.name.cmp(&other.name));
-        assert!(units.iter().any(|unit| unit.name == "sdvrd.service"));
+        let names: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
+        assert_eq!(names, ["sdvrc.service", "sdvrc@.service", "sdvrd.service"]);
         units
     }
 
