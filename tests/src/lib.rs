@@ -16,6 +16,7 @@ pub mod footage;
 pub mod hostile_camera;
 pub mod proxy;
 pub mod random;
+pub mod small_disk;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

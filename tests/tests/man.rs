@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 use sdvr_tests::{binary, text};
 
 /// Each page, and the command whose `--help` it must cover.
-const PAGES: [(&str, &[&str]); 11] = [
+const PAGES: [(&str, &[&str]); 12] = [
     ("sdvrd.8", &["sdvrd"]),
     ("sdvrc.1", &["sdvrc"]),
     ("sdvr.1", &["sdvr"]),
     ("sdvr-ls.1", &["sdvr", "ls"]),
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
+    ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
     ("sdvr-verify.1", &["sdvr", "verify"]),
     ("sdvr-keys.1", &["sdvr", "keys"]),
     ("sdvr-keys-fingerprint.1", &["sdvr", "keys", "fingerprint"]),

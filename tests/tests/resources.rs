@@ -7,7 +7,6 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,34 +17,8 @@ use rustix::net;
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::OutgoingFrame;
 use sdvr_tests::hostile_camera::{HostileCamera, stream};
+use sdvr_tests::small_disk::SmallDisk;
 use sdvr_tests::{Running, System, wait_until};
-
-/// A small file system, gone with this value.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    /// `None` where this process may not mount.
-    fn mount(path: &'a Path, bytes: u64) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let options = format!("size={bytes},mode=0700");
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "sdvr-test"])
-            .arg(path)
-            .status()
-            .ok()?;
-        if !status.success() {
-            eprintln!("not tested: mounting a small file system needs root");
-            return None;
-        }
-        Some(Self(path))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
 
 #[test]
 fn full_shared_memory_refuses_the_new_stream_only() {

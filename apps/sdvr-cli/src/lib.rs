@@ -8,6 +8,7 @@ mod keys;
 mod ls;
 mod output;
 mod pipe;
+mod snapshot;
 mod verify;
 mod watch;
 
@@ -20,6 +21,7 @@ Examples:
   sdvr ls                          the cameras that are there
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
+  sdvr snapshot front-door a.jpg   the newest picture of an MJPG camera
   sdvr verify test-nvr             measure a test:?format=BNCH camera
   sdvr keys fingerprint            what to compare on the other end
   sdvr demo                        a daemon and three cameras, to look at
@@ -28,7 +30,7 @@ CAMERA is a label, a fingerprint (its beginning is enough), or the name of a rin
 Frames are searched in SDVR_SHM_DIR if it is set, else in /dev/shm/sdvr-UID, then in the other /dev/shm/sdvr-*.
 Exit codes: 0 good, 1 failed, 2 wrong usage.";
 
-/// Lists, watches, pipes and verifies cameras, manages keys, runs a demonstration.
+/// Lists, watches, pipes, photographs and verifies cameras, manages keys, runs a demonstration.
 #[derive(Debug, Parser)]
 #[command(name = "sdvr", version, about, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -44,6 +46,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
     Pipe(pipe::Arguments),
+    /// Write the newest picture of an MJPG camera to a JPEG file
+    Snapshot(snapshot::Arguments),
     /// Check every byte of a test:?format=BNCH camera, and measure its latency
     Verify(verify::Arguments),
     /// Show and forget keys
@@ -59,6 +63,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Ls(arguments) => ls::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
+        Command::Snapshot(arguments) => snapshot::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),

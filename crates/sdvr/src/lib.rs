@@ -25,6 +25,7 @@ mod camera;
 mod cameras;
 mod error;
 mod frame;
+pub mod jpeg;
 mod open_rings;
 mod place;
 
