@@ -217,7 +217,7 @@ fn frames_are_not_written_to_a_terminal() {
 #[test]
 fn wrong_arguments_exit_with_2_and_say_what_is_right() {
     let system = System::new();
-    let wrong: [(&str, &[&str]); 15] = [
+    let wrong: [(&str, &[&str]); 17] = [
         ("sdvr", &[]),
         ("sdvr", &["no-such-command"]),
         ("sdvr", &["ls", "--no-such-option"]),

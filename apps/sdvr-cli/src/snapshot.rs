@@ -12,7 +12,7 @@ use anyhow::bail;
 use sdvr::{Camera, Error, FourCc, Frame, Policy, Start, StreamFormat, StreamState, Timestamp};
 use serde::Serialize;
 
-use crate::output::{Interrupted, WrongUsage, parse_seconds};
+use crate::output::{Interrupted, WrongUsage, parse_seconds, print_line, say};
 
 const HELP: &str = "\
 The newest frame is written as the camera made it: nothing is decoded or
@@ -234,7 +234,7 @@ fn report(
         state: camera.state().to_string(),
     };
     if arguments.verbose {
-        eprintln!(
+        say(format_args!(
             "sdvr: {}: frame {} of {}, {} bytes, captured {}, {:.1} s ago; the camera is {}",
             written.file,
             written.frame,
@@ -243,12 +243,10 @@ fn report(
             written.captured,
             frame.age().as_secs_f64(),
             written.state
-        );
+        ));
     }
     if arguments.json {
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer(&mut out, &written)?;
-        writeln!(out)?;
+        print_line(serde_json::to_string(&written)?)?;
     }
     Ok(())
 }
