@@ -17,6 +17,8 @@ use crate::place::{self, Found, Wanted};
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How many times as long as opening all rings took, no search does that again: searching costs a twentieth of a core at most.
 const SEARCH_PAUSE: u32 = 20;
+/// A busy machine makes a search seem long; a ring that has ended is there for two seconds, in which it must be found.
+const SEARCH_PAUSE_MOST: Duration = Duration::from_millis(500);
 
 /// Which frames are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -403,7 +405,8 @@ impl Camera {
                 None => place::find_acceptable(&self.wanted, is_new),
             };
             let end = Timestamp::now();
-            self.next_search = end + end.saturating_since(now) * SEARCH_PAUSE;
+            let pause = end.saturating_since(now) * SEARCH_PAUSE;
+            self.next_search = end + pause.min(SEARCH_PAUSE_MOST);
         }
         if let Some(found) = found {
             // It came while it was waited for, so all of it is wanted.
