@@ -20,6 +20,9 @@ use crate::spec::CaptureOptions;
 
 /// How often a camera that is away is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// A camera that stops sooner after it was started is left alone a little, and not every time is told of.
+const BRIEF: Duration = Duration::from_secs(2);
+const BRIEF_WAIT: Duration = Duration::from_secs(1);
 /// How long nothing is waited for at a camera that is silent: not every driver wakes who waits for it when it is unplugged.
 const WATCH: Duration = Duration::from_millis(500);
 /// A first frame that has waited longer for a server is not sent, where nobody knows when the next one comes.
@@ -42,6 +45,8 @@ pub(crate) struct Camera {
     key_frame_asked: Option<Timestamp>,
     /// Whether a frame was handed out: from then on, all are counted.
     has_begun: bool,
+    /// How many times one after the other it stopped soon after it was started.
+    brief_runs: u32,
 }
 
 #[derive(Debug)]
@@ -106,6 +111,7 @@ impl Camera {
             notices: notices.into(),
             key_frame_asked: None,
             has_begun: false,
+            brief_runs: 0,
         })
     }
 
@@ -276,15 +282,31 @@ impl Camera {
 
     /// The device gives no more frames as it is. It is closed, so that it can go, and looked for at once: it may only have to be started again.
     fn leave(&mut self, now: Timestamp, error: Errno) {
-        let reason = std::io::Error::from(error).to_string();
-        self.say(Notice::Gone {
-            path: self.path.clone(),
-            reason,
-        });
+        let is_brief = match &self.state {
+            State::Capturing { capture, .. } => now < capture.started() + BRIEF,
+            State::Away { .. } => true,
+        };
+        self.brief_runs = if is_brief {
+            self.brief_runs.saturating_add(1)
+        } else {
+            0
+        };
+        if self.is_told() {
+            let reason = std::io::Error::from(error).to_string();
+            self.say(Notice::Gone {
+                path: self.path.clone(),
+                reason,
+            });
+        }
         self.state = State::Away {
-            look_again: now,
+            look_again: if is_brief { now + BRIEF_WAIT } else { now },
             problem: None,
         };
+    }
+
+    /// Whether what happens is worth a line: of a camera that fails again and again, ever fewer times are.
+    const fn is_told(&self) -> bool {
+        self.brief_runs == 0 || self.brief_runs.is_power_of_two()
     }
 
     /// Looks for the camera, first where it was.
@@ -320,8 +342,10 @@ impl Camera {
     }
 
     fn back(&mut self, now: Timestamp, node: PathBuf, capture: Capture, notices: Vec<Notice>) {
-        for notice in notices {
-            self.say(notice);
+        if self.is_told() {
+            for notice in notices {
+                self.say(notice);
+            }
         }
         let described = &mut self.description;
         let is_same =

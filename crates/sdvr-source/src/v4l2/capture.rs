@@ -163,6 +163,10 @@ impl Capture {
         &self.format
     }
 
+    pub(crate) const fn started(&self) -> Timestamp {
+        self.started
+    }
+
     pub(crate) const fn frame_bytes(&self) -> Option<usize> {
         self.frame_bytes
     }

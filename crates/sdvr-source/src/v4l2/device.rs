@@ -258,6 +258,9 @@ impl Stream {
             ..Default::default()
         };
         device.call(abi::REQBUFS, &mut request)?;
+        if request.count == 0 {
+            return Err(Errno::NOMEM);
+        }
         let mut stream = Self {
             buffers: Vec::new(),
             kind,

@@ -280,15 +280,15 @@ mod tests {
     #[test]
     fn a_range_of_sizes_has_its_steps_only() {
         let size = SizeInfo {
-            least: (32, 16),
-            most: (1920, 1080),
+            least: (40, 17),
+            most: (1960, 1081),
             step: (16, 2),
             rates: Vec::new(),
             any_rate: false,
         };
-        assert!(size.has((32, 16)) && size.has((1920, 1080)) && size.has((640, 480)));
-        assert!(!size.has((641, 480)) && !size.has((640, 481)));
-        assert!(!size.has((16, 16)) && !size.has((1936, 1080)));
+        assert!(size.has((40, 17)) && size.has((1960, 1081)) && size.has((648, 481)));
+        assert!(!size.has((640, 481)) && !size.has((648, 480)));
+        assert!(!size.has((24, 17)) && !size.has((1976, 1081)));
     }
 
     #[test]
