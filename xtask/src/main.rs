@@ -5,6 +5,7 @@ mod fuzz;
 mod packages;
 mod test;
 mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,14 @@ struct Arguments {
 enum Command {
     /// Install what the tests need, and run them all
     Test {
+        /// Install without asking
+        #[arg(long)]
+        yes: bool,
+        /// Run only the tests whose names contain this
+        filter: Option<String>,
+    },
+    /// Run the tests of real camera drivers, in a virtual machine
+    VmTest {
         /// Install without asking
         #[arg(long)]
         yes: bool,
@@ -61,6 +70,7 @@ enum Bench {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test { yes, filter } => test::run(yes, filter.as_deref()),
+        Command::VmTest { yes, filter } => vm::run(yes, filter.as_deref()),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),

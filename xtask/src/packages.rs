@@ -1,7 +1,7 @@
 //! What the tests need that a Rust toolchain and a C compiler do not bring.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -9,25 +9,50 @@ use anyhow::{Context, bail};
 use crate::tools::{run, target};
 
 /// A Debian package, the program that shows that it is there, and what for.
-const PACKAGES: [(&str, &str, &str); 1] = [("ffmpeg", "ffprobe", "to make and to check footage")];
+type Package = (&'static str, &'static str, &'static str);
+
+const PACKAGES: [Package; 1] = [("ffmpeg", "ffprobe", "to make and to check footage")];
+/// What the cameras' tests need in addition.
+const VM_PACKAGES: [Package; 4] = [
+    (
+        "qemu-system-x86",
+        "qemu-system-x86_64",
+        "to run the kernel's camera drivers in a virtual machine",
+    ),
+    ("kmod", "modprobe", "to find the kernel modules it needs"),
+    ("cpio", "cpio", "to pack its files"),
+    ("xz-utils", "xz", "to unpack its kernel"),
+];
+/// Where programs for administrators are, which not every user's path names.
+const ADMINISTRATION: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Brings `vtest.avi`, a surveillance camera's footage; only that file is taken out of it.
 const FOOTAGE_PACKAGE: &str = "opencv-doc";
 
-/// Installs what is missing, after asking.
+/// Installs what is missing for all tests, after asking.
 pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
-    let missing: Vec<_> = PACKAGES
+    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
+    install_these(&wanted, Some(&target().join("footage/vtest.avi")), yes)
+}
+
+/// Installs what is missing for the cameras' tests, after asking.
+pub(crate) fn install_for_vm(yes: bool) -> anyhow::Result<()> {
+    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), None, yes)
+}
+
+fn install_these(wanted: &[Package], footage: Option<&Path>, yes: bool) -> anyhow::Result<()> {
+    let missing: Vec<_> = wanted
         .iter()
         .filter(|(_, program, _)| !is_there(program))
         .collect();
-    let footage = target().join("footage/vtest.avi");
-    if missing.is_empty() && footage.exists() {
+    let footage = footage.filter(|footage| !footage.exists());
+    if missing.is_empty() && footage.is_none() {
         return Ok(());
     }
     println!("The tests need:");
     for (package, _, purpose) in &missing {
         println!("  the Debian package {package}, {purpose} (apt-get install)");
     }
-    if !footage.exists() {
+    if footage.is_some() {
         println!(
             "  vtest.avi out of the Debian package {FOOTAGE_PACKAGE}, real footage of a fixed camera (apt-get download, 8 MB kept in target/)"
         );
@@ -35,7 +60,7 @@ pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
     if !yes && std::env::var_os("CI").is_none() && !agreed()? {
         bail!("nothing was installed and no test was run");
     }
-    run(apt().arg("update").arg("-qq"))?;
+    update()?;
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|(package, ..)| *package).collect();
         run(apt()
@@ -43,20 +68,31 @@ pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
             .args(names)
             .stdout(Stdio::null()))?;
     }
-    if footage.exists() {
-        Ok(())
-    } else {
-        fetch_footage(&footage)
-    }
+    footage.map_or(Ok(()), fetch_footage)
 }
 
 fn is_there(program: &str) -> bool {
-    Command::new(program)
-        .arg("-version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(ADMINISTRATION.map(PathBuf::from))
+        .any(|folder| folder.join(program).exists())
+}
+
+/// A program that may be where only administrators look.
+pub(crate) fn administration(program: &str) -> Command {
+    let mut folders = ADMINISTRATION
+        .iter()
+        .map(|folder| Path::new(folder).join(program));
+    Command::new(
+        folders
+            .find(|path| path.exists())
+            .unwrap_or_else(|| program.into()),
+    )
+}
+
+/// Asks the archives what there is now.
+pub(crate) fn update() -> anyhow::Result<()> {
+    run(apt().arg("update").arg("-qq"))
 }
 
 /// `apt-get`, through sudo where that is needed.
@@ -89,21 +125,8 @@ fn fetch_footage(footage: &Path) -> anyhow::Result<()> {
     let folder = footage.parent().context("the footage has a folder")?;
     std::fs::create_dir_all(folder)?;
     let scratch = tempfile::tempdir()?;
-    run(Command::new("apt-get").current_dir(scratch.path()).args([
-        "download",
-        "-qq",
-        FOOTAGE_PACKAGE,
-    ]))?;
-    let package = std::fs::read_dir(scratch.path())?
-        .filter_map(Result::ok)
-        .find(|entry| entry.path().extension().is_some_and(|end| end == "deb"));
-    let package = package.context("apt-get has downloaded no package")?.path();
     // One file of the hundreds of megabytes.
-    let script = "dpkg-deb --fsys-tarfile \"$1\" | tar -x --wildcards -C \"$2\" '*/vtest.avi*'";
-    run(Command::new("bash")
-        .args(["-o", "pipefail", "-c", script, "-"])
-        .arg(&package)
-        .arg(scratch.path()))?;
+    unpack(FOOTAGE_PACKAGE, scratch.path(), &["*/vtest.avi*"])?;
     let found =
         find(scratch.path(), "vtest.avi").context("the package has no vtest.avi any more")?;
     if found.extension().is_some_and(|end| end == "gz") {
@@ -114,7 +137,25 @@ fn fetch_footage(footage: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+/// Downloads a package, without installing it, and unpacks the files in it that match `patterns` into `folder`.
+pub(crate) fn unpack(package: &str, folder: &Path, patterns: &[&str]) -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    run(Command::new("apt-get")
+        .current_dir(scratch.path())
+        .args(["download", "-qq", package]))?;
+    let file = std::fs::read_dir(scratch.path())?
+        .filter_map(Result::ok)
+        .find(|entry| entry.path().extension().is_some_and(|end| end == "deb"));
+    let file = file.context("apt-get has downloaded no package")?.path();
+    let script = "file=$1; folder=$2; shift 2
+        dpkg-deb --fsys-tarfile \"$file\" | tar -x --no-same-owner --wildcards -C \"$folder\" \"$@\"";
+    run(Command::new("bash")
+        .args(["-o", "pipefail", "-c", script, "-"])
+        .args([&file, folder])
+        .args(patterns))
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     std::fs::read_dir(folder)
         .ok()?
         .filter_map(Result::ok)

@@ -1,0 +1,114 @@
+//! What a webcam shows: moving pictures, no two alike, encoded by ffmpeg.
+
+use std::process::Command;
+
+/// How large the pictures of every clip are.
+pub const SIZE: (u32, u32) = (640, 360);
+/// How many they are, and so many a second.
+pub const FRAMES: usize = 60;
+/// Frames a second.
+pub const FPS: u32 = 30;
+
+/// The frames of a clip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clip {
+    /// Each as it travels over the USB, and is expected at the host.
+    pub frames: Vec<Vec<u8>>,
+}
+
+impl Clip {
+    /// Motion JPEG.
+    #[must_use]
+    pub fn mjpg() -> Self {
+        let options = [
+            ["-c:v", "mjpeg"],
+            ["-q:v", "5"],
+            // The tables that every program has; webcams leave them out.
+            ["-huffman", "default"],
+            ["-f", "mjpeg"],
+        ];
+        Self::encoded(options.as_flattened(), b"\xff\xd8\xff")
+    }
+
+    /// H.264: a key frame a second; every frame begins with an access unit delimiter.
+    #[must_use]
+    pub fn h264() -> Self {
+        let options = [
+            ["-c:v", "libx264"],
+            ["-preset", "veryfast"],
+            ["-tune", "zerolatency"],
+            ["-g", "30"],
+            ["-x264-params", "aud=1:repeat-headers=1"],
+            ["-f", "h264"],
+        ];
+        Self::encoded(options.as_flattened(), b"\0\0\0\x01\x09")
+    }
+
+    fn encoded(options: &[&str], beginning: &[u8]) -> Self {
+        let (width, height) = SIZE;
+        let seconds = FRAMES / FPS as usize;
+        let input = format!("testsrc2=size={width}x{height}:rate={FPS}:duration={seconds}");
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", &input])
+            .args(options)
+            .arg("-")
+            .output()
+            .expect("`cargo xtask vm-test` installs ffmpeg");
+        assert!(output.status.success(), "{output:?}");
+        let stream = output.stdout;
+        let mut begins: Vec<usize> = (0..stream.len())
+            .filter(|&at| stream[at..].starts_with(beginning))
+            .collect();
+        assert_eq!(begins.len(), FRAMES);
+        begins.push(stream.len());
+        let frames = begins
+            .windows(2)
+            .map(|ends| stream[ends[0]..ends[1]].to_vec());
+        Self {
+            frames: frames.collect(),
+        }
+    }
+
+    /// The same pictures as most webcams send them: without the Huffman tables, which are always the same.
+    #[must_use]
+    pub fn without_huffman_tables(&self) -> Self {
+        let frames = self
+            .frames
+            .iter()
+            .map(|frame| without_segments(frame, 0xc4));
+        Self {
+            frames: frames.collect(),
+        }
+    }
+
+    /// As the webcam reads it: each frame after its length.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let frame = |frame: &Vec<u8>| {
+            let length = u32::try_from(frame.len()).unwrap();
+            [&length.to_le_bytes(), &**frame].concat()
+        };
+        self.frames.iter().flat_map(frame).collect()
+    }
+
+    /// Which frame of the clip it is.
+    #[must_use]
+    pub fn index_of(&self, frame: &[u8]) -> Option<usize> {
+        self.frames.iter().position(|own| own == frame)
+    }
+}
+
+/// A JPEG without the segments of one kind before its first scan (ITU-T T.81, annex B): each begins with 0xff, its kind and its length.
+fn without_segments(jpeg: &[u8], kind: u8) -> Vec<u8> {
+    const START_OF_SCAN: u8 = 0xda;
+    let (mut kept, mut rest) = (jpeg[..2].to_vec(), &jpeg[2..]);
+    while rest[1] != START_OF_SCAN {
+        let length = 2 + usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        if rest[1] != kind {
+            kept.extend_from_slice(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+    kept.extend_from_slice(rest);
+    kept
+}
