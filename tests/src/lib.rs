@@ -264,15 +264,21 @@ impl Running {
         self.wait()
     }
 
+    /// A figure of the last line in its log that has it, `name=…`.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> u64 {
+        let log = self.log();
+        let (_, said) = log.rsplit_once(&format!(" {name}=")).unwrap();
+        let mut words = said.split(|character: char| !character.is_ascii_digit());
+        words.next().unwrap().parse().unwrap()
+    }
+
     /// Ends a camera program, and compares what a reader found with what it says of itself: nothing was torn, and nothing is
     /// missing but what a busy machine kept the source from making, which was never there.
     #[track_caller]
     pub fn assert_nothing_lost(mut self, findings: &serde_json::Value) {
         assert!(self.terminate().success(), "{}", self.log());
-        let log = self.log();
-        let (_, said) = log.rsplit_once("missing_at_source=").unwrap();
-        let digits = said.split(|character: char| !character.is_ascii_digit());
-        let never_made: u64 = digits.into_iter().next().unwrap().parse().unwrap();
+        let never_made = self.figure("missing_at_source");
         assert_eq!(findings["torn"], 0, "{findings}");
         let missing = findings["missing"].as_u64().unwrap();
         assert!(

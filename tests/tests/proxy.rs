@@ -213,14 +213,16 @@ fn single_bytes_with_pauses_make_the_same_frames() {
     proxy.harm(move || Some((directions.next()?, Harm::Trickle)));
     for label in ["slow-there", "slow-back"] {
         let consumer = Consumer::start(&system.shm(), label);
-        // A pipe's frames wait for the network and none is dropped.
+        // A frame a time that the slow way has time for. A busy machine may keep the source from making one.
         let source = "test:?format=BNCH&bytes=3000&fps=5&count=10";
         let mut client = system.start(
             &mut system.client_command_to(proxy.port(), label, source),
             label,
         );
         assert!(client.wait().success(), "{}", client.log());
-        wait_until("all frames are there", || consumer.seen().frames == 10);
+        let sent = client.figure("sent");
+        assert!(sent > 5, "{}", client.log());
+        wait_until("all frames are there", || consumer.seen().frames == sent);
         is_sound(&mut system, &consumer);
     }
     assert_eq!(proxy.harmed(), 2);

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
 use crate::tools::{self, cargo, target};
-use crate::{fuzz, packages, vm};
+use crate::{fuzz, packages};
 
 /// The ring's algorithms under the model checker.
 fn run_loom() -> anyhow::Result<()> {
@@ -31,7 +31,6 @@ pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
     tools::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     tools::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
     run_loom()?;
-    vm::run(yes, None)?;
     fuzz::run_briefly()?;
     // The README's first command, as it stands there.
     tools::run(&mut cargo(&["demo", "--seconds", "5"]))
