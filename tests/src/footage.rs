@@ -5,12 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where `cargo xtask test` puts the footage: `SDVR_FOOTAGE`, or `target/footage`.
+/// Where `cargo xtask test` puts the footage: beside what cargo builds.
 #[must_use]
 pub fn directory() -> PathBuf {
-    std::env::var_os("SDVR_FOOTAGE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/footage"))
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+            PathBuf::from,
+        )
+        .join("footage")
 }
 
 /// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`, or as other encoders

@@ -36,8 +36,8 @@ fn frames_of_one_plane_come_out_exactly() {
     guest.load_vivid(ONE_CAMERA);
     draw(&mut guest, Pattern::ColourBars);
     let watch = Watch::start(&system, "yuyv");
-    let client = guest.start_sdvrc(&system, "-n yuyv -i /dev/video0 -f YUYV -s 640x360");
-    let frames = watch.take_next(40);
+    let client = guest.start_sdvrc(&system, "-n yuyv -i /dev/video0 -f YUYV -s 640x360 -r 10");
+    let frames = watch.take_next(20);
     let first_line = frames[0].bytes()[..640 * 2].to_vec();
     for (bar, colour) in COLOUR_BARS.into_iter().enumerate() {
         // Without the edges, which are blurred.
@@ -62,8 +62,8 @@ fn frames_of_two_planes_are_joined_exactly() {
     guest.load_vivid(&format!("{ONE_CAMERA} multiplanar=2"));
     draw(&mut guest, Pattern::Red);
     let watch = Watch::start(&system, "nm12");
-    let client = guest.start_sdvrc(&system, "-n nm12 -i /dev/video0 -f NM12 -s 640x360");
-    let frames = watch.take_next(40);
+    let client = guest.start_sdvrc(&system, "-n nm12 -i /dev/video0 -f NM12 -s 640x360 -r 10");
+    let frames = watch.take_next(20);
     let (luma, chroma) = frames[0].bytes().split_at(640 * 360);
     let [y, u, v] = [luma[0], chroma[0], chroma[1]];
     assert_drawn(&[y, u, v], RED);
