@@ -245,7 +245,7 @@ fn wrong_arguments_exit_with_2_and_say_what_is_right() {
         );
         let said = text(&output.stderr);
         assert!(
-            said.contains("Usage:") || said.contains("For more information, try '--help'"),
+            said.contains("Usage:") || said.contains("or more information, try '--help'"),
             "{program} {arguments:?}: {said}"
         );
         assert!(

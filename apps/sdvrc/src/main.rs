@@ -21,6 +21,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say(&failure.to_string());
+            if matches!(failure, Failure::Usage(_)) {
+                say("for more information, try '--help'");
+            }
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
                 Failure::Identity => 3,
