@@ -133,6 +133,43 @@ fn receive(stream: &mut TcpStream, time: Duration) -> anyhow::Result<f64> {
     Ok(seconds_per_gigabyte(cpu, total))
 }
 
+/// How long frames of `frame_bytes` at 30 a second are on their way over TCP to a thread that sleeps until they come, in
+/// microseconds, sorted: nothing is sealed, nothing published.
+pub(crate) fn plain_latencies(frame_bytes: usize, frames: u32) -> anyhow::Result<Vec<u64>> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(move || -> anyhow::Result<Vec<u64>> {
+            let (mut stream, _) = listener.accept()?;
+            let mut frame = vec![0; frame_bytes];
+            let mut latencies = Vec::new();
+            for _ in 0..frames {
+                stream.read_exact(&mut frame)?;
+                let arrived = begin.elapsed();
+                let stamp = frame.first_chunk().context("room for a time")?;
+                let sent = Duration::from_nanos(u64::from_ne_bytes(*stamp));
+                latencies.push(u64::try_from(arrived.saturating_sub(sent).as_micros())?);
+            }
+            latencies.sort_unstable();
+            Ok(latencies)
+        });
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut frame = vec![7; frame_bytes];
+        for number in 0..frames {
+            let due = Duration::from_secs(1) / 30 * number;
+            std::thread::sleep(due.saturating_sub(begin.elapsed()));
+            let now = u64::try_from(begin.elapsed().as_nanos())?;
+            if let Some(stamp) = frame.first_chunk_mut() {
+                *stamp = now.to_ne_bytes();
+            }
+            stream.write_all(&frame)?;
+        }
+        receiver.join().ok().context("the receiver has panicked")?
+    })
+}
+
 /// CPU seconds per GB (10^9 bytes).
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 pub(crate) fn seconds_per_gigabyte(cpu: Duration, bytes: u64) -> f64 {
