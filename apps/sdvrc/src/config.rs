@@ -12,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   sdvrc                                              the first camera of this host, to a daemon on this host
   sdvrc -d nvr.lan -i /dev/video2 -s 1280x720        another one, in this size
+  sdvrc -d nvr.lan --all                             every camera of this host, as they come and go
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
   sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
