@@ -199,7 +199,6 @@ fn frames_go_on_when_the_server_is_back() {
 }
 
 #[test]
-#[ignore = "sdvrc has no --all yet"]
 fn of_all_cameras_one_that_fails_disturbs_no_other() {
     let (system, mut guest) = (System::with_daemon(), Guest::enter());
     let clip = Clip::mjpg();
