@@ -412,18 +412,24 @@ fn relay(client: &TcpStream, daemon: u16) {
     });
 }
 
-#[test]
-fn a_man_in_the_middle_with_his_own_key_gets_nothing_after_hello() {
-    let system = System::with_daemon();
-    let (port, thread) = man_in_the_middle(system.port(), true);
+/// A camera knows the server, and then meets the man in the middle, who has a key of his own or only the server's words; it ends
+/// with `code`. Gives what he heard, and the pins before he came.
+fn meet_in_the_middle(system: &System, has_own_key: bool, code: i32) -> (Vec<u8>, Vec<String>) {
+    let (port, thread) = man_in_the_middle(system.port(), has_own_key);
     let source = "test:?format=BNCH&bytes=1000&fps=0&count=2";
     let mut client = system.client_command_to(port, "camera", source);
     client.arg("--once");
     assert!(client.output().unwrap().status.success());
-    let before = pins(&system);
+    let before = pins(system);
     let output = client.output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
-    let heard = thread.join().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    (thread.join().unwrap(), before)
+}
+
+#[test]
+fn a_man_in_the_middle_with_his_own_key_gets_nothing_after_hello() {
+    let system = System::with_daemon();
+    let (heard, before) = meet_in_the_middle(&system, true, 3);
     assert!(heard.is_empty(), "the client said {heard:?}");
     assert_eq!(pins(&system), before);
 }
@@ -431,15 +437,7 @@ fn a_man_in_the_middle_with_his_own_key_gets_nothing_after_hello() {
 #[test]
 fn a_man_in_the_middle_with_the_server_s_words_gets_no_session_and_no_name() {
     let system = System::with_daemon();
-    let (port, thread) = man_in_the_middle(system.port(), false);
-    let source = "test:?format=BNCH&bytes=1000&fps=0&count=2";
-    let mut client = system.client_command_to(port, "camera", source);
-    client.arg("--once");
-    assert!(client.output().unwrap().status.success());
-    let before = pins(&system);
-    let output = client.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let heard = thread.join().unwrap();
+    let (heard, before) = meet_in_the_middle(&system, false, 1);
     assert_eq!(heard.len(), 256, "more than HS1 was sent");
     let keys = sdvr_trust::KeyDirectory::open(&system.home().join(".sdvr")).unwrap();
     let label = "camera".parse().unwrap();
