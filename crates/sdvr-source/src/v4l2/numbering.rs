@@ -1,8 +1,11 @@
 //! Frame numbers out of a driver's sequence numbers: what the driver lost is a gap.
 //!
 //! Drivers differ. Most count every frame that the hardware captured, delivered or not. Some say 0 for ever, some count in ways of their own, and
-//! some begin anew. A step forward is believed when the time that passed since the frame before has room for so many frames;
-//! any other is taken for the next frame.
+//! some begin anew. A step forward is believed when the time that passed has room for so many frames; any other is taken for the next frame.
+//! Room that earlier frames did not fill is kept for a while: when a busy host gets many frames at once, late and stamped so, what the
+//! driver lost of them is seen, too.
+
+use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, FrameRate, Timestamp};
 
@@ -10,6 +13,8 @@ use sdvr_frame::{FrameNumber, FrameRate, Timestamp};
 const SPARE_FRAMES: u64 = 2;
 /// Without a rate, the most frames a second that a step may claim.
 const RATE_MOST: u64 = 240;
+/// No host is held up for longer, and has had buffers for frames all the while.
+const ROOM_MOST: Duration = Duration::from_secs(10);
 
 /// Counts the frames of a device, over all of its streams.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Numbering {
 struct Last {
     sequence: u32,
     captured: Timestamp,
+    /// Time that no frame has filled yet.
+    room: Duration,
 }
 
 impl Numbering {
@@ -46,12 +53,16 @@ impl Numbering {
 
     /// Notes a frame that the driver gave, usable or not.
     pub(crate) fn note(&mut self, sequence: u32, captured: Timestamp, rate: FrameRate) {
-        let step = match self.last {
-            None => 1,
+        let (step, room) = match self.last {
+            None => (1, Duration::ZERO),
             Some(last) => believed_step(last, sequence, captured, rate),
         };
         self.captured = self.captured.saturating_add(step);
-        self.last = Some(Last { sequence, captured });
+        self.last = Some(Last {
+            sequence,
+            captured,
+            room,
+        });
     }
 
     /// The number of the frame noted last; `None` when it is one of those to leave out.
@@ -66,24 +77,31 @@ impl Numbering {
     }
 }
 
-/// How many frames the driver went on by.
-fn believed_step(last: Last, sequence: u32, captured: Timestamp, rate: FrameRate) -> u64 {
+/// How many frames the driver went on by, and the time that is left for others.
+fn believed_step(
+    last: Last,
+    sequence: u32,
+    captured: Timestamp,
+    rate: FrameRate,
+) -> (u64, Duration) {
     let step = u64::from(sequence.wrapping_sub(last.sequence));
-    let passed_ns = captured.saturating_since(last.captured).as_nanos();
-    let passed_ns = u64::try_from(passed_ns).unwrap_or(u64::MAX);
-    let room = match rate.interval_ns() {
-        Some(interval_ns) if interval_ns > 0 => passed_ns / interval_ns,
-        _ => passed_ns / (1_000_000_000 / RATE_MOST),
+    let room = (last.room + captured.saturating_since(last.captured)).min(ROOM_MOST);
+    let interval_ns = match rate.interval_ns() {
+        Some(interval_ns) if interval_ns > 0 => interval_ns,
+        _ => 1_000_000_000 / RATE_MOST,
     };
+    let frames = u64::try_from(room.as_nanos()).unwrap_or(u64::MAX) / interval_ns;
     // In poor light cameras are slower than they say, in no light faster.
-    let most = room.saturating_add(room / 4).saturating_add(SPARE_FRAMES);
-    if (1..=most).contains(&step) { step } else { 1 }
+    let most = frames
+        .saturating_add(frames / 4)
+        .saturating_add(SPARE_FRAMES);
+    let step = if (1..=most).contains(&step) { step } else { 1 };
+    let filled = Duration::from_nanos(interval_ns.saturating_mul(step));
+    (step, room.saturating_sub(filled))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const RATE: FrameRate = FrameRate::from_whole(30);
@@ -131,6 +149,26 @@ mod tests {
     fn steps_without_the_time_for_them_are_not_believed() {
         assert_eq!(all(&[(9, 1), (3, 1), (4, 1)]), [0, 1, 2]);
         assert_eq!(all(&[(1, 1), (1_000_000, 1), (1_000_001, 1)]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_the_driver_lost_is_seen_although_frames_come_late_and_at_once() {
+        // Ten intervals late; five frames fill some of the room, the five lost ones the rest.
+        assert_eq!(
+            all(&[(0, 1), (1, 10), (2, 0), (3, 0), (4, 0), (10, 0), (11, 1)]),
+            [0, 1, 2, 3, 4, 10, 11]
+        );
+        // Then there is none left.
+        assert_eq!(all(&[(0, 1), (10, 10), (20, 0)]), [0, 10, 11]);
+    }
+
+    #[test]
+    fn room_is_not_kept_for_ever() {
+        // A camera that took 100 s for each of some frames does not have thousands to claim.
+        assert_eq!(
+            all(&[(0, 1), (1, 3000), (2, 3000), (1002, 1)]),
+            [0, 1, 2, 3]
+        );
     }
 
     #[test]
