@@ -28,21 +28,27 @@ pub(crate) fn wait(
     link: &Link,
     source: Option<&Source>,
 ) -> Ready {
-    let mut descriptors = vec![
+    // Where there is none, something takes its place that is waited for anyway: no allocation for each frame.
+    let other = PollFd::new(interrupted, PollFlags::IN);
+    let socket = link.socket();
+    let source_descriptor = source.and_then(Source::descriptor);
+    let mut descriptors = [
         PollFd::new(interrupted, PollFlags::IN),
         PollFd::new(dialled, PollFlags::IN),
-    ];
-    // Where there is none, something takes its place that is waited for anyway.
-    descriptors.push(PollFd::new(trigger.unwrap_or(interrupted), PollFlags::IN));
-    let socket = link.socket();
-    if let Some((socket, flags)) = &socket {
-        descriptors.push(PollFd::new(*socket, *flags));
-    }
-    let source_descriptor = source.and_then(Source::descriptor);
-    if let Some(descriptor) = &source_descriptor {
+        trigger.map_or_else(
+            || other.clone(),
+            |trigger| PollFd::new(trigger, PollFlags::IN),
+        ),
+        socket.as_ref().map_or_else(
+            || other.clone(),
+            |(socket, flags)| PollFd::new(*socket, *flags),
+        ),
         // A camera says out of band that its picture has changed.
-        descriptors.push(PollFd::new(descriptor, PollFlags::IN | PollFlags::PRI));
-    }
+        source_descriptor.as_ref().map_or_else(
+            || other.clone(),
+            |source| PollFd::new(source, PollFlags::IN | PollFlags::PRI),
+        ),
+    ];
     let source_timeout = source.and_then(Source::poll_timeout);
     let wait = link
         .poll_timeout()
