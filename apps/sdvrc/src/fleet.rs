@@ -1,7 +1,6 @@
 //! One camera, or all of this host (`--all`): a thread each, with its own key and session, so that one that fails disturbs no
 //! other.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -12,6 +11,7 @@ use sdvr_source::SourceSpec;
 use tracing::{error, info, info_span, warn};
 
 use crate::config::Config;
+use crate::roster::Roster;
 use crate::signals::SignalPipe;
 use crate::uplink::{self, Failure};
 
@@ -42,6 +42,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
 /// One camera of the host.
 #[derive(Debug)]
 struct Member {
+    name: String,
     path: PathBuf,
     work: Work,
     back_off: Duration,
@@ -61,45 +62,49 @@ enum Work {
 fn run_all(config: &Config) -> Result<(), Failure> {
     let interrupted =
         SignalPipe::interruption().map_err(|error| Failure::Other(error.to_string()))?;
-    let mut members: HashMap<String, Member> = HashMap::new();
+    let mut roster = Roster::default();
+    let mut members: Vec<Member> = Vec::new();
     let mut said_none = false;
     let mut looked: Option<(Vec<OsString>, Instant)> = None;
     info!(server = %config.server, "streaming every camera of this host");
     loop {
         // Looking at a camera opens it for a moment, which wakes some up.
         let nodes = video_nodes();
+        let has_news = looked.as_ref().is_none_or(|(seen, _)| *seen != nodes);
         let is_due = looked
             .as_ref()
-            .is_none_or(|(seen, at)| *seen != nodes || at.elapsed() > LOOK_AGAIN);
-        let found = if is_due {
-            looked = Some((nodes, Instant::now()));
-            cameras_of_this_host()
-        } else {
-            Vec::new()
-        };
-        for (name, path) in found {
-            if let Some(member) = members.get_mut(&name) {
-                member.path = path;
-            } else {
-                info!(camera = %name, device = %path.display(), "found");
-                members.insert(name, Member::new(path));
+            .is_none_or(|(_, at)| at.elapsed() > LOOK_AGAIN);
+        if has_news || is_due {
+            let devices = sdvr_source::v4l2::devices();
+            for (index, device) in roster.recognise(&devices).into_iter().zip(devices) {
+                let Some(member) = members.get_mut(index) else {
+                    let name = roster.name(index);
+                    info!(camera = %name, device = %device.path.display(), "found");
+                    members.push(Member::new(name, device.path));
+                    continue;
+                };
+                member.path = device.path;
+                if has_news {
+                    member.wake();
+                }
             }
+            looked = Some((nodes, Instant::now()));
         }
         if members.is_empty() && !said_none {
             said_none = true;
             warn!("there is no camera; waiting for one (sdvrc --list shows what there is)");
         }
-        for (name, member) in &mut members {
-            member.look_after(name, config);
+        for member in &mut members {
+            member.look_after(config);
         }
         if wait(&interrupted) {
             break;
         }
     }
     // Each has had the signal, too.
-    for (name, member) in members {
+    for member in members {
         if let Work::Runs { thread, .. } = member.work {
-            say_end(&name, thread);
+            say_end(&member.name, thread);
         }
     }
     Ok(())
@@ -117,8 +122,9 @@ fn wait(interrupted: &SignalPipe) -> bool {
 }
 
 impl Member {
-    fn new(path: PathBuf) -> Self {
+    fn new(name: &str, path: PathBuf) -> Self {
         Self {
+            name: name.to_owned(),
             path,
             work: Work::Rests {
                 until: Instant::now(),
@@ -127,17 +133,27 @@ impl Member {
         }
     }
 
-    /// Starts it if it is time; notices if it has ended.
-    fn look_after(&mut self, name: &str, config: &Config) {
+    /// Something has come or gone: what failed before may work now.
+    fn wake(&mut self) {
+        if let Work::Rests { until } = &mut self.work {
+            *until = Instant::now();
+            self.back_off = RESTART_FIRST;
+        }
+    }
+
+    /// Starts it if it is there and it is time; notices if it has ended.
+    fn look_after(&mut self, config: &Config) {
         let now = Instant::now();
         match &self.work {
-            Work::Rests { until } if now >= *until => match self.start(name, config) {
-                Ok(thread) => self.work = Work::Runs { thread, since: now },
-                Err(problem) => {
-                    error!(camera = %name, %problem, "cannot be started");
-                    self.rest(now);
+            Work::Rests { until } if now >= *until && self.path.exists() => {
+                match self.start(config) {
+                    Ok(thread) => self.work = Work::Runs { thread, since: now },
+                    Err(problem) => {
+                        error!(camera = %self.name, %problem, "cannot be started");
+                        self.rest(now);
+                    }
                 }
-            },
+            }
             Work::Runs { thread, since } if thread.is_finished() => {
                 // What ran for long was right: its next failure is a new one.
                 if now.duration_since(*since) > RESTART_MOST {
@@ -145,7 +161,7 @@ impl Member {
                 }
                 let ended = std::mem::replace(&mut self.work, Work::Rests { until: now });
                 if let Work::Runs { thread, .. } = ended {
-                    say_end(name, thread);
+                    say_end(&self.name, thread);
                 }
                 self.rest(now);
             }
@@ -160,13 +176,9 @@ impl Member {
         self.back_off = (self.back_off * 2).min(RESTART_MOST);
     }
 
-    fn start(
-        &self,
-        name: &str,
-        config: &Config,
-    ) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
-        let own = config.for_camera(SourceSpec::Device(self.path.clone()), name);
-        let name = name.to_owned();
+    fn start(&self, config: &Config) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
+        let own = config.for_camera(SourceSpec::Device(self.path.clone()), &self.name);
+        let name = self.name.clone();
         // Fifteen bytes are all that a thread's name has.
         let thread_name: String = name.chars().take(15).collect();
         std::thread::Builder::new()
@@ -192,21 +204,4 @@ fn video_nodes() -> Vec<OsString> {
         .collect();
     names.sort();
     names
-}
-
-/// Names and devices of the cameras that are there. Two of one name are told apart by a number.
-fn cameras_of_this_host() -> Vec<(String, PathBuf)> {
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    sdvr_source::v4l2::devices()
-        .into_iter()
-        .map(|device| {
-            let count = seen.entry(device.stable_name.clone()).or_default();
-            *count += 1;
-            let name = match *count {
-                1 => device.stable_name,
-                number => format!("{}-{number}", device.stable_name),
-            };
-            (name, device.path)
-        })
-        .collect()
 }

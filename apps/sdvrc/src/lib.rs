@@ -15,6 +15,7 @@ mod greeting;
 mod link;
 mod list;
 mod retry;
+mod roster;
 mod signals;
 mod streaming;
 mod trigger;

@@ -70,6 +70,7 @@ fn write_camera(
         driver,
         bus,
         problem,
+        ..
     } = device;
     writeln!(output, "{}  {stable_name}", path.display())?;
     if let Some(problem) = problem {
@@ -189,6 +190,8 @@ mod tests {
         let device = DeviceInfo {
             path: "/dev/video0".into(),
             stable_name: "cam-de5f2b80".to_owned(),
+            product_name: String::new(),
+            place: String::new(),
             card: "Cam".to_owned(),
             driver: "uvcvideo".to_owned(),
             bus: "usb-1".to_owned(),
