@@ -1,8 +1,11 @@
 //! Cameras of this host, by the kernel's interface for them (Video4Linux 2).
 //!
 //! ```text
-//! names    which cameras there are          formats, choice   what to ask of one
-//! camera   one camera, gone and back        capture           its frames, while it is there
+//! devices  which cameras there are          names             what they are called
+//! formats  what one has                     choice            what to ask of it
+//! camera   one camera, gone and back        search            finding it again
+//! capture  its frames, while it is there    planes            … of several planes
+//! signal   what comes in at HDMI            controls          exposure, focus, …
 //! device   calls and mapped memory          abi               the kernel's structures
 //! ```
 
@@ -13,6 +16,7 @@ mod choice;
 mod clock;
 mod controls;
 mod device;
+mod devices;
 mod error;
 mod filled;
 mod formats;
@@ -21,17 +25,19 @@ mod names;
 mod notice;
 mod numbering;
 mod planes;
+mod search;
+mod signal;
 
 use std::path::Path;
 
 pub(crate) use camera::Camera;
 pub use choice::ChoiceError;
 pub use controls::{ControlError, ControlInfo, ControlKind, ControlSetting};
+pub(crate) use devices::stable_name;
+pub use devices::{DeviceInfo, devices};
 pub use error::DeviceError;
 pub(crate) use error::open_problem;
 pub use formats::{FormatInfo, SizeInfo};
-pub(crate) use names::stable_name;
-pub use names::{DeviceInfo, devices};
 pub use notice::Notice;
 
 /// The formats of a camera.

@@ -32,6 +32,9 @@ pub(crate) const EVENT_SOURCE_CHANGE: u32 = 5;
 /// `V4L2_CAP_TIMEPERFRAME`.
 pub(crate) const CAPTURE_TIME_PER_FRAME: u32 = 0x1000;
 
+/// `V4L2_IN_CAP_DV_TIMINGS`.
+pub(crate) const INPUT_HAS_TIMINGS: u32 = 2;
+
 pub(crate) const CONTROL_NEXT: u32 = 0x8000_0000;
 pub(crate) const CONTROL_DISABLED: u32 = 0x0001;
 pub(crate) const CONTROL_READ_ONLY: u32 = 0x0004;
@@ -63,13 +66,17 @@ pub(crate) const STREAMON: Opcode = write::<BufferType>(18);
 pub(crate) const STREAMOFF: Opcode = write::<BufferType>(19);
 pub(crate) const G_PARM: Opcode = both::<StreamParameters>(21);
 pub(crate) const S_PARM: Opcode = both::<StreamParameters>(22);
+pub(crate) const ENUMINPUT: Opcode = both::<Input>(26);
 pub(crate) const QUERYMENU: Opcode = both::<MenuEntry>(37);
+pub(crate) const G_INPUT: Opcode = read::<InputNumber>(38);
 pub(crate) const G_EXT_CTRLS: Opcode = both::<ControlList>(71);
 pub(crate) const S_EXT_CTRLS: Opcode = both::<ControlList>(72);
 pub(crate) const ENUM_FRAMESIZES: Opcode = both::<FrameSizeEntry>(74);
 pub(crate) const ENUM_FRAMEINTERVALS: Opcode = both::<FrameIntervalEntry>(75);
+pub(crate) const S_DV_TIMINGS: Opcode = both::<DvTimings>(87);
 pub(crate) const DQEVENT: Opcode = read::<Event>(89);
 pub(crate) const SUBSCRIBE_EVENT: Opcode = write::<EventSubscription>(90);
+pub(crate) const QUERY_DV_TIMINGS: Opcode = read::<DvTimings>(99);
 pub(crate) const QUERY_EXT_CTRL: Opcode = both::<ControlEntry>(103);
 
 /// `enum v4l2_buf_type` of the two kinds of capture.
@@ -310,16 +317,45 @@ pub(crate) struct ControlList {
     pub(crate) values: Long,
 }
 
+/// The argument of `VIDIOC_G_INPUT`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct InputNumber(pub(crate) i32);
+
+/// `struct v4l2_input`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Input {
+    pub(crate) index: u32,
+    pub(crate) name: [u8; 32],
+    pub(crate) kind: u32,
+    pub(crate) audio_set: u32,
+    pub(crate) tuner: u32,
+    pub(crate) standards: u64,
+    pub(crate) status: u32,
+    pub(crate) capabilities: u32,
+    pub(crate) reserved: [u32; 3],
+}
+
+/// `struct v4l2_dv_timings`, which is packed, of kind 0 (`struct v4l2_bt_timings`): width, height, whether interlaced, polarities, pixels a
+/// second (two words), then what is blank before, in and after each synchronisation: across, down, and down in the second field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct DvTimings {
+    pub(crate) kind: u32,
+    pub(crate) words: [u32; 32],
+}
+
 /// Checks the sizes at compile time: the kernel tells its calls apart by them.
 macro_rules! sizes {
     ($($name:ty: $bytes:expr),* $(,)?) => { $(const _: () = assert!(size_of::<$name>() == $bytes);)* };
 }
 sizes!(
     Capability: 104, FormatEntry: 64, FrameSizeEntry: 44, FrameIntervalEntry: 52, StreamParameters: 204, RequestBuffers: 20,
-    EventSubscription: 32, ControlEntry: 232, MenuEntry: 44, ControlValue: 20, BufferType: 4,
+    EventSubscription: 32, ControlEntry: 232, MenuEntry: 44, ControlValue: 20, BufferType: 4, InputNumber: 4, DvTimings: 132,
 );
 #[cfg(target_pointer_width = "64")]
-sizes!(Format: 208, Plane: 64, Buffer: 88, Event: 136, ControlList: 32);
+sizes!(Format: 208, Plane: 64, Buffer: 88, Event: 136, ControlList: 32, Input: 80);
 #[cfg(target_pointer_width = "32")]
 sizes!(Format: 204, Plane: 60, Buffer: 68, ControlList: 24);
 // 64-bit numbers are aligned to 8 bytes by ARM's calling convention, to 4 by that of x86.
@@ -349,13 +385,17 @@ mod tests {
             (STREAMOFF, 0x4004_5613),
             (G_PARM, 0xc0cc_5615),
             (S_PARM, 0xc0cc_5616),
+            (ENUMINPUT, 0xc050_561a),
             (QUERYMENU, 0xc02c_5625),
+            (G_INPUT, 0x8004_5626),
             (G_EXT_CTRLS, 0xc020_5647),
             (S_EXT_CTRLS, 0xc020_5648),
             (ENUM_FRAMESIZES, 0xc02c_564a),
             (ENUM_FRAMEINTERVALS, 0xc034_564b),
+            (S_DV_TIMINGS, 0xc084_5657),
             (DQEVENT, 0x8088_5659),
             (SUBSCRIBE_EVENT, 0x4020_565a),
+            (QUERY_DV_TIMINGS, 0x8084_5663),
             (QUERY_EXT_CTRL, 0xc0e8_5667),
         ] {
             assert_eq!(ours, Opcode::from(kernel), "{kernel:#x}");

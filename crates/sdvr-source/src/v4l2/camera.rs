@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use sdvr_frame::{FrameRate, StreamFormat, Timestamp};
+use sdvr_frame::{FrameFlags, FrameRate, StreamFormat, Timestamp};
 
 use super::capture::{Capture, Nothing, Ready};
 use super::choice::Asked;
 use super::error::{DeviceError, missing};
 use super::notice::Notice;
 use super::numbering::Numbering;
-use super::{names, stable_name};
+use super::search::Search;
 use crate::error::SourceError;
 use crate::source::{CapturedFrame, Next, SourceDescription};
 use crate::spec::CaptureOptions;
@@ -29,6 +29,10 @@ const WATCH: Duration = Duration::from_millis(500);
 const STALE: Duration = Duration::from_millis(250);
 /// Encoders are not asked for key frames more often.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(500);
+/// How long a key frame is waited for before a camera that cannot be asked for one is stopped and started: its first frame is one.
+const KEY_FRAME_PATIENCE: Duration = Duration::from_secs(1);
+/// … and how long after that, until it is done again.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// What nobody takes is not kept for ever.
 const NOTICES_MOST: usize = 16;
 
@@ -36,13 +40,13 @@ const NOTICES_MOST: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Camera {
     path: PathBuf,
-    stable_name: String,
+    search: Search,
     options: CaptureOptions,
     state: State,
     numbering: Numbering,
     description: Described,
     notices: VecDeque<Notice>,
-    key_frame_asked: Option<Timestamp>,
+    key_request: Option<KeyRequest>,
     /// Whether a frame was handed out: from then on, all are counted.
     has_begun: bool,
     /// How many times one after the other it stopped soon after it was started.
@@ -63,6 +67,14 @@ enum State {
         /// What was said of it last.
         problem: Option<String>,
     },
+}
+
+/// A key frame is wanted, and has not come.
+#[derive(Clone, Copy, Debug)]
+struct KeyRequest {
+    asked: Timestamp,
+    /// When the camera is stopped and started for it.
+    restart_at: Timestamp,
 }
 
 /// What is said of the frames.
@@ -94,7 +106,7 @@ impl Camera {
         }
         Ok(Self {
             path: path.to_owned(),
-            stable_name: stable_name(path),
+            search: Search::of(path),
             options: options.clone(),
             numbering: Numbering::new(options.every_nth),
             description: Described {
@@ -109,7 +121,7 @@ impl Camera {
                 look_again: Timestamp::now() + WATCH,
             },
             notices: notices.into(),
-            key_frame_asked: None,
+            key_request: None,
             has_begun: false,
             brief_runs: 0,
         })
@@ -156,19 +168,42 @@ impl Camera {
         self.notices.pop_front()
     }
 
-    /// Asks the encoder for a key frame, if it is one that can be asked, and was not a moment ago.
+    /// Asks the encoder for a key frame, if it can be asked and was not a moment ago. One that cannot is waited for, then started anew.
     pub(crate) fn force_key_frame(&mut self, now: Timestamp) -> bool {
-        let is_soon = self
-            .key_frame_asked
-            .is_some_and(|asked| now < asked + KEY_FRAME_PAUSE);
-        let State::Capturing { capture, .. } = &self.state else {
+        let State::Capturing { capture, .. } = &mut self.state else {
             return false;
         };
-        if is_soon {
+        let request = self.key_request.get_or_insert(KeyRequest {
+            asked: now - KEY_FRAME_PAUSE,
+            restart_at: now + KEY_FRAME_PATIENCE,
+        });
+        if now < request.asked + KEY_FRAME_PAUSE {
             return true;
         }
-        self.key_frame_asked = Some(now);
-        capture.force_key_frame()
+        request.asked = now;
+        if capture.force_key_frame() {
+            return true;
+        }
+        if !self.description.format.fourcc.is_inter_coded() || now < request.restart_at {
+            return false;
+        }
+        request.restart_at = now + RESTART_PAUSE;
+        self.restart(now)
+    }
+
+    /// Stops the camera and starts it at once; false when it could not be.
+    fn restart(&mut self, now: Timestamp) -> bool {
+        let State::Capturing { capture, .. } = &mut self.state else {
+            return false;
+        };
+        self.numbering.restart();
+        match capture.restart() {
+            Ok(()) => true,
+            Err(error) => {
+                self.leave(now, error);
+                false
+            }
+        }
     }
 
     /// Waits for the first frame, which is kept; false when it has not come.
@@ -214,6 +249,9 @@ impl Camera {
             return Next::NotYet;
         };
         self.has_begun = true;
+        if ready.flags.contains(FrameFlags::KEY) {
+            self.key_request = None;
+        }
         Next::Frame(CapturedFrame {
             number: ready.number,
             captured: ready.captured,
@@ -230,14 +268,18 @@ impl Camera {
         })
     }
 
-    /// Nobody had a use for the frames up to now: they are not counted.
+    /// Nobody had a use for the frames up to now: they are not counted. Of pictures that build on each other, the first is needed.
     fn begin_anew(&mut self, now: Timestamp) {
+        self.numbering = Numbering::new(self.options.every_nth);
+        if self.description.format.fourcc.is_inter_coded() {
+            self.restart(now);
+            return;
+        }
         let State::Capturing { capture, .. } = &mut self.state else {
             return;
         };
-        match capture.drain() {
-            Ok(()) => self.numbering = Numbering::new(self.options.every_nth),
-            Err(error) => self.leave(now, error),
+        if let Err(error) = capture.drain() {
+            self.leave(now, error);
         }
     }
 
@@ -311,13 +353,8 @@ impl Camera {
 
     /// Looks for the camera, first where it was.
     fn look(&mut self, now: Timestamp) {
-        let mut nodes = names::nodes();
-        nodes.sort_by_key(|node| *node != self.path);
-        let own = nodes
-            .into_iter()
-            .filter(|node| stable_name(node) == self.stable_name);
         let mut problem = None;
-        for node in own {
+        for node in self.search.nodes(&self.path) {
             let mut notices = Vec::new();
             let controls = &self.options.controls;
             match Capture::start(&node, &asked(&self.options), controls, &mut notices) {
@@ -358,9 +395,10 @@ impl Camera {
             let format = described.format;
             self.say(Notice::Changed(format));
         }
+        self.search.found(&node);
         self.path = node;
         self.numbering.restart();
-        self.key_frame_asked = None;
+        self.key_request = None;
         self.state = State::Capturing {
             capture: Box::new(capture),
             first: None,

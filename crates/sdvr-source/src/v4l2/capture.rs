@@ -22,7 +22,7 @@ use super::keys::KeyFinder;
 use super::notice::{Notice, words};
 use super::numbering::Numbering;
 use super::planes::{self, Packing};
-use super::{names, text};
+use super::{devices, signal, text};
 
 /// One is being filled, one waits, one is being sent, one is to spare.
 const BUFFERS: u32 = 4;
@@ -46,8 +46,8 @@ pub(crate) fn open(path: &Path) -> Result<(Device, Identity), DeviceError> {
             Errno::NOTTY | Errno::INVAL => not_a_camera(path),
             error => DeviceError::of_call("query", path, error),
         })?;
-    let kind = names::capture_type(&capability).ok_or_else(|| not_a_camera(path))?;
-    if names::abilities(&capability) & abi::CAP_STREAMING == 0 {
+    let kind = devices::capture_type(&capability).ok_or_else(|| not_a_camera(path))?;
+    if devices::abilities(&capability) & abi::CAP_STREAMING == 0 {
         return Err(DeviceError::NoStreaming(path.to_owned()));
     }
     let card = text(&capability.card);
@@ -109,13 +109,19 @@ impl Capture {
     ) -> Result<Self, DeviceError> {
         let (device, identity) = open(path)?;
         let failed = |action| move |error| DeviceError::of_call(action, path, error);
+        let signal = signal::set_up(&device).map_err(|error| signal_problem(path, error))?;
         let listed = formats::list(&device, identity.kind);
-        let choice = choose(&listed, asked).map_err(|error| DeviceError::Choice {
+        let mut choice = choose(&listed, asked).map_err(|error| DeviceError::Choice {
             path: path.to_owned(),
             error,
         })?;
+        if signal.is_some() {
+            // What comes in has its size; a device that can scale would make another one of it.
+            choice.size = asked.size;
+        }
         let (layout, rate) =
             set_up(&device, identity.kind, &choice).map_err(failed("set the format of"))?;
+        let rate = rate.or_else(|| signal.and_then(|signal| signal.rate));
         controls::apply(&device, settings).map_err(|error| DeviceError::Control {
             path: path.to_owned(),
             error,
@@ -197,6 +203,12 @@ impl Capture {
             self.stream.queue(filled.index)?;
         }
         Ok(())
+    }
+
+    /// Stops the camera and starts it again: what it gives first can be decoded by itself.
+    pub(crate) fn restart(&mut self) -> Result<(), Errno> {
+        self.taken = None;
+        self.stream.restart()
     }
 
     /// Takes the next usable frame from the driver. What is unusable is counted and given back.
@@ -297,6 +309,17 @@ fn payload<'a>(stream: &'a Stream, joined: &'a [u8], ready: &Ready) -> &'a [u8] 
             .bytes(ready.index, 0, range.clone())
             .unwrap_or_default(),
         Place::Joined => joined,
+    }
+}
+
+fn signal_problem(path: &Path, error: Errno) -> DeviceError {
+    if signal::is_missing(error) {
+        DeviceError::NoSignal {
+            path: path.to_owned(),
+            error: error.into(),
+        }
+    } else {
+        DeviceError::of_call("set up the input of", path, error)
     }
 }
 

@@ -58,6 +58,12 @@ unsafe impl Flat for abi::ControlEntry {}
 // SAFETY: integers only.
 unsafe impl Flat for abi::MenuEntry {}
 // SAFETY: integers only.
+unsafe impl Flat for abi::InputNumber {}
+// SAFETY: integers only.
+unsafe impl Flat for abi::Input {}
+// SAFETY: integers only.
+unsafe impl Flat for abi::DvTimings {}
+// SAFETY: integers only.
 unsafe impl Flat for abi::BufferType {}
 
 /// One call: the number says what the kernel takes the pointer for.
@@ -119,6 +125,14 @@ impl Device {
         read_parameters: G_PARM, abi::StreamParameters;
         /// Asks for a rate.
         set_parameters: S_PARM, abi::StreamParameters;
+        /// Which input is in use.
+        read_input: G_INPUT, abi::InputNumber;
+        /// An input.
+        enumerate_input: ENUMINPUT, abi::Input;
+        /// What comes in.
+        query_timings: QUERY_DV_TIMINGS, abi::DvTimings;
+        /// Sets the device to what comes in.
+        set_timings: S_DV_TIMINGS, abi::DvTimings;
         /// The next control.
         query_control: QUERY_EXT_CTRL, abi::ControlEntry;
         /// An entry of a control's menu.
@@ -273,12 +287,27 @@ impl Stream {
                 is_taken: true,
             });
         }
-        for index in 0..request.count {
-            stream.queue(index)?;
-        }
-        let mut kind = kind;
-        stream.device.call(abi::STREAMON, &mut kind)?;
+        stream.give_all_and_go()?;
         Ok(stream)
+    }
+
+    /// Stops, and starts again with empty buffers: what was captured up to now is gone.
+    pub(crate) fn restart(&mut self) -> Result<(), Errno> {
+        let mut kind = self.kind;
+        self.device.call(abi::STREAMOFF, &mut kind)?;
+        // Stopping takes every buffer away from the driver.
+        for memory in &mut self.buffers {
+            memory.is_taken = true;
+        }
+        self.give_all_and_go()
+    }
+
+    fn give_all_and_go(&mut self) -> Result<(), Errno> {
+        for index in (0_u32..).take(self.buffers.len()) {
+            self.queue(index)?;
+        }
+        let mut kind = self.kind;
+        self.device.call(abi::STREAMON, &mut kind)
     }
 
     pub(crate) const fn device(&self) -> &Device {

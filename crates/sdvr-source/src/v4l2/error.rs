@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::choice::ChoiceError;
 use super::controls::ControlError;
-use super::names;
+use super::devices;
 
 /// Why a camera gives no frames.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,14 @@ pub enum DeviceError {
         path: PathBuf,
         /// What there is.
         error: ChoiceError,
+    },
+    /// Nothing comes in at its input, or nothing that it can capture.
+    #[error("{}: no signal at its input that it can capture ({error}); is something plugged in, and switched on?", .path.display())]
+    NoSignal {
+        /// The node.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
     },
     /// A control cannot be set so.
     #[error("{}: {error}", .path.display())]
@@ -127,8 +135,8 @@ pub(crate) fn not_a_camera(path: &Path) -> DeviceError {
 }
 
 fn camera_names() -> Vec<String> {
-    let devices = names::devices();
-    let names = devices
+    let cameras = devices::devices();
+    let names = cameras
         .iter()
         .map(|device| format!("{} ({})", device.path.display(), device.card));
     names.collect()

@@ -1,67 +1,16 @@
-//! What cameras a host has, and names for them that outlast a reboot and another port.
+//! Names for cameras that outlast a reboot and another port.
 //!
 //! A USB camera is called after its product and its serial number, where that is one (many carry a placeholder); any other after its name and
-//! the place of its hardware. What does not capture pictures is no camera: metadata nodes, outputs, codecs.
+//! the place of its hardware. Twins, of one product and without serial numbers, have the same name: only their ports tell them apart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-
-use super::abi::{self, BufferType, Capability};
-use super::device::Device;
-use super::text;
-
 /// Names become labels, which have 63 characters, with the host's name behind them.
 const PRODUCT_MOST: usize = 28;
-const SERIAL_MOST: usize = 16;
+pub(crate) const SERIAL_MOST: usize = 16;
 /// A serial number of fewer characters is a placeholder.
 const SERIAL_LEAST: usize = 5;
-
-/// A camera of this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its node, such as `/dev/video0`.
-    pub path: PathBuf,
-    /// The same in another port and after a reboot.
-    pub stable_name: String,
-    /// What the driver calls it.
-    pub card: String,
-    /// The driver.
-    pub driver: String,
-    /// Where it is plugged in.
-    pub bus: String,
-    /// Why it cannot be opened, with a remedy; `None` when it can.
-    pub problem: Option<String>,
-}
-
-/// The cameras of this host, in the order of their nodes. Each is opened for a moment, which disturbs nobody who uses it.
-#[must_use]
-pub fn devices() -> Vec<DeviceInfo> {
-    let mut devices: Vec<_> = nodes().iter().filter_map(|node| device(node)).collect();
-    tell_twins_apart(&mut devices);
-    devices
-}
-
-/// Cameras of one kind without serial numbers have the same name; then only their ports tell them apart.
-fn tell_twins_apart(devices: &mut [DeviceInfo]) {
-    let names: Vec<String> = devices
-        .iter()
-        .map(|device| device.stable_name.clone())
-        .collect();
-    for device in devices {
-        let name = &mut device.stable_name;
-        if names.iter().filter(|other| *other == name).count() > 1 {
-            // The end of it tells ports apart: whole parts of it.
-            let port = slug(&device.bus, usize::MAX);
-            let cut = port.len().saturating_sub(SERIAL_MOST);
-            let parts = port.match_indices('-').map(|(at, _)| at + 1);
-            let begin = std::iter::once(0).chain(parts).find(|at| *at >= cut);
-            let port = port.get(begin.unwrap_or(cut)..).unwrap_or_default();
-            *name = format!("{name}-{port}");
-        }
-    }
-}
 
 /// The nodes of video devices, cameras or not, in order.
 pub(crate) fn nodes() -> Vec<PathBuf> {
@@ -80,84 +29,20 @@ pub(crate) fn nodes() -> Vec<PathBuf> {
     nodes.into_iter().map(|(_, path)| path).collect()
 }
 
-/// What is known of a node; `None` when it is no camera.
-pub(crate) fn device(node: &Path) -> Option<DeviceInfo> {
-    let facts = Facts::of_node(node);
-    let (capability, problem) = match capability(node) {
-        Ok(capability) => {
-            capture_type(&capability)?;
-            (capability, None)
-        }
-        // Without permission nobody can tell; further nodes of the same hardware are mostly metadata.
-        Err(error) if facts.index == 0 => (
-            Capability::default(),
-            Some(crate::v4l2::open_problem(node, error).to_string()),
-        ),
-        Err(_) => return None,
-    };
-    let card = Some(text(&capability.card)).filter(|card| !card.is_empty());
-    let bus = Some(text(&capability.bus)).filter(|bus| !bus.is_empty());
-    Some(DeviceInfo {
-        path: node.to_owned(),
-        stable_name: facts.stable_name(),
-        card: card.unwrap_or(facts.name),
-        driver: text(&capability.driver),
-        bus: bus.unwrap_or(facts.place),
-        problem,
-    })
-}
-
-fn capability(node: &Path) -> Result<Capability, Errno> {
-    let device = Device::open(node)?;
-    let mut capability = Capability::default();
-    device.query_capability(&mut capability)?;
-    Ok(capability)
-}
-
-/// How a device captures; `None` when it does not, or is a codec, which captures what it was given before.
-pub(crate) fn capture_type(capability: &Capability) -> Option<BufferType> {
-    /// `V4L2_CAP_VIDEO_OUTPUT`, `_OUTPUT_MPLANE`, `_M2M_MPLANE`, `_M2M`.
-    const OTHER_WAY: u32 = 0x0002 | 0x2000 | 0x4000 | 0x8000;
-    let own = abilities(capability);
-    if own & OTHER_WAY != 0 {
-        None
-    } else if own & abi::CAP_VIDEO_CAPTURE_MPLANE != 0 {
-        Some(BufferType::MULTI)
-    } else if own & abi::CAP_VIDEO_CAPTURE != 0 {
-        Some(BufferType::SINGLE)
-    } else {
-        None
-    }
-}
-
-/// What the node can do; not what all nodes of its hardware together can.
-pub(crate) const fn abilities(capability: &Capability) -> u32 {
-    if capability.capabilities & abi::CAP_DEVICE_CAPS != 0 {
-        capability.device_caps
-    } else {
-        capability.capabilities
-    }
-}
-
-/// The stable name of a node, without opening it.
-pub(crate) fn stable_name(node: &Path) -> String {
-    Facts::of_node(node).stable_name()
-}
-
-/// What the system knows of a node.
+/// What the system knows of a node, without opening it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Facts {
+pub(crate) struct Facts {
     /// What the driver calls the node.
-    name: String,
+    pub(crate) name: String,
     /// Which of the nodes of its hardware it is.
-    index: u32,
-    /// The hardware's folder, such as `1-1:1.0` or `vivid.0`.
-    place: String,
-    usb: Option<Usb>,
+    pub(crate) index: u32,
+    /// The hardware's folder, such as `1-1:1.0` or `vivid.0`: the port, of a USB camera.
+    pub(crate) place: String,
+    pub(crate) usb: Option<Usb>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Usb {
+pub(crate) struct Usb {
     product: String,
     serial: String,
     /// Which function of the device: laptops have an infrared camera in the same one.
@@ -165,7 +50,7 @@ struct Usb {
 }
 
 impl Facts {
-    fn of_node(node: &Path) -> Self {
+    pub(crate) fn of_node(node: &Path) -> Self {
         // A link such as those of /dev/v4l/by-id leads to the node that has the name.
         let target = fs::canonicalize(node).unwrap_or_else(|_| node.to_owned());
         let name = target.file_name().unwrap_or_default();
@@ -189,7 +74,8 @@ impl Facts {
         })
     }
 
-    fn stable_name(&self) -> String {
+    /// What the camera is called.
+    pub(crate) fn stable_name(&self) -> String {
         let mut name = match &self.usb {
             Some(usb) => {
                 let product = if usb.product.is_empty() {
@@ -272,7 +158,7 @@ fn is_real_serial(serial: &str) -> bool {
 }
 
 /// Small letters, digits and single dashes; cut at `most` characters.
-fn slug(text: &str, most: usize) -> String {
+pub(crate) fn slug(text: &str, most: usize) -> String {
     let mut slug = String::new();
     for character in text.chars() {
         if slug.len() >= most {
@@ -363,29 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_told_apart_by_their_ports() {
-        let device = |name: &str, bus: &str| DeviceInfo {
-            path: PathBuf::new(),
-            stable_name: name.to_owned(),
-            card: String::new(),
-            driver: String::new(),
-            bus: bus.to_owned(),
-            problem: None,
-        };
-        let mut devices = [
-            device("cam", "usb-0000:00:14.0-1"),
-            device("cam", "usb-0000:00:14.0-2.1"),
-            device("cam-de5f2b80", "usb-0000:00:14.0-3"),
-        ];
-        tell_twins_apart(&mut devices);
-        let names = devices.map(|device| device.stable_name);
-        assert_eq!(
-            names,
-            ["cam-0000-00-14-0-1", "cam-0000-00-14-0-2-1", "cam-de5f2b80"]
-        );
-    }
-
-    #[test]
     fn facts_are_read_from_the_system_s_folders() {
         let root = tempfile::tempdir().unwrap();
         let device = root.path().join("usb1/1-2");
@@ -410,24 +273,5 @@ mod tests {
         // No metadata of the node: it is called as its file is.
         let unknown = Facts::of_node(Path::new("/dev/no-such-node"));
         assert_eq!(unknown.stable_name(), "no-such-node");
-    }
-
-    #[test]
-    fn only_nodes_that_capture_pictures_are_cameras() {
-        let of = |capabilities, device_caps| {
-            capture_type(&Capability {
-                capabilities,
-                device_caps,
-                ..Default::default()
-            })
-        };
-        let device_caps = abi::CAP_DEVICE_CAPS;
-        assert_eq!(of(1, 0), Some(BufferType::SINGLE));
-        assert_eq!(of(device_caps | 1, 1), Some(BufferType::SINGLE));
-        assert_eq!(of(device_caps | 0x1000, 0x1000), Some(BufferType::MULTI));
-        // The second node of a webcam: its hardware captures pictures, it metadata.
-        assert_eq!(of(device_caps | 1, 0x0080_0000), None);
-        assert_eq!(of(device_caps | 0x8000, 0x8000), None);
-        assert_eq!(of(3, 0), None);
     }
 }
