@@ -5,9 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// The workspace's folder.
+/// The workspace's folder: where cargo runs this from now, for a checkout that was moved since it was built.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
         .parent()
         .map_or_else(|| PathBuf::from("."), Path::to_owned)
 }

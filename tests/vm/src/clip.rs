@@ -1,6 +1,7 @@
 //! What a webcam shows: moving pictures, no two alike, encoded by ffmpeg.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 /// How large the pictures of every clip are.
 pub const SIZE: (u32, u32) = (640, 360);
@@ -27,29 +28,37 @@ impl Clip {
             ["-huffman", "default"],
             ["-f", "mjpeg"],
         ];
-        Self::encoded(options.as_flattened(), b"\xff\xd8\xff")
+        Self::encoded(options.as_flattened(), FRAMES, b"\xff\xd8\xff")
     }
 
     /// H.264: a key frame a second; every frame begins with an access unit delimiter.
     #[must_use]
     pub fn h264() -> Self {
+        Self::h264_of(FRAMES, FPS as usize)
+    }
+
+    /// H.264 of so many frames, of which every `key_interval`th is a key frame.
+    #[must_use]
+    pub fn h264_of(frames: usize, key_interval: usize) -> Self {
+        let key_interval = key_interval.to_string();
         let options = [
             ["-c:v", "libx264"],
             ["-preset", "veryfast"],
             ["-tune", "zerolatency"],
-            ["-g", "30"],
-            ["-x264-params", "aud=1:repeat-headers=1"],
+            ["-g", &key_interval],
+            ["-x264-params", "aud=1:repeat-headers=1:scenecut=0"],
             ["-f", "h264"],
         ];
-        Self::encoded(options.as_flattened(), b"\0\0\0\x01\x09")
+        Self::encoded(options.as_flattened(), frames, b"\0\0\0\x01\x09")
     }
 
-    fn encoded(options: &[&str], beginning: &[u8]) -> Self {
+    fn encoded(options: &[&str], frames: usize, beginning: &[u8]) -> Self {
         let (width, height) = SIZE;
-        let seconds = FRAMES / FPS as usize;
-        let input = format!("testsrc2=size={width}x{height}:rate={FPS}:duration={seconds}");
+        let input = format!("testsrc2=size={width}x{height}:rate={FPS}");
+        let frame_count = frames.to_string();
         let output = Command::new("ffmpeg")
             .args(["-v", "error", "-f", "lavfi", "-i", &input])
+            .args(["-frames:v", &frame_count])
             .args(options)
             .arg("-")
             .output()
@@ -59,7 +68,7 @@ impl Clip {
         let mut begins: Vec<usize> = (0..stream.len())
             .filter(|&at| stream[at..].starts_with(beginning))
             .collect();
-        assert_eq!(begins.len(), FRAMES);
+        assert_eq!(begins.len(), frames);
         begins.push(stream.len());
         let frames = begins
             .windows(2)
@@ -96,6 +105,22 @@ impl Clip {
     pub fn index_of(&self, frame: &[u8]) -> Option<usize> {
         self.frames.iter().position(|own| own == frame)
     }
+}
+
+/// The pixels of a JPEG image, as ffmpeg decodes them.
+#[must_use]
+pub fn decoded(jpeg: &[u8]) -> Vec<u8> {
+    let mut ffmpeg = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "mjpeg", "-i", "-"])
+        .args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`cargo xtask vm-test` installs ffmpeg");
+    ffmpeg.stdin.take().unwrap().write_all(jpeg).unwrap();
+    let output = ffmpeg.wait_with_output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty());
+    output.stdout
 }
 
 /// A JPEG without the segments of one kind before its first scan (ITU-T T.81, annex B): each begins with 0xff, its kind and its length.

@@ -112,16 +112,28 @@ impl Guest {
         self.expect(&format!("control {device} '{name}' {value}"));
     }
 
-    /// Plugs in a webcam that shows these clips; its port of the USB tells it from others.
+    /// Plugs in a webcam that shows these clips; its port of the USB tells it from others, and its serial number.
     #[track_caller]
     pub fn plug_webcam(&mut self, port: u8, mjpg: &Clip, h264: &Clip) -> Webcam {
+        self.plug_webcam_with_serial(port, &format!("SDVR000{port}"), mjpg, h264)
+    }
+
+    /// Plugs in a webcam with a serial number, or with none.
+    #[track_caller]
+    pub fn plug_webcam_with_serial(
+        &mut self,
+        port: u8,
+        serial: &str,
+        mjpg: &Clip,
+        h264: &Clip,
+    ) -> Webcam {
         let folder = format!("/tmp/webcam{port}");
         self.expect(&format!("mkdir {folder}; mkfifo {folder}/words"));
         self.put(&format!("{folder}/mjpg"), mjpg.to_bytes());
         self.put(&format!("{folder}/h264"), h264.to_bytes());
         let (width, height) = clip::SIZE;
         let process = self.start(&format!(
-            "webcam --port {port} --serial SDVR000{port} --size {width}x{height} --fps {} \
+            "webcam --port {port} --serial '{serial}' --size {width}x{height} --fps {} \
              --mjpg {folder}/mjpg --h264 {folder}/h264 0<>{folder}/words",
             clip::FPS
         ));

@@ -10,7 +10,9 @@
 
 pub mod clip;
 mod guest;
+pub mod stage;
 mod watch;
 
 pub use guest::{Guest, Output, Process, Webcam};
+pub use stage::Stage;
 pub use watch::{Seen, Watch};

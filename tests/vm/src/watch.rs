@@ -1,6 +1,6 @@
 //! A program on the host that keeps all frames of a camera.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use sdvr_tests::{PATIENCE, System};
 #[derive(Debug)]
 pub struct Watch {
     frames: Arc<Mutex<Vec<Seen>>>,
+    /// Between all frames that were read.
+    missed: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
@@ -30,17 +32,20 @@ impl Watch {
     #[must_use]
     pub fn start(system: &System, label: &str) -> Self {
         let frames = Arc::new(Mutex::new(Vec::new()));
+        let missed = Arc::new(AtomicU64::new(0));
         let is_over = Arc::new(AtomicBool::new(false));
         let mut camera = Camera::wait_for_in(&system.shm(), label);
         let reader = {
-            let (frames, is_over) = (Arc::clone(&frames), Arc::clone(&is_over));
+            let (frames, missed) = (Arc::clone(&frames), Arc::clone(&missed));
+            let is_over = Arc::clone(&is_over);
             std::thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     match camera.next(Policy::Every, Duration::from_millis(100)) {
-                        Ok(Some(frame)) => frames.lock().unwrap().push(Seen {
-                            frame,
-                            at: Instant::now(),
-                        }),
+                        Ok(Some(frame)) => {
+                            missed.fetch_add(frame.missed(), Ordering::Relaxed);
+                            let at = Instant::now();
+                            frames.lock().unwrap().push(Seen { frame, at });
+                        }
                         Ok(None) | Err(Error::Ended) => {}
                         Err(error) => panic!("{error}"),
                     }
@@ -49,6 +54,7 @@ impl Watch {
         };
         Self {
             frames,
+            missed,
             is_over,
             reader: Some(reader),
         }
@@ -58,6 +64,12 @@ impl Watch {
     #[must_use]
     pub fn count(&self) -> usize {
         self.frames.lock().unwrap().len()
+    }
+
+    /// How many frames were missed between those that were read, by the camera's own numbers.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
     }
 
     /// Waits for so many more frames.
