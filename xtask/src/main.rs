@@ -65,6 +65,14 @@ enum Bench {
     Tcp,
     /// The ring: waking, torn frames, copying
     Ring,
+    /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
+    Camera {
+        /// Install without asking
+        #[arg(long)]
+        yes: bool,
+        /// Only the figures whose names contain this
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -75,6 +83,9 @@ fn main() -> ExitCode {
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
+        Command::Bench {
+            bench: Bench::Camera { yes, filter },
+        } => vm::bench(yes, filter.as_deref()),
         Command::Man { directory } => tools::man(&directory),
         Command::Demo { arguments } => tools::demo(&arguments),
     };

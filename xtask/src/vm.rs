@@ -30,9 +30,27 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The files of `tests/vm/tests`.
 const TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
+/// The measurements beside them.
+const FIGURES: &str = "figures";
 
 /// Runs the tests in `tests/vm`, or those whose names contain `filter`.
 pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
+    in_guest(yes, &TESTS, &[], &["--test-threads=1"], filter)
+}
+
+/// `cargo xtask bench camera`: what is promised of cameras, as released.
+pub(crate) fn bench(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
+    let options = ["--test-threads=1", "--nocapture"];
+    in_guest(yes, &[FIGURES], &["--release"], &options, filter)
+}
+
+fn in_guest(
+    yes: bool,
+    tests: &[&str],
+    profile: &[&str],
+    options: &[&str],
+    filter: Option<&str>,
+) -> anyhow::Result<()> {
     packages::install_for_vm(yes)?;
     let folder = std::path::absolute(target().join("vm"))?;
     std::fs::create_dir_all(&folder)
@@ -40,20 +58,27 @@ pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
     let kernel = kernel::fetch(&folder)?;
     let programs = build_guest_programs(&folder)?;
     let image = image::write(&folder, &kernel, &programs)?;
-    // Before the boot: afterwards, tests wait for nothing but the guest.
-    tools::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
-    let guest = boot::boot(&folder, &kernel, &image)?;
     // The whole workspace, of which nothing else has these tests: cargo would build dependencies anew for a single package.
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    for name in TESTS {
-        tests.args(["--test", name]);
-    }
-    tests
+    let command = || {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        command.args(profile);
+        for name in tests {
+            command.args(["--test", name]);
+        }
+        command
+    };
+    // Before the boot: afterwards, tests wait for nothing but the guest.
+    tools::run(cargo(&["build", "--workspace", "--bins"]).args(profile))?;
+    tools::run(command().arg("--no-run"))?;
+    let guest = boot::boot(&folder, &kernel, &image)?;
+    let mut command = command();
+    command
         // They share the guest.
-        .args(["--", "--test-threads=1"])
+        .arg("--")
+        .args(options)
         .args(filter)
         .env("SDVR_VM_CONTROL", &guest.control);
-    let outcome = tools::run(&mut tests);
+    let outcome = tools::run(&mut command);
     let log = guest.end();
     if outcome.is_err() {
         eprintln!("--- {} ---", log.display());
@@ -68,7 +93,16 @@ fn build_guest_programs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let built = folder.join("cargo");
     let mut build = cargo(&["build", "--release", "--target", TRIPLE]);
     build
-        .args(["-p", "sdvrc", "-p", "sdvr-vm-webcam", "-p", "sdvr-vm-guest"])
+        .args([
+            "-p",
+            "sdvrc",
+            "-p",
+            "sdvr-vm-webcam",
+            "-p",
+            "sdvr-vm-guest",
+            "-p",
+            "sdvr-vm-counted",
+        ])
         // Saves a minute; the guest emulates the processor, it is no place to measure speed.
         .args(["--config", "profile.release.lto=false"])
         // The guest has no libraries.
@@ -76,7 +110,7 @@ fn build_guest_programs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .env("CARGO_TARGET_DIR", &built);
     tools::run(&mut build)?;
     let programs = built.join(TRIPLE).join("release");
-    Ok(["sdvrc", "webcam", "control"]
+    Ok(["sdvrc", "sdvrc-counted", "webcam", "control"]
         .iter()
         .map(|program| programs.join(program))
         .collect())

@@ -92,8 +92,8 @@ impl Guest {
     }
 
     fn clean(&mut self) {
-        self.run("killall -9 sdvrc webcam");
-        self.run("while pidof sdvrc webcam; do sleep 0.05; done");
+        self.run("killall -9 sdvrc sdvrc-counted webcam");
+        self.run("while pidof sdvrc sdvrc-counted webcam; do sleep 0.05; done");
         self.run("while [ -d /sys/module/vivid ] && ! rmmod vivid; do sleep 0.05; done");
         self.run("rm -rf /tmp/* /root/.sdvr");
         // Whose webcam was killed is unplugged; the driver notices in its own time.
@@ -253,6 +253,30 @@ impl Guest {
             assert!(Instant::now() < deadline, "no {text:?} in:\n{log}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// A program's bytes in memory: its own, and those of the driver's buffers, which there are with or without it.
+    #[track_caller]
+    pub fn resident_bytes(&mut self, process: &Process) -> (u64, u64) {
+        const SCRIPT: &str = "/^[0-9a-f]+-/ { own = $6 !~ /^\\/dev\\/video/ } /^Rss:/ { if (own) us += $2; else driver += $2 } END { print us, driver }";
+        let id = process.id;
+        let text = self.expect(&format!("awk '{SCRIPT}' /proc/{id}/smaps"));
+        let (own, driver) = text.trim().split_once(' ').unwrap();
+        let bytes = |kib: &str| kib.parse::<u64>().unwrap() << 10;
+        (bytes(own), bytes(driver))
+    }
+
+    /// The processor time that a program has taken.
+    #[track_caller]
+    pub fn processor_time(&mut self, process: &Process) -> Duration {
+        let id = process.id;
+        let text = self.expect(&format!("cat /proc/{id}/stat"));
+        // After the name in brackets, the first is the third field of proc_pid_stat(5); user and system time are the 14th and 15th.
+        let (_, fields) = text.rsplit_once(") ").unwrap();
+        let mut fields = fields.split(' ').skip(11);
+        let mut ticks = || fields.next().unwrap().parse::<u64>().unwrap();
+        const TICK_MS: u64 = 10;
+        Duration::from_millis((ticks() + ticks()) * TICK_MS)
     }
 
     /// Asks a program to end, and waits until it has.

@@ -143,17 +143,8 @@ fn a_camera_of_full_hd_takes_little_memory() {
     watch.wait_for(10);
     let format = watch.take()[0].format();
     assert_eq!((format.width, format.height), (1920, 1080));
-    // All pages that are in memory, less those of mapped devices: the driver's buffers, which it has with or without us.
-    let id = client.id();
-    let script = "/^[0-9a-f]+-/ { own = $6 !~ /^\\/dev\\/video/ } /^Rss:/ { if (own) us += $2; else driver += $2 } END { print us, driver }";
-    let kib = guest.expect(&format!("awk '{script}' /proc/{id}/smaps"));
-    let (us, driver) = kib.trim().split_once(' ').unwrap();
-    let bytes = |kib: &str| kib.parse::<u64>().unwrap() << 10;
-    eprintln!(
-        "{} KiB of sdvrc, {} KiB of the driver's buffers",
-        us, driver
-    );
+    let (us, driver) = guest.resident_bytes(&client);
     // Four buffers or more of 4 MB were seen to be the driver's, or the rest would not be ours alone.
-    assert!(bytes(driver) >= 2 * 1920 * 1080 * 2, "{kib}");
-    assert!(bytes(us) <= 32 * MIB, "{kib}");
+    assert!(driver >= 2 * 1920 * 1080 * 2, "{driver}");
+    assert!(us <= 32 * MIB, "{us}");
 }
