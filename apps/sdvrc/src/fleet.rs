@@ -11,9 +11,10 @@ use sdvr_source::SourceSpec;
 use tracing::{error, info, info_span, warn};
 
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::roster::Roster;
 use crate::signals::SignalPipe;
-use crate::uplink::{self, Failure};
+use crate::uplink;
 
 /// How often it is looked whether there are other device nodes than before.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

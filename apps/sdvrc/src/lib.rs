@@ -10,6 +10,8 @@ mod backlog;
 mod config;
 mod dial;
 mod dropped;
+mod failure;
+mod finish;
 mod fleet;
 mod greeting;
 mod link;
@@ -23,6 +25,6 @@ mod uplink;
 mod waiting;
 
 pub use config::{Arguments, Config, Question, start_log};
+pub use failure::Failure;
 pub use fleet::run;
 pub use list::answer;
-pub use uplink::Failure;

@@ -1,22 +1,13 @@
 //! How far the link to the server is, and what it waits for in each state.
 
-use std::time::Duration;
-
 use rustix::event::PollFlags;
 use sdvr_frame::Timestamp;
-use sdvr_session::CloseCode;
 use sdvr_transport::TcpLink;
 
 use crate::dial::Dial;
+use crate::finish::Finish;
 use crate::greeting::{GREETING_TIME, Greeting};
 use crate::streaming::Streaming;
-
-/// How long the server may take to confirm the end, once the last bytes are on their way.
-const FINISH_TIME: Duration = Duration::from_secs(10);
-/// … when only new keys are due: a camera must not stand still for it.
-const FINISH_TIME_NEW_KEYS: Duration = Duration::from_secs(2);
-/// … when the user wants to go.
-const FINISH_TIME_INTERRUPTED: Duration = Duration::from_secs(1);
 
 /// How far the link is.
 #[derive(Debug)]
@@ -37,46 +28,6 @@ pub(crate) enum Link {
         until: Timestamp,
         finish: Finish,
     },
-}
-
-/// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// The source has come to its end.
-    EndOfSource,
-    /// The user wants to go.
-    Interrupted,
-    /// The source cannot go on.
-    SourceFailed,
-    /// The session's keys have sealed enough; the next one goes on.
-    NewKeys,
-}
-
-impl Finish {
-    pub(crate) const fn code(self) -> CloseCode {
-        match self {
-            Self::EndOfSource => CloseCode::EndOfSource,
-            Self::Interrupted | Self::SourceFailed => CloseCode::ShuttingDown,
-            Self::NewKeys => CloseCode::KeysUsedUp,
-        }
-    }
-
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::EndOfSource => "the source has come to its end",
-            Self::Interrupted => "the camera program was ended",
-            Self::SourceFailed => "the camera's source has failed",
-            Self::NewKeys => "new keys are due",
-        }
-    }
-
-    pub(crate) const fn time(self) -> Duration {
-        match self {
-            Self::EndOfSource | Self::SourceFailed => FINISH_TIME,
-            Self::NewKeys => FINISH_TIME_NEW_KEYS,
-            Self::Interrupted => FINISH_TIME_INTERRUPTED,
-        }
-    }
 }
 
 impl Link {

@@ -10,7 +10,7 @@ use sdvr_source::v4l2::{
 use serde_json::{Value, json};
 
 use crate::config::Question;
-use crate::uplink::Failure;
+use crate::failure::Failure;
 
 /// Answers a question on standard output.
 ///

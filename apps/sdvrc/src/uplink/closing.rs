@@ -1,0 +1,159 @@
+//! Ending a session from this side: what was sent before still goes out, and the server confirms it.
+
+use sdvr_frame::Timestamp;
+use tracing::{info, warn};
+
+use super::{Uplink, advance_streaming};
+use crate::failure::Failure;
+use crate::finish::Finish;
+use crate::link::Link;
+use crate::streaming::{Ending, warn_of_cut_off};
+use crate::waiting::Ready;
+
+impl Uplink<'_> {
+    /// Says the end to the server.
+    pub(super) fn close(&mut self, now: Timestamp, finish: Finish) {
+        let link = std::mem::replace(&mut self.link, Link::Preparing);
+        self.link = match link {
+            Link::Streaming(mut streaming) => {
+                let until = match streaming.close(now, finish.code(), finish.text()) {
+                    Ok(()) => now + finish.time(),
+                    // It is over at once, unconfirmed.
+                    Err(_) => now,
+                };
+                Link::Finishing {
+                    streaming,
+                    until,
+                    finish,
+                }
+            }
+            link => link,
+        };
+    }
+
+    /// Waits for the server to confirm that all has arrived; true at the end of the program.
+    pub(super) fn advance_finish(&mut self, now: Timestamp, ready: Ready) -> Result<bool, Failure> {
+        let (
+            Link::Finishing {
+                streaming,
+                until,
+                finish,
+            },
+            Some(announcement),
+        ) = (&mut self.link, &mut self.announcement)
+        else {
+            return Ok(false);
+        };
+        let is_confirmed = match advance_streaming(streaming, announcement, now, ready) {
+            Ok(()) if now < *until => {
+                // What still goes out may take as long as it needs.
+                if !matches!(finish, Finish::Interrupted) && !streaming.is_drained() {
+                    *until = now + finish.time();
+                }
+                return Ok(false);
+            }
+            Ok(()) => false,
+            Err(Ending::Said(close)) => close.code == finish.code(),
+            Err(_) => false,
+        };
+        let unconfirmed = if is_confirmed {
+            0
+        } else {
+            streaming.frames_unconfirmed()
+        };
+        let link = std::mem::replace(&mut self.link, Link::Waiting { until: now });
+        let Link::Finishing { finish, .. } = link else {
+            return Ok(false);
+        };
+        match finish {
+            Finish::NewKeys => {
+                self.may_have_lost(unconfirmed);
+                self.dial()?;
+                Ok(false)
+            }
+            // Whoever interrupts does not want to wait, and knows it.
+            Finish::Interrupted => Ok(true),
+            Finish::SourceFailed(failure) => Err(failure),
+            Finish::EndOfSource if !is_confirmed => Err(Failure::Other(format!(
+                "the server did not confirm the end: the last {unconfirmed} frames may not have arrived"
+            ))),
+            // A file is sent whole or not at all.
+            Finish::EndOfSource if !self.source.is_live() && self.dropped.all() > 0 => {
+                Err(Failure::Other(format!(
+                    "{} frames of the source were not sent: the server had no room for them",
+                    self.dropped.all()
+                )))
+            }
+            Finish::EndOfSource if !self.source.is_live() && self.maybe_lost > 0 => {
+                Err(Failure::Other(format!(
+                    "up to {} frames of the source may not have arrived: the connection was cut after they were sent",
+                    self.maybe_lost
+                )))
+            }
+            Finish::EndOfSource => Ok(true),
+        }
+    }
+
+    /// A cut may have cost frames that this end had already sent.
+    pub(super) fn may_have_lost(&mut self, frames: u64) {
+        self.maybe_lost += frames;
+        if frames > 0 {
+            warn!(
+                frames,
+                "up to so many of the last frames may not have arrived"
+            );
+        }
+    }
+
+    /// The source cannot go on: what was sent before still goes out, and readers are told.
+    pub(super) fn source_failed(
+        &mut self,
+        now: Timestamp,
+        failure: Failure,
+    ) -> Result<bool, Failure> {
+        if !matches!(self.link, Link::Streaming(_)) {
+            return Err(failure);
+        }
+        self.close(now, Finish::SourceFailed(failure));
+        Ok(false)
+    }
+
+    /// The source has ended.
+    pub(super) fn finish(&mut self, now: Timestamp) -> Result<bool, Failure> {
+        let fourcc = self
+            .source
+            .description()
+            .map(|description| description.format.fourcc);
+        warn_of_cut_off(self.source.cut_off_bytes(), fourcc);
+        if !matches!(self.link, Link::Streaming(_)) {
+            return Err(Failure::Other(
+                "the source came to its end while the server was not there".to_owned(),
+            ));
+        }
+        info!("the source has come to its end");
+        self.close(now, Finish::EndOfSource);
+        Ok(false)
+    }
+
+    /// The user wants to go; true when there is nothing to wait for.
+    pub(super) fn interrupt(&mut self, now: Timestamp) -> Result<bool, Failure> {
+        // Taken back, so that only the next signal is another one.
+        let _ = self.interrupted.take();
+        match &self.link {
+            Link::Streaming(_) => {
+                self.close(now, Finish::Interrupted);
+                Ok(false)
+            }
+            Link::Finishing {
+                streaming,
+                finish: Finish::EndOfSource,
+                ..
+            } => Err(Failure::Other(format!(
+                "interrupted before the server had confirmed the end: the last {} frames may not have arrived",
+                streaming.frames_unconfirmed()
+            ))),
+            // The second time nothing is waited for.
+            _ => Ok(true),
+        }
+    }
+}

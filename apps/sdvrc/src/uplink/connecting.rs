@@ -1,0 +1,176 @@
+//! Connecting, again and again: what is wrong with a server decides how soon.
+
+use std::io::Write;
+use std::time::Duration;
+
+use sdvr_frame::Timestamp;
+use sdvr_session::{CloseCode, SetupCode};
+use sdvr_trust::TrustError;
+use tracing::{error, warn};
+
+use super::Uplink;
+use crate::dial::Dial;
+use crate::failure::Failure;
+use crate::greeting::{GREETING_TIME, GreetingError};
+use crate::link::Link;
+use crate::streaming::{Ending, Streaming};
+use crate::waiting::Ready;
+
+/// How long a server is left alone that a person must look at first. Not one that offers another key: whoever is in between
+/// can say so for the server, and when he has gone the camera must be back.
+const ATTENTION_WAIT: Duration = Duration::from_secs(60);
+/// How long files of keys that cannot be used are left alone.
+const STORE_WAIT: Duration = Duration::from_secs(5);
+
+impl Uplink<'_> {
+    pub(super) fn dial(&mut self) -> Result<(), Failure> {
+        match Dial::start(&self.config.server, &self.waker) {
+            Ok(dial) => {
+                self.link = Link::Dialling(dial);
+                Ok(())
+            }
+            // Other programs have taken all threads there are; they may end.
+            Err(error) => {
+                let problem = format!("cannot begin to connect: {error}");
+                self.try_again(Timestamp::now(), &problem, None)
+            }
+        }
+    }
+
+    pub(super) fn greet(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
+        let Link::Greeting(greeting) = &mut self.link else {
+            return Ok(());
+        };
+        if now.saturating_since(greeting.since) >= GREETING_TIME {
+            return self.greeting_failed(now, &GreetingError::Silent);
+        }
+        if !ready.readable {
+            return Ok(());
+        }
+        match greeting.handle_readable(now, self.config, &self.keys, &self.identity) {
+            Ok(None) => Ok(()),
+            Ok(Some(session)) => self.start_streaming(now, session),
+            Err(problem) => self.greeting_failed(now, &problem),
+        }
+    }
+
+    pub(super) fn start_streaming(
+        &mut self,
+        now: Timestamp,
+        session: sdvr_session::Session,
+    ) -> Result<(), Failure> {
+        let Link::Greeting(greeting) =
+            std::mem::replace(&mut self.link, Link::Waiting { until: now })
+        else {
+            return Ok(());
+        };
+        let Some(announcement) = &mut self.announcement else {
+            return Ok(());
+        };
+        match Streaming::start(
+            now,
+            greeting.link,
+            session,
+            &self.identity.label,
+            announcement,
+        ) {
+            Ok(streaming) => {
+                self.link = Link::Streaming(Box::new(streaming));
+                Ok(())
+            }
+            Err(ending) => self.session_ended(now, &ending),
+        }
+    }
+
+    pub(super) fn greeting_failed(
+        &mut self,
+        now: Timestamp,
+        problem: &GreetingError,
+    ) -> Result<(), Failure> {
+        match problem {
+            GreetingError::Mismatch(mismatch) => {
+                // Always printed whole: it must be seen. But whoever is in between must not be able to fill the disk with it.
+                if self.retry.is_news(now, "another key") {
+                    // Nobody may be listening.
+                    let _ = writeln!(std::io::stderr(), "{mismatch}");
+                    if self.config.server_key == Some(mismatch.offered()) {
+                        warn!(
+                            "the offered key is the one given with --server-key, but another one is remembered: if the server was reinstalled, sdvr keys forget {}",
+                            self.config.server
+                        );
+                    }
+                }
+                if self.config.once {
+                    return Err(Failure::Identity);
+                }
+                self.link = Link::Waiting {
+                    until: now + self.retry.wait(None),
+                };
+                Ok(())
+            }
+            GreetingError::OlderVersion { .. } if self.config.once => {
+                error!("{problem}");
+                Err(Failure::Identity)
+            }
+            GreetingError::Trust(TrustError::OtherKey { .. } | TrustError::Revoked { .. })
+                if self.config.once =>
+            {
+                error!("{problem}");
+                Err(Failure::Identity)
+            }
+            GreetingError::Trust(TrustError::OtherKey { .. } | TrustError::Revoked { .. }) => {
+                self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
+            }
+            // A full disk or a damaged file may be mended while this waits; nobody is trusted until then.
+            GreetingError::Trust(_) => self.try_again(now, &problem.to_string(), Some(STORE_WAIT)),
+            GreetingError::OlderVersion { .. } => {
+                self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
+            }
+            GreetingError::Closed | GreetingError::Silent | GreetingError::Handshake(_) => {
+                self.try_again(now, &problem.to_string(), None)
+            }
+        }
+    }
+
+    pub(super) fn session_ended(&mut self, now: Timestamp, ending: &Ending) -> Result<(), Failure> {
+        if let Link::Streaming(streaming) = &self.link {
+            self.may_have_lost(streaming.frames_unconfirmed());
+        }
+        match ending {
+            Ending::Refused(reply) => {
+                let own = self.identity.key.public_key().fingerprint();
+                let wait = if reply.code == SetupCode::TooManyNew {
+                    1
+                } else {
+                    reply.retry_after_s.clamp(1, 60)
+                };
+                let text = format!("{ending}\n  This camera's key: {own}");
+                self.try_again(now, &text, Some(Duration::from_secs(wait.into())))
+            }
+            Ending::Said(close) if close.code == CloseCode::Replaced => {
+                // Whoever has the same key is at it, too: not at once.
+                self.try_again(now, &ending.to_string(), Some(Duration::from_secs(5)))
+            }
+            _ => self.try_again(now, &ending.to_string(), None),
+        }
+    }
+
+    /// Waits, then connects again; or gives up, if the user wants that.
+    pub(super) fn try_again(
+        &mut self,
+        now: Timestamp,
+        problem: &str,
+        wait: Option<Duration>,
+    ) -> Result<(), Failure> {
+        if self.config.once {
+            return Err(Failure::Other(problem.to_owned()));
+        }
+        if self.retry.is_news(now, problem) {
+            warn!(server = %self.config.server, "{problem}; trying again until it works");
+        }
+        self.link = Link::Waiting {
+            until: now + self.retry.wait(wait),
+        };
+        Ok(())
+    }
+}
