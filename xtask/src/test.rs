@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
 use crate::tools::{self, cargo, target};
-use crate::{fuzz, packages};
+use crate::{fuzz, packages, vm};
 
 /// The ring's algorithms under the model checker.
 fn run_loom() -> anyhow::Result<()> {
@@ -32,6 +32,7 @@ pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
     tools::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
     run_loom()?;
     fuzz::run_briefly()?;
+    vm::run(yes, None)?;
     // The README's first command, as it stands there.
     tools::run(&mut cargo(&["demo", "--seconds", "5"]))
 }
@@ -45,15 +46,16 @@ pub(crate) fn check() -> anyhow::Result<()> {
         "fuzz/Cargo.toml",
         "--check",
     ]))?;
-    tools::run(&mut cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    let clippy = || cargo(&["clippy", "--workspace", "--quiet"]);
+    let strictly = ["--", "-D", "warnings"];
+    tools::run(clippy().arg("--all-targets").args(strictly))?;
+    // Those that need the virtual machine are not among all.
+    let vm_tests = vm::TESTS.iter().chain([&vm::FIGURES]);
+    tools::run(
+        clippy()
+            .args(vm_tests.flat_map(|name| ["--test", name]))
+            .args(strictly),
+    )?;
     tools::run(
         cargo(&[
             "doc",

@@ -29,9 +29,9 @@ use crate::tools::{self, cargo, target};
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The files of `tests/vm/tests`.
-const TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
+pub(crate) const TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
 /// The measurements beside them.
-const FIGURES: &str = "figures";
+pub(crate) const FIGURES: &str = "figures";
 
 /// Runs the tests in `tests/vm`, or those whose names contain `filter`.
 pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
