@@ -71,7 +71,8 @@ fn install_these(wanted: &[Package], footage: Option<&Path>, yes: bool) -> anyho
     footage.map_or(Ok(()), fetch_footage)
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is where users or administrators find it.
+pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(ADMINISTRATION.map(PathBuf::from))

@@ -66,6 +66,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
         ])
         .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    check_aarch64()?;
     // Not every machine has it, and building it takes minutes; the licences are also in a test.
     if cargo(&["deny", "--version"])
         .output()
@@ -81,4 +82,25 @@ pub(crate) fn check() -> anyhow::Result<()> {
         ]))?;
     }
     Ok(())
+}
+
+/// What runs where cameras are must build for their boards; said where this machine has no standard library or C compiler for them.
+fn check_aarch64() -> anyhow::Result<()> {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let library = std::process::Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
+    let has_library = library.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout);
+        std::path::Path::new(folder.trim()).exists()
+    });
+    if !has_library || !packages::is_there("aarch64-linux-gnu-gcc") {
+        eprintln!(
+            "not checked for {TARGET}: that needs `rustup target add {TARGET}` and gcc-aarch64-linux-gnu"
+        );
+        return Ok(());
+    }
+    tools::run(&mut cargo(&[
+        "check", "--quiet", "--target", TARGET, "-p", "sdvrc", "-p", "sdvrd", "-p", "sdvr-cli",
+    ]))
 }

@@ -83,10 +83,19 @@ impl FourCc {
     }
 }
 
+/// Marks big-endian samples in a name (`v4l2_fourcc_be` of `linux/videodev2.h`), and how that is written.
+const BIG_ENDIAN_BIT: u8 = 0x80;
+const BIG_ENDIAN: &str = "-BE";
+
 impl FromStr for FourCc {
     type Err = ParseFormatError;
 
     fn from_str(text: &str) -> Result<Self, ParseFormatError> {
+        let text = text.to_ascii_uppercase();
+        let (text, is_big_endian) = match text.strip_suffix(BIG_ENDIAN) {
+            Some(name) => (name, true),
+            None => (&*text, false),
+        };
         let bytes = text.as_bytes();
         if bytes.is_empty() || bytes.len() > 4 || !bytes.iter().all(u8::is_ascii_graphic) {
             return Err(ParseFormatError::FourCc);
@@ -94,17 +103,23 @@ impl FromStr for FourCc {
         // V4L2 pads short names with spaces: "Y16" is 'Y','1','6',' '.
         let mut name = [b' '; 4];
         for (to, from) in name.iter_mut().zip(bytes) {
-            *to = from.to_ascii_uppercase();
+            *to = *from;
+        }
+        if is_big_endian {
+            name[3] |= BIG_ENDIAN_BIT;
         }
         Ok(Self(name))
     }
 }
 
 impl fmt::Display for FourCc {
-    /// The name without padding; bytes that are not printable (a peer may send any) become `?`.
+    /// The name without padding; bytes that are not printable (a peer may send any) become `?`. Of a format whose samples are big-endian the
+    /// name ends with `-BE`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: String = self
-            .0
+        let mut name = self.0;
+        let is_big_endian = name[3] & BIG_ENDIAN_BIT != 0;
+        name[3] &= !BIG_ENDIAN_BIT;
+        let mut text: String = name
             .iter()
             .map(|&byte| {
                 if byte.is_ascii_graphic() || byte == b' ' {
@@ -114,7 +129,11 @@ impl fmt::Display for FourCc {
                 }
             })
             .collect();
-        formatter.pad(text.trim_end())
+        text.truncate(text.trim_end().len());
+        if is_big_endian {
+            text.push_str(BIG_ENDIAN);
+        }
+        formatter.pad(&text)
     }
 }
 
@@ -264,6 +283,16 @@ mod tests {
             let parsed = rate(wrong);
             assert!(parsed.is_none() || wrong == "1.", "{wrong} gave {parsed:?}");
         }
+    }
+
+    #[test]
+    fn big_endian_samples_are_part_of_the_name() {
+        let format = FourCc(*b"Y16\xa0");
+        assert_eq!(format.to_string(), "Y16-BE");
+        assert_eq!("y16-be".parse(), Ok(format));
+        assert_ne!("Y16".parse(), Ok(format));
+        assert!("-BE".parse::<FourCc>().is_err());
+        assert_eq!(FourCc([0xff; 4]).to_string(), "????-BE");
     }
 
     #[test]
