@@ -39,9 +39,9 @@ pub struct Arguments {
     /// The server's port [default: 1337]
     #[arg(short = 'p', value_name = "PORT")]
     port: Option<u16>,
-    /// Where the frames come from
-    #[arg(short = 'i', value_name = "SOURCE", default_value = "/dev/video0")]
-    source: SourceSpec,
+    /// Where the frames come from [default: the first camera of this host]
+    #[arg(short = 'i', value_name = "SOURCE")]
+    source: Option<SourceSpec>,
     /// The format: what to take of a camera, to make of a test picture, what a stream is
     #[arg(short = 'f', value_name = "FOURCC")]
     fourcc: Option<FourCc>,
@@ -134,11 +134,8 @@ impl Arguments {
             return Ok(Some(Question::Cameras { as_json }));
         }
         if self.list_controls {
-            return match &self.source {
-                SourceSpec::Device(path) => Ok(Some(Question::Controls {
-                    path: path.clone(),
-                    as_json,
-                })),
+            return match self.source.clone().unwrap_or_else(first_camera) {
+                SourceSpec::Device(path) => Ok(Some(Question::Controls { path, as_json })),
                 _ => anyhow::bail!("only cameras have controls; name one with -i /dev/videoN"),
             };
         }
@@ -152,12 +149,18 @@ impl Arguments {
     ///
     /// When the server's address is none, or there is no home directory.
     pub fn into_config(self) -> anyhow::Result<Config> {
-        let name = Source::stable_name(&self.source);
+        let source = match self.source {
+            Some(source) => source,
+            // Each is found by itself.
+            None if self.all => SourceSpec::Device("/dev/video0".into()),
+            None => first_camera(),
+        };
+        let name = Source::stable_name(&source);
         Ok(Config {
             server: ServerAddress::parse(&self.server, self.port)?,
             label_is_chosen: self.label.is_some(),
             label: self.label.unwrap_or_else(|| own_label(&name)),
-            source: self.source,
+            source,
             capture: CaptureOptions {
                 rate: self.rate,
                 size: self.size,
@@ -189,6 +192,15 @@ impl Config {
             ..self.clone()
         }
     }
+}
+
+/// The first camera of this host that can be opened. Where there is none, the name that one would have: it is what is then said to be missing.
+fn first_camera() -> SourceSpec {
+    let devices = sdvr_source::v4l2::devices();
+    let usable = devices.iter().find(|device| device.problem.is_none());
+    let first = usable.or_else(|| devices.first());
+    let path = first.map_or_else(|| "/dev/video0".into(), |device| device.path.clone());
+    SourceSpec::Device(path)
 }
 
 /// What a camera is called if the user does not say: what it is, and where.

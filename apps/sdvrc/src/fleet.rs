@@ -2,19 +2,21 @@
 //! other.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sdvr_source::SourceSpec;
+use sdvr_source::v4l2::DeviceInfo;
 use tracing::{error, info, info_span, warn};
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::roster::Roster;
 use crate::signals::SignalPipe;
-use crate::uplink;
+use crate::twins::Twins;
+use crate::uplink::{self, Signals};
 
 /// How often it is looked whether there are other device nodes than before.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,10 +35,11 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     if let Err(error) = sdvr_trust::protect_memory() {
         warn!(%error, "core files cannot be switched off; one would contain keys");
     }
+    let signals = Signals::catch(config)?;
     if config.all {
-        run_all(config)
+        run_all(config, &signals)
     } else {
-        uplink::run(config)
+        uplink::run(config, signals)
     }
 }
 
@@ -44,7 +47,10 @@ pub fn run(config: &Config) -> Result<(), Failure> {
 #[derive(Debug)]
 struct Member {
     name: String,
-    path: PathBuf,
+    /// Where it is; `None` when it is not there.
+    path: Option<PathBuf>,
+    /// Whether it could not be opened when it was looked at last.
+    has_problem: bool,
     work: Work,
     back_off: Duration,
 }
@@ -60,10 +66,10 @@ enum Work {
     Rests { until: Instant },
 }
 
-fn run_all(config: &Config) -> Result<(), Failure> {
-    let interrupted =
-        SignalPipe::interruption().map_err(|error| Failure::Other(error.to_string()))?;
-    let mut roster = Roster::default();
+fn run_all(config: &Config, signals: &Signals) -> Result<(), Failure> {
+    let twins = Twins::in_directory(&config.key_directory);
+    let mut remembered = twins.read();
+    let mut roster = Roster::new(remembered.clone());
     let mut members: Vec<Member> = Vec::new();
     let mut said_none = false;
     let mut looked: Option<(Vec<OsString>, Instant)> = None;
@@ -77,16 +83,27 @@ fn run_all(config: &Config) -> Result<(), Failure> {
             .is_none_or(|(_, at)| at.elapsed() > LOOK_AGAIN);
         if has_news || is_due {
             let devices = sdvr_source::v4l2::devices();
+            // Whatever is not found again is not where it was.
+            for member in &mut members {
+                member.path = None;
+            }
             for (index, device) in roster.recognise(&devices).into_iter().zip(devices) {
                 let Some(member) = members.get_mut(index) else {
                     let name = roster.name(index);
                     info!(camera = %name, device = %device.path.display(), "found");
-                    members.push(Member::new(name, device.path));
+                    members.push(Member::new(name, device));
                     continue;
                 };
-                member.path = device.path;
-                if has_news {
+                if has_news || member.has_problem && device.problem.is_none() {
                     member.wake();
+                }
+                member.has_problem = device.problem.is_some();
+                member.path = Some(device.path);
+            }
+            if *roster.twins() != remembered {
+                remembered.clone_from(roster.twins());
+                if let Err(error) = twins.write(&remembered) {
+                    warn!(%error, "cannot remember which cameras have twins");
                 }
             }
             looked = Some((nodes, Instant::now()));
@@ -98,7 +115,7 @@ fn run_all(config: &Config) -> Result<(), Failure> {
         for member in &mut members {
             member.look_after(config);
         }
-        if wait(&interrupted) {
+        if wait(signals.interrupted()) {
             break;
         }
     }
@@ -123,10 +140,11 @@ fn wait(interrupted: &SignalPipe) -> bool {
 }
 
 impl Member {
-    fn new(name: &str, path: PathBuf) -> Self {
+    fn new(name: &str, device: DeviceInfo) -> Self {
         Self {
             name: name.to_owned(),
-            path,
+            has_problem: device.problem.is_some(),
+            path: Some(device.path),
             work: Work::Rests {
                 until: Instant::now(),
             },
@@ -145,9 +163,9 @@ impl Member {
     /// Starts it if it is there and it is time; notices if it has ended.
     fn look_after(&mut self, config: &Config) {
         let now = Instant::now();
-        match &self.work {
-            Work::Rests { until } if now >= *until && self.path.exists() => {
-                match self.start(config) {
+        match (&self.work, &self.path) {
+            (Work::Rests { until }, Some(path)) if now >= *until => {
+                match self.start(path, config) {
                     Ok(thread) => self.work = Work::Runs { thread, since: now },
                     Err(problem) => {
                         error!(camera = %self.name, %problem, "cannot be started");
@@ -155,7 +173,7 @@ impl Member {
                     }
                 }
             }
-            Work::Runs { thread, since } if thread.is_finished() => {
+            (Work::Runs { thread, since }, _) if thread.is_finished() => {
                 // What ran for long was right: its next failure is a new one.
                 if now.duration_since(*since) > RESTART_MOST {
                     self.back_off = RESTART_FIRST;
@@ -166,7 +184,7 @@ impl Member {
                 }
                 self.rest(now);
             }
-            Work::Rests { .. } | Work::Runs { .. } => {}
+            (Work::Rests { .. } | Work::Runs { .. }, _) => {}
         }
     }
 
@@ -177,14 +195,20 @@ impl Member {
         self.back_off = (self.back_off * 2).min(RESTART_MOST);
     }
 
-    fn start(&self, config: &Config) -> std::io::Result<JoinHandle<Result<(), Failure>>> {
-        let own = config.for_camera(SourceSpec::Device(self.path.clone()), &self.name);
+    fn start(
+        &self,
+        path: &Path,
+        config: &Config,
+    ) -> anyhow::Result<JoinHandle<Result<(), Failure>>> {
+        let own = config.for_camera(SourceSpec::Device(path.to_owned()), &self.name);
         let name = self.name.clone();
         // Fifteen bytes are all that a thread's name has.
         let thread_name: String = name.chars().take(15).collect();
-        std::thread::Builder::new()
-            .name(thread_name)
-            .spawn(move || info_span!("camera", %name).in_scope(|| uplink::run(&own)))
+        // Caught here: a signal that came before the thread is at it would be nobody's.
+        let signals = Signals::catch(&own)?;
+        let thread = std::thread::Builder::new().name(thread_name);
+        Ok(thread
+            .spawn(move || info_span!("camera", %name).in_scope(|| uplink::run(&own, signals)))?)
     }
 }
 

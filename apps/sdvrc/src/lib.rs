@@ -21,6 +21,7 @@ mod roster;
 mod signals;
 mod streaming;
 mod trigger;
+mod twins;
 mod uplink;
 mod waiting;
 

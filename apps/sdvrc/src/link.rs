@@ -32,7 +32,7 @@ pub(crate) enum Link {
 
 impl Link {
     /// Whether the source should be asked for frames now: a live one, and after frames have been sent.
-    pub(crate) fn wants_source(&self, is_live: bool, has_streamed: bool) -> bool {
+    pub(crate) fn wants_source(&self, now: Timestamp, is_live: bool, has_streamed: bool) -> bool {
         match self {
             Self::Preparing => true,
             // The frame that it holds goes first.
@@ -40,23 +40,41 @@ impl Link {
             Self::Streaming(streaming) if streaming.takes_frames() => {
                 is_live || streaming.is_drained()
             }
+            Self::Streaming(streaming)
+                if streaming
+                    .leaves_frames_until()
+                    .is_some_and(|until| now < until) =>
+            {
+                false
+            }
             // Nothing is captured for a server that was never there.
             _ if !has_streamed => false,
             // A live source goes on; what nobody takes is dropped.
             Self::Waiting { .. } | Self::Dialling(_) | Self::Greeting(_) | Self::Streaming(_) => {
                 is_live
             }
+            // The camera goes on, the session does not.
+            Self::Finishing {
+                finish: Finish::NewKeys,
+                ..
+            } => is_live,
             Self::Finishing { .. } => false,
         }
     }
 
     /// When the link wants to be looked at if nothing else happens first.
-    pub(crate) fn poll_timeout(&self) -> Timestamp {
+    pub(crate) fn poll_timeout(&self, now: Timestamp) -> Timestamp {
         match self {
             Self::Preparing | Self::Dialling(_) => Timestamp::NEVER,
             Self::Waiting { until } => *until,
             Self::Greeting(greeting) => greeting.since + GREETING_TIME,
-            Self::Streaming(streaming) => streaming.poll_timeout(),
+            Self::Streaming(streaming) => {
+                let leaves_until = streaming.leaves_frames_until();
+                let is_later = leaves_until.filter(|until| *until > now);
+                streaming
+                    .poll_timeout()
+                    .min(is_later.unwrap_or(Timestamp::NEVER))
+            }
             Self::Finishing {
                 streaming, until, ..
             } => streaming.poll_timeout().min(*until),

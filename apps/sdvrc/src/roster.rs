@@ -3,6 +3,8 @@
 //! A camera keeps its name for as long as the program runs: also in another port, and when a twin of it (of the same product, neither with
 //! a serial number) comes later. Twins are known by their ports.
 
+use std::collections::BTreeSet;
+
 use sdvr_source::v4l2::DeviceInfo;
 
 /// A camera that is or was there.
@@ -12,31 +14,42 @@ pub(crate) struct Known {
     pub(crate) name: String,
     product_name: String,
     place: String,
-    /// Whether another one of the product was ever there.
-    has_twin: bool,
 }
 
 /// The cameras in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     known: Vec<Known>,
+    /// Products of which there ever were several here: each is called after its port from the beginning.
+    twins: BTreeSet<String>,
 }
 
 impl Roster {
+    /// No cameras yet, of these products several.
+    pub(crate) const fn new(twins: BTreeSet<String>) -> Self {
+        Self {
+            known: Vec::new(),
+            twins,
+        }
+    }
+
+    /// The products of which there ever were several.
+    pub(crate) const fn twins(&self) -> &BTreeSet<String> {
+        &self.twins
+    }
+
     /// For each device that is there now, which camera it is, by its index. New ones are added.
     pub(crate) fn recognise(&mut self, devices: &[DeviceInfo]) -> Vec<usize> {
-        for known in &mut self.known {
-            let alike = devices
-                .iter()
-                .filter(|device| device.product_name == known.product_name);
-            known.has_twin |= alike.count() > 1;
-        }
+        let product = |device: &DeviceInfo| device.product_name.clone();
+        let mut seen = BTreeSet::new();
+        let twins = devices
+            .iter()
+            .map(product)
+            .filter(|product| !seen.insert(product.clone()));
+        self.twins.extend(twins);
         devices
             .iter()
-            .map(|device| {
-                self.index_of(device)
-                    .unwrap_or_else(|| self.add(device, devices))
-            })
+            .map(|device| self.index_of(device).unwrap_or_else(|| self.add(device)))
             .collect()
     }
 
@@ -46,6 +59,7 @@ impl Roster {
 
     fn index_of(&mut self, device: &DeviceInfo) -> Option<usize> {
         let is_alike = |known: &Known| known.product_name == device.product_name;
+        let has_twin = self.twins.contains(&device.product_name);
         let index = self
             .known
             .iter()
@@ -54,7 +68,7 @@ impl Roster {
                 // It has moved.
                 self.known
                     .iter()
-                    .position(|known| is_alike(known) && !known.has_twin)
+                    .position(|known| is_alike(known) && !has_twin)
             })?;
         if let Some(known) = self.known.get_mut(index) {
             known.place.clone_from(&device.place);
@@ -62,11 +76,12 @@ impl Roster {
         Some(index)
     }
 
-    fn add(&mut self, device: &DeviceInfo, devices: &[DeviceInfo]) -> usize {
-        let alike = devices
-            .iter()
-            .filter(|other| other.product_name == device.product_name);
-        let wanted = &device.stable_name;
+    fn add(&mut self, device: &DeviceInfo) -> usize {
+        let wanted = if self.twins.contains(&device.product_name) {
+            device.name_with_port()
+        } else {
+            device.product_name.clone()
+        };
         let is_free = |name: &str| self.known.iter().all(|known| known.name != name);
         let numbered = (2..).map(|number: u32| format!("{wanted}-{number}"));
         let name = std::iter::once(wanted.clone())
@@ -76,7 +91,6 @@ impl Roster {
             name: name.unwrap_or_default(),
             product_name: device.product_name.clone(),
             place: device.place.clone(),
-            has_twin: alike.count() > 1,
         });
         self.known.len() - 1
     }
@@ -101,7 +115,7 @@ mod tests {
             place: place.to_owned(),
             card: String::new(),
             driver: String::new(),
-            bus: String::new(),
+            bus: place.to_owned(),
             problem: None,
         }
     }
@@ -131,6 +145,10 @@ mod tests {
         assert_eq!(names(&roster, &indices), ["cam", "cam-2"]);
         // Each is known by its port from now on, also when it is alone.
         assert_eq!(roster.recognise(&[device("cam", "2", false)]), [1]);
+        // After the next start, whichever is found first is called after its port.
+        let mut next = Roster::new(roster.twins().clone());
+        let indices = next.recognise(&[device("cam", "1", false)]);
+        assert_eq!(names(&next, &indices), ["cam-1"]);
         // A third one, or one of them in another port: nobody knows.
         let indices = roster.recognise(&[device("cam", "3", false)]);
         assert_eq!(names(&roster, &indices), ["cam-3"]);
@@ -140,11 +158,8 @@ mod tests {
     fn no_name_is_given_twice() {
         let mut roster = Roster::default();
         roster.recognise(&[device("cam", "1", true), device("cam", "2", true)]);
-        let same = DeviceInfo {
-            product_name: "other".to_owned(),
-            ..device("cam", "1", true)
-        };
-        let indices = roster.recognise(&[same]);
+        // A product that is called as one of the twins is with its port.
+        let indices = roster.recognise(&[device("cam-1", "9", false)]);
         assert_eq!(names(&roster, &indices), ["cam-1-2"]);
     }
 }

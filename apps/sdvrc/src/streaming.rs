@@ -22,6 +22,9 @@ const SILENCE_MOST: Duration = Duration::from_secs(10);
 /// How long a key frame is waited for after a drop. Encoders that refresh in stripes may never mark one, and a decoder mends their pictures by itself.
 const KEY_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a camera's own buffers hold what comes meanwhile: four, at 30 frames a second.
+const LEAVE: Duration = Duration::from_millis(120);
+
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ending {
@@ -52,6 +55,8 @@ enum StreamState {
         held: Option<HeldFrame>,
         /// Whether the question has become another one meanwhile.
         has_changed: bool,
+        /// Frames can wait for the answer until then where they are captured.
+        leave_until: Timestamp,
     },
     /// Frames flow.
     Open,
@@ -65,10 +70,13 @@ enum StreamState {
 }
 
 impl StreamState {
-    const ASKED: Self = Self::Asked {
-        held: None,
-        has_changed: false,
-    };
+    fn asked(now: Timestamp, held: Option<HeldFrame>) -> Self {
+        Self::Asked {
+            held,
+            has_changed: false,
+            leave_until: now + LEAVE,
+        }
+    }
 }
 
 /// A frame that waits for its stream.
@@ -128,7 +136,7 @@ impl Streaming {
             session,
             backlog: Backlog::default(),
             received: Vec::new(),
-            state: StreamState::ASKED,
+            state: StreamState::asked(now, None),
             needs_key_until: Some(now + KEY_WAIT),
             is_accepted: false,
             frames_sent: 0,
@@ -175,6 +183,19 @@ impl Streaming {
     /// Whether frames are of no use now that are no key frames.
     pub(crate) fn needs_key(&self, now: Timestamp) -> bool {
         self.needs_key_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether a key frame would go out now.
+    pub(crate) fn could_send_key(&self, now: Timestamp) -> bool {
+        self.takes_frames() && !self.backlog.is_late(now)
+    }
+
+    /// Until when frames are better left where they are: the server is about to say that they may come.
+    pub(crate) const fn leaves_frames_until(&self) -> Option<Timestamp> {
+        match self.state {
+            StreamState::Asked { leave_until, .. } => Some(leave_until),
+            StreamState::Open | StreamState::Refused { .. } | StreamState::Closing => None,
+        }
     }
 
     /// How many frames were taken from the source of which the server has not said that they have arrived.
@@ -247,10 +268,7 @@ impl Streaming {
                     flags: frame.flags,
                     payload: frame.payload.to_vec(),
                 });
-                self.state = StreamState::Asked {
-                    held,
-                    has_changed: false,
-                };
+                self.state = StreamState::asked(now, held);
                 self.session.open_stream(announcement.open().clone());
                 self.transmit(now)?;
             }
@@ -274,12 +292,15 @@ impl Streaming {
         }
         announcement.limit(self.session.granted().frame_kib);
         self.needs_key_until = Some(now + KEY_WAIT);
-        if let StreamState::Asked { held, has_changed } = &mut self.state {
+        if let StreamState::Asked {
+            held, has_changed, ..
+        } = &mut self.state
+        {
             self.frames_given_up += u64::from(held.take().is_some());
             *has_changed = true;
             return Ok(());
         }
-        self.state = StreamState::ASKED;
+        self.state = StreamState::asked(now, None);
         self.session.open_stream(announcement.open().clone());
         self.transmit(now)
     }
@@ -373,12 +394,15 @@ impl Streaming {
         announcement: &mut Announcement,
     ) -> Result<(), Ending> {
         // Only what was asked for is answered.
-        let StreamState::Asked { held, has_changed } = &mut self.state else {
+        let StreamState::Asked {
+            held, has_changed, ..
+        } = &mut self.state
+        else {
             return Ok(());
         };
         let held = held.take();
         if *has_changed {
-            self.state = StreamState::ASKED;
+            self.state = StreamState::asked(now, None);
             self.session.open_stream(announcement.open().clone());
             return Ok(());
         }
@@ -387,10 +411,7 @@ impl Streaming {
             self.state = StreamState::Open;
         } else if announcement.was_refused(now, code) {
             self.session.open_stream(announcement.open().clone());
-            self.state = StreamState::Asked {
-                held,
-                has_changed: false,
-            };
+            self.state = StreamState::asked(now, held);
             return Ok(());
         } else {
             self.state = StreamState::Refused {
@@ -430,7 +451,7 @@ impl Streaming {
         if let StreamState::Refused { again_at, .. } = self.state
             && now >= again_at
         {
-            self.state = StreamState::ASKED;
+            self.state = StreamState::asked(now, None);
             self.session.open_stream(announcement.open().clone());
         }
         self.session.handle_timeout(now);

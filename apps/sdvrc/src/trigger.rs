@@ -9,17 +9,17 @@ use crate::signals::SignalPipe;
 pub(crate) struct Trigger {
     signals: SignalPipe,
     asked_for: usize,
-    /// Frames of a live source that nobody asked for. They get no number: they are not missing.
-    left_out: u64,
+    /// How many were sent. They are numbered by themselves: those that nobody asked for are not missing.
+    sent: u64,
 }
 
 impl Trigger {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            signals: SignalPipe::trigger()?,
+    pub(crate) const fn new(signals: SignalPipe) -> Self {
+        Self {
+            signals,
             asked_for: 0,
-            left_out: 0,
-        })
+            sent: 0,
+        }
     }
 
     /// What to wait for.
@@ -37,17 +37,14 @@ impl Trigger {
         self.asked_for > 0
     }
 
-    /// Whether this frame is the one that was asked for, and the number it then has. While it cannot be sent, a later one is.
-    pub(crate) const fn take(
-        &mut self,
-        number: FrameNumber,
-        can_be_sent: bool,
-    ) -> Option<FrameNumber> {
-        if self.asked_for == 0 || !can_be_sent {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
-        }
-        self.asked_for -= 1;
-        Some(FrameNumber(number.0.saturating_sub(self.left_out)))
+    /// The number that a frame has if it is the one that was asked for.
+    pub(crate) fn number(&self) -> Option<FrameNumber> {
+        self.wants_frame().then_some(FrameNumber(self.sent))
+    }
+
+    /// The frame was sent. While none can be, a later one is.
+    pub(crate) const fn was_sent(&mut self) {
+        self.asked_for = self.asked_for.saturating_sub(1);
+        self.sent = self.sent.saturating_add(1);
     }
 }

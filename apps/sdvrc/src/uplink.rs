@@ -55,8 +55,32 @@ struct Uplink<'a> {
     trigger: Option<Trigger>,
 }
 
+/// The signals that a client acts on. They are caught before anything else is done, which may take its time.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupted: SignalPipe,
+    trigger: Option<SignalPipe>,
+}
+
+impl Signals {
+    /// Those that the options ask for.
+    pub(crate) fn catch(config: &Config) -> Result<Self, Failure> {
+        let other = |error: std::io::Error| Failure::Other(error.to_string());
+        let trigger = config.on_trigger.then(SignalPipe::trigger).transpose();
+        Ok(Self {
+            interrupted: SignalPipe::interruption().map_err(other)?,
+            trigger: trigger.map_err(other)?,
+        })
+    }
+
+    /// Readable when the user wants the program to end.
+    pub(crate) const fn interrupted(&self) -> &SignalPipe {
+        &self.interrupted
+    }
+}
+
 /// Streams until the source ends, the user interrupts, or `--once` says to give up.
-pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+pub(crate) fn run(config: &Config, signals: Signals) -> Result<(), Failure> {
     let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
     let source = Source::open(&config.source, &config.capture)?;
     let keys = KeyDirectory::open(&config.key_directory)?;
@@ -87,12 +111,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         maybe_lost: 0,
         waker,
         poller,
-        interrupted: SignalPipe::interruption().map_err(|error| other(&error))?,
-        trigger: config
-            .on_trigger
-            .then(Trigger::new)
-            .transpose()
-            .map_err(|error| other(&error))?,
+        interrupted: signals.interrupted,
+        trigger: signals.trigger.map(Trigger::new),
     };
     let result = loop {
         match uplink.turn() {
@@ -140,7 +160,7 @@ impl Uplink<'_> {
 
     /// Blocks until the socket, the source, the clock or the user wants something.
     fn wait(&self) -> Ready {
-        let source = Some(&self.source).filter(|_| self.wants_source());
+        let source = Some(&self.source).filter(|_| self.wants_source(Timestamp::now()));
         let trigger = self.trigger.as_ref().map(Trigger::signals);
         wait(&self.interrupted, trigger, &self.poller, &self.link, source)
     }
@@ -207,10 +227,10 @@ impl Uplink<'_> {
     }
 
     /// Whether the source should be asked for frames now.
-    fn wants_source(&self) -> bool {
+    fn wants_source(&self, now: Timestamp) -> bool {
         let is_live = self.source.is_live();
         let is_asked_for = self.trigger.as_ref().is_none_or(Trigger::wants_frame);
-        self.link.wants_source(is_live, self.has_streamed)
+        self.link.wants_source(now, is_live, self.has_streamed)
             && (is_live || is_asked_for || matches!(self.link, Link::Preparing))
     }
 
@@ -221,7 +241,7 @@ impl Uplink<'_> {
         }
         // A burst is bounded, so that the link is looked at in between.
         for _ in 0..16 {
-            if !self.wants_source() {
+            if !self.wants_source(Timestamp::now()) {
                 return Ok(false);
             }
             let is_live = self.source.is_live();
@@ -251,8 +271,8 @@ impl Uplink<'_> {
             };
             let can_be_sent =
                 matches!(&self.link, Link::Streaming(streaming) if streaming.takes_frames());
-            if let Some(trigger) = &mut self.trigger {
-                match trigger.take(frame.number, can_be_sent) {
+            if let Some(trigger) = &self.trigger {
+                match trigger.number().filter(|_| can_be_sent) {
                     Some(number) => frame.number = number,
                     None => continue,
                 }
@@ -269,6 +289,7 @@ impl Uplink<'_> {
             };
             if let Link::Streaming(streaming) = &self.link
                 && streaming.needs_key(now)
+                && streaming.could_send_key(now)
             {
                 self.source.force_key_frame(now);
             }
@@ -276,6 +297,9 @@ impl Uplink<'_> {
                 Ok(Sent::Yes) => {
                     self.has_streamed = true;
                     self.sent += 1;
+                    if let Some(trigger) = &mut self.trigger {
+                        trigger.was_sent();
+                    }
                 }
                 Ok(Sent::Dropped) => self.dropped.count(now, 1),
                 Err(ending) => {

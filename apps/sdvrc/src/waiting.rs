@@ -50,10 +50,11 @@ pub(crate) fn wait(
         ),
     ];
     let source_timeout = source.and_then(Source::poll_timeout);
+    let now = Timestamp::now();
     let wait = link
-        .poll_timeout()
+        .poll_timeout(now)
         .min(source_timeout.unwrap_or(Timestamp::NEVER))
-        .saturating_since(Timestamp::now())
+        .saturating_since(now)
         .min(Duration::from_secs(3600));
     let timeout = Timespec {
         tv_sec: i64::try_from(wait.as_secs()).unwrap_or(0),

@@ -20,6 +20,7 @@ mod devices;
 mod error;
 mod filled;
 mod formats;
+mod key_request;
 mod keys;
 mod names;
 mod notice;

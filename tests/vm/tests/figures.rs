@@ -27,12 +27,12 @@ fn frames_after_a_webcam_was_plugged_in_again() {
         webcam.tell(&mut stage.guest, "unplug");
         stage.guest.wait_until(&format!("[ ! -e {NODE} ]"));
         stage.watch.wait_for_silence();
+        let plugged_in = Instant::now();
         webcam.tell(&mut stage.guest, "plug");
-        stage.guest.wait_until(&format!("ls {NODE}"));
-        stage.watch.first_since(Instant::now())
+        stage.watch.first_since(plugged_in)
     });
     report_times(
-        "webcam plugged in again, frames after its node is there",
+        "webcam plugged in again, frames after that (the driver's part included)",
         times.collect(),
     );
     stage.end();
@@ -40,22 +40,25 @@ fn frames_after_a_webcam_was_plugged_in_again() {
 
 #[test]
 fn frames_after_the_server_was_started_again() {
-    let clip = Clip::mjpg();
-    let (mut stage, _webcam) = Stage::webcam(&clip, &Clip::h264(), "-f MJPG");
-    stage.watch.wait_for(20);
-    let times = (0..ROUNDS).map(|round| {
-        stage.system.kill_daemon();
-        // Away for a short and for a long time.
-        std::thread::sleep(Duration::from_secs(1 + round as u64 % 3 * 4));
-        stage.system.start_daemon(&[]);
-        let back_after = stage.watch.first_since(Instant::now());
+    let (mjpg, h264) = (Clip::mjpg(), Clip::h264_of(300, 300));
+    for format in ["MJPG", "H264"] {
+        // Of H.264, a key frame every 10 s, and the camera has no control to ask for one.
+        let (mut stage, _webcam) = Stage::webcam(&mjpg, &h264, &format!("-f {format}"));
         stage.watch.wait_for(20);
-        back_after
-    });
-    report_times(
-        "server started again, frames after it is ready",
-        times.collect(),
-    );
+        let times = (0..ROUNDS).map(|round| {
+            stage.system.kill_daemon();
+            // Away for a short and for a long time.
+            std::thread::sleep(Duration::from_secs(1 + round as u64 % 3 * 4));
+            let _ = stage.watch.take();
+            stage.system.start_daemon(&[]);
+            let back_after = stage.watch.first_since(Instant::now());
+            stage.watch.wait_for(20);
+            assert!(stage.watch.take()[0].is_key());
+            back_after
+        });
+        let name = format!("server started again, {format} frames after it is ready");
+        report_times(&name, times.collect());
+    }
 }
 
 #[test]

@@ -40,6 +40,50 @@ fn a_camera_of_other_users_is_said_with_the_group() {
 }
 
 #[test]
+fn a_camera_of_a_group_s_is_said_with_that_group() {
+    let (_system, mut guest) = (System::new(), Guest::enter());
+    guest.load_vivid(CAMERA_AND_OUTPUT);
+    guest.expect(
+        "echo 'cinema:x:1234:' >> /etc/group; chgrp cinema /dev/video0; chmod 660 /dev/video0",
+    );
+    let nobody =
+        guest.start("HOME=/tmp su nobody -c 'exec /bin/sdvrc -i /dev/video0 -k /tmp/nobody'");
+    guest.wait_for_log(&nobody, "sudo usermod -aG cinema $USER");
+    guest.expect("sed -i /^cinema:/d /etc/group");
+}
+
+#[test]
+fn controls_are_listed_with_what_they_take() {
+    let mut guest = Guest::enter();
+    guest.load_vivid(CAMERA_AND_OUTPUT);
+    let text = guest.expect("sdvrc --controls --json");
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let named = |name: &str| {
+        let controls = list.as_array().unwrap();
+        let control = controls.iter().find(|control| control["name"] == name);
+        control.unwrap_or_else(|| panic!("no {name} in {list}"))
+    };
+    let brightness = named("brightness");
+    assert_eq!(
+        (&brightness["minimum"], &brightness["maximum"]),
+        (&0.into(), &255.into())
+    );
+    assert_eq!(brightness["value"], 128);
+    assert!(
+        named("test_pattern")["menu"]
+            .to_string()
+            .contains("100% Red"),
+        "{list}"
+    );
+    // As people read it.
+    let text = guest.expect("sdvrc --controls");
+    assert!(
+        text.contains("brightness = 128 (0 to 255, default 128)"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_output_is_no_camera() {
     let (system, mut guest) = (System::with_daemon(), Guest::enter());
     guest.load_vivid(CAMERA_AND_OUTPUT);

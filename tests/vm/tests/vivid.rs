@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use sdvr::{FourCc, Frame};
+use sdvr_tests::wait_until;
 use sdvr_vm::stage::{LABEL, NODE, ONE_CAMERA};
 use sdvr_vm::{Guest, Stage};
 
@@ -67,6 +68,24 @@ fn frames_of_two_planes_are_joined_exactly() {
     for frame in frames {
         assert_shape(&frame, *b"NV12", (640, 360));
         assert!(frame.bytes() == expected, "{} differs", frame.number());
+    }
+    stage.end();
+}
+
+#[test]
+fn frames_of_33_mb_come_out_exactly() {
+    let options = "-f RGB4 -s 3840x2160 -r 1";
+    let stage = Stage::vivid(ONE_CAMERA, options, |guest| draw(guest, Pattern::Red));
+    stage.watch.wait_for(1);
+    stage.watch.wait_for(1);
+    for frame in stage.watch.take() {
+        let pixel = &frame.bytes()[..4];
+        assert_eq!(frame.bytes().len(), 3840 * 2160 * 4);
+        assert!(
+            frame.bytes() == pixel.repeat(3840 * 2160),
+            "{}",
+            frame.number()
+        );
     }
     stage.end();
 }
@@ -135,11 +154,15 @@ fn times_that_wrap_around_are_replaced_by_the_time_of_arrival() {
             guest.set_control(NODE, "Wrap Timestamp", entry);
         });
         // It does so 16 s after the start.
-        stage.watch.wait_for(10);
-        let _ = stage.watch.take();
-        std::thread::sleep(Duration::from_secs(16));
-        let frames = stage.watch.take_next(30);
+        stage.watch.wait_for(1);
+        std::thread::sleep(Duration::from_secs(18));
+        stage.watch.wait_for(20);
+        let frames = stage.watch.take();
         assert!(stage.guest.runs(&stage.client), "{menu}");
+        let passed = frames[frames.len() - 1]
+            .received()
+            .saturating_since(frames[0].received());
+        assert!(passed > Duration::from_secs(17), "{menu}: {passed:?}");
         for pair in frames.windows(2) {
             let passed = pair[1].captured().saturating_since(pair[0].captured());
             assert!(passed < Duration::from_secs(10), "{menu}: {passed:?}");
@@ -186,6 +209,7 @@ fn a_queue_that_fails_is_begun_anew() {
     stage
         .guest
         .set_control(NODE, "Inject Fatal Streaming Error", 1);
+    stage.wait_for_log("is gone");
     stage.comes_back_after(Instant::now());
     stage.end();
 }
@@ -267,11 +291,14 @@ fn another_signal_opens_the_stream_anew_in_its_size() {
     signal(&mut stage.guest, Signal::Dvd);
     let log = stage.wait_for_log("the picture is now GREY 720x480");
     assert!(!log.contains("is gone"), "{log}");
-    let frames = stage.watch.take_next(60);
-    let changed = frames
-        .iter()
-        .position(|frame| frame.format().height == 480 && frame.format().width == 720);
-    for frame in &frames[changed.expect("the new size came")..] {
+    let is_new = |frame: &Frame| frame.format().width == 720;
+    let mut frames = Vec::new();
+    wait_until("frames of the new size come", || {
+        frames.extend(stage.watch.take());
+        frames.iter().filter(|frame| is_new(frame)).count() > 20
+    });
+    let changed = frames.iter().position(is_new).unwrap();
+    for frame in &frames[changed..] {
         assert_shape(frame, *b"GREY", (720, 480));
     }
     // It is the same camera, whose numbers go on.

@@ -222,7 +222,7 @@ fn of_all_cameras_twins_are_never_mistaken_for_each_other() {
     let first_label = label_with(&system, "");
     let first_watch = Watch::start(&system, &first_label);
     first_watch.wait_for(20);
-    guest.plug_webcam_with_serial(1, "", &other, &Clip::h264());
+    let second = guest.plug_webcam_with_serial(1, "", &other, &Clip::h264());
     wait_until("both cameras are there", || system.list().len() == 2);
     let cameras = system.list();
     let mut labels = cameras.iter().filter_map(|camera| camera["label"].as_str());
@@ -234,6 +234,18 @@ fn of_all_cameras_twins_are_never_mistaken_for_each_other() {
     first_watch.wait_for_silence();
     are_of(&first_watch.take(), &clip);
     second_watch.wait_for(40);
+    first.tell(&mut guest, "plug");
+    first_watch.wait_for(20);
+    are_of(&first_watch.take(), &clip);
+    are_of(&second_watch.take(), &other);
+    // Both go, and the second one alone comes back.
+    for webcam in [&first, &second] {
+        webcam.tell(&mut guest, "unplug");
+    }
+    first_watch.wait_for_silence();
+    second_watch.wait_for_silence();
+    second.tell(&mut guest, "plug");
+    second_watch.wait_for(20);
     first.tell(&mut guest, "plug");
     first_watch.wait_for(20);
     are_of(&first_watch.take(), &clip);

@@ -11,6 +11,10 @@ pub(crate) const PLANES_MOST: usize = 8;
 pub(crate) const MEMORY_MMAP: u32 = 1;
 /// `V4L2_FIELD_NONE`: whole pictures, please.
 pub(crate) const FIELD_NONE: u32 = 1;
+/// `V4L2_FIELD_INTERLACED`: both fields of a picture in one buffer, line by line.
+pub(crate) const FIELD_INTERLACED: u32 = 4;
+/// `V4L2_FIELD_ALTERNATE`: a field a buffer.
+pub(crate) const FIELD_ALTERNATE: u32 = 7;
 
 pub(crate) const CAP_VIDEO_CAPTURE: u32 = 0x0000_0001;
 pub(crate) const CAP_VIDEO_CAPTURE_MPLANE: u32 = 0x0000_1000;

@@ -11,6 +11,7 @@ use sdvr_frame::{FrameFlags, FrameRate, StreamFormat, Timestamp};
 use super::capture::{Capture, Nothing, Ready};
 use super::choice::Asked;
 use super::error::{DeviceError, missing};
+use super::key_request::KeyRequest;
 use super::notice::Notice;
 use super::numbering::Numbering;
 use super::search::Search;
@@ -27,12 +28,14 @@ const BRIEF_WAIT: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_millis(500);
 /// A first frame that has waited longer for a server is not sent, where nobody knows when the next one comes.
 const STALE: Duration = Duration::from_millis(250);
-/// Encoders are not asked for key frames more often.
-const KEY_FRAME_PAUSE: Duration = Duration::from_millis(500);
-/// How long a key frame is waited for before a camera that cannot be asked for one is stopped and started: its first frame is one.
-const KEY_FRAME_PATIENCE: Duration = Duration::from_secs(1);
-/// … and how long after that, until it is done again.
-const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a camera has a twin.
+const LOOK_FOR_TWINS: Duration = Duration::from_secs(3);
+/// How long a camera may give nothing before that is said, and it is started anew. Longer where its frames are far apart.
+const SILENCE: Duration = Duration::from_secs(5);
+/// … and how long until it is done again: some cameras wait for something to happen.
+const SILENCE_AGAIN: Duration = Duration::from_secs(60);
+/// Who may open a new node is decided a moment after it is there: a refusal is said when it has come so often in a row.
+const REFUSALS_SAID_FROM: u32 = 4;
 /// What nobody takes is not kept for ever.
 const NOTICES_MOST: usize = 16;
 
@@ -46,9 +49,12 @@ pub(crate) struct Camera {
     numbering: Numbering,
     description: Described,
     notices: VecDeque<Notice>,
-    key_request: Option<KeyRequest>,
+    key_request: KeyRequest,
     /// Whether a frame was handed out: from then on, all are counted.
     has_begun: bool,
+    /// When it is said that it gives nothing.
+    speak_by: Timestamp,
+    look_for_twins: Timestamp,
     /// How many times one after the other it stopped soon after it was started.
     brief_runs: u32,
 }
@@ -66,15 +72,9 @@ enum State {
         look_again: Timestamp,
         /// What was said of it last.
         problem: Option<String>,
+        /// How many times one after the other it could not be opened by this user.
+        refusals: u32,
     },
-}
-
-/// A key frame is wanted, and has not come.
-#[derive(Clone, Copy, Debug)]
-struct KeyRequest {
-    asked: Timestamp,
-    /// When the camera is stopped and started for it.
-    restart_at: Timestamp,
 }
 
 /// What is said of the frames.
@@ -121,8 +121,10 @@ impl Camera {
                 look_again: Timestamp::now() + WATCH,
             },
             notices: notices.into(),
-            key_request: None,
+            key_request: KeyRequest::default(),
             has_begun: false,
+            speak_by: Timestamp::now() + SILENCE,
+            look_for_twins: Timestamp::now() + LOOK_FOR_TWINS,
             brief_runs: 0,
         })
     }
@@ -173,31 +175,22 @@ impl Camera {
         let State::Capturing { capture, .. } = &mut self.state else {
             return false;
         };
-        let request = self.key_request.get_or_insert(KeyRequest {
-            asked: now - KEY_FRAME_PAUSE,
-            restart_at: now + KEY_FRAME_PATIENCE,
-        });
-        if now < request.asked + KEY_FRAME_PAUSE {
+        if !self.key_request.want(now) || capture.force_key_frame() {
             return true;
         }
-        request.asked = now;
-        if capture.force_key_frame() {
-            return true;
-        }
-        if !self.description.format.fourcc.is_inter_coded() || now < request.restart_at {
-            return false;
-        }
-        request.restart_at = now + RESTART_PAUSE;
-        self.restart(now)
+        self.description.format.fourcc.is_inter_coded()
+            && self.key_request.wants_restart(now)
+            && self.restart(now)
     }
 
-    /// Stops the camera and starts it at once; false when it could not be.
+    /// Stops the camera and starts it at once; false when it could not be. What it had captured is counted, and not handed out.
     fn restart(&mut self, now: Timestamp) -> bool {
-        let State::Capturing { capture, .. } = &mut self.state else {
+        let State::Capturing { capture, first, .. } = &mut self.state else {
             return false;
         };
-        self.numbering.restart();
-        match capture.restart() {
+        // Its buffer will be filled anew.
+        *first = None;
+        match capture.restart(&mut self.numbering) {
             Ok(()) => true,
             Err(error) => {
                 self.leave(now, error);
@@ -250,7 +243,7 @@ impl Camera {
         };
         self.has_begun = true;
         if ready.flags.contains(FrameFlags::KEY) {
-            self.key_request = None;
+            self.key_request.fulfilled();
         }
         Next::Frame(CapturedFrame {
             number: ready.number,
@@ -270,17 +263,33 @@ impl Camera {
 
     /// Nobody had a use for the frames up to now: they are not counted. Of pictures that build on each other, the first is needed.
     fn begin_anew(&mut self, now: Timestamp) {
-        self.numbering = Numbering::new(self.options.every_nth);
-        if self.description.format.fourcc.is_inter_coded() {
-            self.restart(now);
-            return;
-        }
+        self.speak_by = now + self.silence();
         let State::Capturing { capture, .. } = &mut self.state else {
             return;
         };
-        if let Err(error) = capture.drain() {
+        let begun = if self.description.format.fourcc.is_inter_coded() {
+            capture.restart(&mut self.numbering)
+        } else {
+            capture.drain()
+        };
+        self.numbering = Numbering::new(self.options.every_nth);
+        if let Err(error) = begun {
             self.leave(now, error);
         }
+    }
+
+    /// How long it may give nothing.
+    fn silence(&self) -> Duration {
+        const FRAMES: u32 = 10;
+        let interval_ns = self.description.format.rate.interval_ns().unwrap_or(0);
+        SILENCE.max(Duration::from_nanos(interval_ns) * FRAMES)
+    }
+
+    /// It has given nothing for long: that is said, and it is started anew. Some drivers hang.
+    fn handle_silence(&mut self, now: Timestamp) {
+        self.say(Notice::Silent(self.path.clone()));
+        self.restart(now);
+        self.speak_by = now + SILENCE_AGAIN;
     }
 
     /// The next frame, if the camera is there and has one.
@@ -291,6 +300,7 @@ impl Camera {
             }
             self.look(now);
         }
+        let silence = self.silence();
         let State::Capturing {
             capture,
             look_again,
@@ -299,20 +309,32 @@ impl Camera {
         else {
             return None;
         };
+        if now > *look_again + WATCH {
+            // Nobody has looked for a while.
+            self.speak_by = now + silence;
+        }
         *look_again = now + WATCH;
+        if now >= self.look_for_twins {
+            self.look_for_twins = now + LOOK_FOR_TWINS;
+            self.search.look_for_twins();
+        }
         match capture.next(&mut self.numbering) {
             Ok(Ok(ready)) => {
+                self.speak_by = now + silence;
                 if self.description.first_frame_bytes == 0 {
                     self.description.first_frame_bytes = capture.payload(&ready).len();
                 }
                 Some(ready)
             }
-            Ok(Err(Nothing::Yet)) => None,
+            Ok(Err(Nothing::Yet)) => {
+                if now >= self.speak_by {
+                    self.handle_silence(now);
+                }
+                None
+            }
             Ok(Err(Nothing::SourceChanged)) => {
-                self.state = State::Away {
-                    look_again: now,
-                    problem: None,
-                };
+                let wait = self.note_end(now);
+                self.go_away(now + wait);
                 None
             }
             Err(error) => {
@@ -324,15 +346,7 @@ impl Camera {
 
     /// The device gives no more frames as it is. It is closed, so that it can go, and looked for at once: it may only have to be started again.
     fn leave(&mut self, now: Timestamp, error: Errno) {
-        let is_brief = match &self.state {
-            State::Capturing { capture, .. } => now < capture.started() + BRIEF,
-            State::Away { .. } => true,
-        };
-        self.brief_runs = if is_brief {
-            self.brief_runs.saturating_add(1)
-        } else {
-            0
-        };
+        let wait = self.note_end(now);
         if self.is_told() {
             let reason = std::io::Error::from(error).to_string();
             self.say(Notice::Gone {
@@ -340,10 +354,30 @@ impl Camera {
                 reason,
             });
         }
+        self.go_away(now + wait);
+    }
+
+    fn go_away(&mut self, look_again: Timestamp) {
         self.state = State::Away {
-            look_again: if is_brief { now + BRIEF_WAIT } else { now },
+            look_again,
             problem: None,
+            refusals: 0,
         };
+    }
+
+    /// A run of the camera is over; gives how long it is to be left alone: a little, if it was a brief one.
+    fn note_end(&mut self, now: Timestamp) -> Duration {
+        let is_brief = match &self.state {
+            State::Capturing { capture, .. } => now < capture.started() + BRIEF,
+            State::Away { .. } => true,
+        };
+        if is_brief {
+            self.brief_runs = self.brief_runs.saturating_add(1);
+            BRIEF_WAIT
+        } else {
+            self.brief_runs = 0;
+            Duration::ZERO
+        }
     }
 
     /// Whether what happens is worth a line: of a camera that fails again and again, ever fewer times are.
@@ -361,20 +395,30 @@ impl Camera {
                 Ok(capture) => return self.back(now, node, capture, notices),
                 // Another node of the same hardware.
                 Err(DeviceError::NotACamera { .. }) => {}
-                Err(error) => problem = problem.or_else(|| Some(error.to_string())),
+                Err(error) => problem = problem.or(Some(error)),
             }
         }
         let State::Away {
             look_again,
             problem: said,
+            refusals,
         } = &mut self.state
         else {
             return;
         };
         *look_again = now + LOOK_AGAIN;
-        if problem.is_some() && *said != problem {
-            said.clone_from(&problem);
-            self.notices.extend(problem.map(Notice::Unusable));
+        let is_refused = matches!(problem, Some(DeviceError::Permission { .. }));
+        *refusals = if is_refused {
+            refusals.saturating_add(1)
+        } else {
+            0
+        };
+        let Some(problem) = problem.map(|problem| problem.to_string()) else {
+            return;
+        };
+        if said.as_ref() != Some(&problem) && (!is_refused || *refusals >= REFUSALS_SAID_FROM) {
+            *said = Some(problem.clone());
+            self.notices.push_back(Notice::Unusable(problem));
         }
     }
 
@@ -398,7 +442,8 @@ impl Camera {
         self.search.found(&node);
         self.path = node;
         self.numbering.restart();
-        self.key_request = None;
+        self.key_request.fulfilled();
+        self.speak_by = now + self.silence();
         self.state = State::Capturing {
             capture: Box::new(capture),
             first: None,

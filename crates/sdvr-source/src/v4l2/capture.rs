@@ -136,8 +136,13 @@ impl Capture {
             rate: rate.unwrap_or(FrameRate::UNPACED),
         };
         notices.extend(difference(asked, &format));
+        if layout.is_single_fields {
+            notices.push(Notice::SingleFields(path.to_owned()));
+        }
+        // Events of video nodes are those of one input.
         let mut subscription = abi::EventSubscription {
             kind: abi::EVENT_SOURCE_CHANGE,
+            id: signal::input(&device),
             ..Default::default()
         };
         let has_events = device.subscribe(&mut subscription).is_ok();
@@ -205,9 +210,16 @@ impl Capture {
         Ok(())
     }
 
-    /// Stops the camera and starts it again: what it gives first can be decoded by itself.
-    pub(crate) fn restart(&mut self) -> Result<(), Errno> {
+    /// Stops the camera and starts it again: what it gives first can be decoded by itself. What it has given up to now is counted.
+    pub(crate) fn restart(&mut self, numbering: &mut Numbering) -> Result<(), Errno> {
         self.taken = None;
+        for _ in 0..LOOKS_MOST {
+            let Some(filled) = self.stream.dequeue()? else {
+                break;
+            };
+            self.note(&filled, numbering);
+        }
+        numbering.restart();
         self.stream.restart()
     }
 
@@ -221,10 +233,7 @@ impl Capture {
             let Some(filled) = self.stream.dequeue()? else {
                 return Ok(Err(self.event()));
             };
-            let captured =
-                Clocks::read().captured(filled.monotonic_ns(), self.started, self.last_captured);
-            self.last_captured = captured;
-            numbering.note(filled.sequence, captured, self.format.rate);
+            let captured = self.note(&filled, numbering);
             if let Some(place) = self.place(&filled)
                 && let Some(number) = numbering.take()
             {
@@ -241,6 +250,15 @@ impl Capture {
             self.stream.queue(filled.index)?;
         }
         Ok(Err(Nothing::Yet))
+    }
+
+    /// Counts a buffer, whatever is in it; gives the time of its capture.
+    fn note(&mut self, filled: &Filled, numbering: &mut Numbering) -> Timestamp {
+        let captured =
+            Clocks::read().captured(filled.monotonic_ns(), self.started, self.last_captured);
+        self.last_captured = captured;
+        numbering.note(filled.sequence, captured, self.format.rate);
+        captured
     }
 
     fn with_flags(&mut self, ready: Ready, buffer_flags: u32) -> Ready {

@@ -45,16 +45,28 @@ fn tell_twins_apart(devices: &mut [DeviceInfo]) {
         .map(|device| device.product_name.clone())
         .collect();
     for device in devices {
-        let name = &mut device.stable_name;
-        if names.iter().filter(|other| *other == name).count() > 1 {
-            // The end of it tells ports apart: whole parts of it.
-            let port = slug(&device.bus, usize::MAX);
-            let cut = port.len().saturating_sub(SERIAL_MOST);
-            let parts = port.match_indices('-').map(|(at, _)| at + 1);
-            let begin = std::iter::once(0).chain(parts).find(|at| *at >= cut);
-            let port = port.get(begin.unwrap_or(cut)..).unwrap_or_default();
-            *name = format!("{name}-{port}");
+        if names
+            .iter()
+            .filter(|other| **other == device.product_name)
+            .count()
+            > 1
+        {
+            device.stable_name = device.name_with_port();
         }
+    }
+}
+
+impl DeviceInfo {
+    /// What it is called where there are several of its kind: with its port.
+    #[must_use]
+    pub fn name_with_port(&self) -> String {
+        // The end of it tells ports apart: whole parts of it.
+        let port = slug(&self.bus, usize::MAX);
+        let cut = port.len().saturating_sub(SERIAL_MOST);
+        let parts = port.match_indices('-').map(|(at, _)| at + 1);
+        let begin = std::iter::once(0).chain(parts).find(|at| *at >= cut);
+        let port = port.get(begin.unwrap_or(cut)..).unwrap_or_default();
+        format!("{}-{port}", self.product_name)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with a camera, and what to do about it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -41,8 +42,16 @@ pub enum DeviceError {
         holder: Option<String>,
     },
     /// Not for this user.
-    #[error("no permission to open {}; cameras belong to the group video: sudo usermod -aG video $USER, then log in again", .0.display())]
-    Permission(PathBuf),
+    #[error("no permission to open {}; {}", .path.display(), permission_remedy(.group.as_deref()))]
+    Permission {
+        /// The node.
+        path: PathBuf,
+        /// The group that may open it; `None` when no group may.
+        group: Option<String>,
+    },
+    /// The USB cannot carry the frames.
+    #[error("{}: its USB controller has no room left for what it would send; plug it into another controller's port, or have this and other cameras send less with -f MJPG, -s and -r", .0.display())]
+    NoBandwidth(PathBuf),
     /// The device has no such format or size.
     #[error("{}: {error}", .path.display())]
     Choice {
@@ -100,6 +109,8 @@ impl DeviceError {
                 let holder = holder(&path);
                 Self::Busy { path, holder }
             }
+            // Of a camera's start, it is about its bus.
+            Errno::NOSPC => Self::NoBandwidth(path),
             error => Self::Driver {
                 action,
                 path,
@@ -113,7 +124,10 @@ impl DeviceError {
 pub(crate) fn open_problem(path: &Path, error: Errno) -> DeviceError {
     let path = path.to_owned();
     match error {
-        Errno::ACCESS | Errno::PERM => DeviceError::Permission(path),
+        Errno::ACCESS | Errno::PERM => {
+            let group = opening_group(&path);
+            DeviceError::Permission { path, group }
+        }
         Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::NOTDIR => missing(&path),
         Errno::ISDIR => not_a_camera(&path),
         error => DeviceError::of_call("open", &path, error),
@@ -132,6 +146,32 @@ pub(crate) fn not_a_camera(path: &Path) -> DeviceError {
         path: path.to_owned(),
         cameras: camera_names(),
     }
+}
+
+fn permission_remedy(group: Option<&str>) -> String {
+    match group {
+        Some(group) => format!(
+            "it is for the group {group}: sudo usermod -aG {group} $USER, then log in again"
+        ),
+        None => "its owner alone may, and no group: run this as root, or let udev give it to a group such as video".to_owned(),
+    }
+}
+
+/// The group whose members may open a node, by its name or its number.
+fn opening_group(path: &Path) -> Option<String> {
+    const GROUP_MAY: u32 = 0o060;
+    let facts = fs::metadata(path).ok()?;
+    if facts.mode() & GROUP_MAY != GROUP_MAY {
+        return None;
+    }
+    let number = facts.gid().to_string();
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == number).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or(number))
 }
 
 fn camera_names() -> Vec<String> {
@@ -199,14 +239,24 @@ mod tests {
 
     #[test]
     fn errors_carry_their_remedy() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mode = |mode| {
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(file.path(), permissions).unwrap();
+            open_problem(file.path(), Errno::ACCESS).to_string()
+        };
+        let group = opening_group(Path::new("/dev/null"));
+        assert_eq!(group.as_deref(), Some("root"));
+        assert!(mode(0o660).contains("sudo usermod -aG"), "{}", mode(0o660));
+        assert!(mode(0o600).contains("no group"), "{}", mode(0o600));
         let path = Path::new("/dev/video9");
-        let text = open_problem(path, Errno::ACCESS).to_string();
-        assert!(text.contains("sudo usermod -aG video $USER"), "{text}");
         let text = open_problem(path, Errno::NOENT).to_string();
         assert!(text.contains("there is no /dev/video9"), "{text}");
         let text = DeviceError::of_call("start", path, Errno::BUSY).to_string();
         assert!(text.contains("in use by another program"), "{text}");
         let text = DeviceError::of_call("start", path, Errno::NOSPC).to_string();
+        assert!(text.contains("USB controller has no room"), "{text}");
+        let text = DeviceError::of_call("start", path, Errno::IO).to_string();
         assert!(text.contains("cannot start /dev/video9"), "{text}");
     }
 }

@@ -181,6 +181,8 @@ pub(crate) struct Layout {
     pub(crate) fourcc: FourCc,
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Each buffer is one field of an interlaced picture, of half its lines.
+    pub(crate) is_single_fields: bool,
     /// Of each plane: how far it is from one line to the next, and how long a frame may be.
     pub(crate) planes: Vec<PlaneLayout>,
 }
@@ -195,7 +197,7 @@ pub(crate) struct PlaneLayout {
 impl Layout {
     /// Reads `struct v4l2_pix_format` or `struct v4l2_pix_format_mplane`.
     fn parse(format: &abi::Format, kind: BufferType) -> Self {
-        let [width, height, fourcc, _field, line_bytes, image_bytes, ..] = format.words;
+        let [width, height, fourcc, field, line_bytes, image_bytes, ..] = format.words;
         let planes = if kind == BufferType::MULTI {
             // Five words (the fifth is the colour space), then eight packed planes of 20 bytes, then the number of planes in a byte.
             let [_, _, _, _, _, rest @ ..] = &format.words;
@@ -218,6 +220,7 @@ impl Layout {
             fourcc: FourCc(fourcc.to_le_bytes()),
             width,
             height,
+            is_single_fields: field == abi::FIELD_ALTERNATE,
             planes,
         }
     }
@@ -243,13 +246,22 @@ pub(crate) fn set(
     fourcc: FourCc,
     size: (u32, u32),
 ) -> Result<Layout, Errno> {
-    let mut format = abi::Format::new(kind);
-    let [width, height, pixel_format, field, ..] = &mut format.words;
-    (*width, *height) = size;
-    *pixel_format = u32::from_le_bytes(fourcc.0);
-    *field = abi::FIELD_NONE;
-    device.set_format(&mut format)?;
-    Ok(Layout::parse(&format, kind))
+    let set_with = |wanted_field| {
+        let mut format = abi::Format::new(kind);
+        let [width, height, pixel_format, field, ..] = &mut format.words;
+        (*width, *height) = size;
+        *pixel_format = u32::from_le_bytes(fourcc.0);
+        *field = wanted_field;
+        device.set_format(&mut format)?;
+        Ok(Layout::parse(&format, kind))
+    };
+    let layout = set_with(abi::FIELD_NONE)?;
+    if layout.is_single_fields {
+        // Some drivers can put both fields together.
+        set_with(abi::FIELD_INTERLACED)
+    } else {
+        Ok(layout)
+    }
 }
 
 /// Sets the rate, where the driver lets it be set; gives the one it then has, if it says.

@@ -34,6 +34,10 @@ pub enum Notice {
     },
     /// It is there, but cannot be used; tried again.
     Unusable(String),
+    /// It is there, and gives nothing.
+    Silent(PathBuf),
+    /// Its frames are fields.
+    SingleFields(PathBuf),
     /// Its picture has become another one.
     Changed(StreamFormat),
 }
@@ -44,7 +48,11 @@ impl Notice {
     pub const fn is_warning(&self) -> bool {
         match self {
             Self::Capturing { .. } | Self::Changed(_) => false,
-            Self::Differs { .. } | Self::Gone { .. } | Self::Unusable(_) => true,
+            Self::Differs { .. }
+            | Self::Gone { .. }
+            | Self::Unusable(_)
+            | Self::Silent(_)
+            | Self::SingleFields(_) => true,
         }
     }
 }
@@ -74,6 +82,16 @@ impl fmt::Display for Notice {
                 )
             }
             Self::Unusable(problem) => write!(formatter, "{problem}; trying again"),
+            Self::Silent(path) => write!(
+                formatter,
+                "the camera at {} gives no frames; it is started anew (one that waits for a trigger is right to)",
+                path.display()
+            ),
+            Self::SingleFields(path) => write!(
+                formatter,
+                "the picture at {} is interlaced, and its driver gives single fields: frames have half the lines",
+                path.display()
+            ),
             Self::Changed(format) => write!(formatter, "the picture is now {}", words(format)),
         }
     }

@@ -202,6 +202,7 @@ mod tests {
             fourcc: FourCc(*fourcc),
             width,
             height,
+            is_single_fields: false,
             planes: planes.collect(),
         }
     }

@@ -33,6 +33,11 @@ impl Search {
         nodes
     }
 
+    /// Whether a twin has come: while both are there, one can be told from the other.
+    pub(crate) fn look_for_twins(&mut self) {
+        self.candidates(&known_nodes());
+    }
+
     /// It was found there.
     pub(crate) fn found(&mut self, node: &Path) {
         self.place = Facts::of_node(node).place;

@@ -37,16 +37,21 @@ pub(crate) fn is_missing(error: Errno) -> bool {
     matches!(error, Errno::NOLINK | Errno::NOLCK | Errno::RANGE)
 }
 
-fn has_signal_input(device: &Device) -> bool {
+/// The number of the input in use; the first, where the driver has no inputs.
+pub(crate) fn input(device: &Device) -> u32 {
     let mut number = abi::InputNumber(0);
-    if device.read_input(&mut number).is_err() {
-        return false;
+    match device.read_input(&mut number) {
+        Ok(()) => number.0.cast_unsigned(),
+        Err(_) => 0,
     }
-    let mut input = abi::Input {
-        index: number.0.cast_unsigned(),
+}
+
+fn has_signal_input(device: &Device) -> bool {
+    let mut entry = abi::Input {
+        index: input(device),
         ..Default::default()
     };
-    device.enumerate_input(&mut input).is_ok() && input.capabilities & abi::INPUT_HAS_TIMINGS != 0
+    device.enumerate_input(&mut entry).is_ok() && entry.capabilities & abi::INPUT_HAS_TIMINGS != 0
 }
 
 /// Pictures a second: pixels a second by the pixels of a whole picture, blanking included (CTA-861). Of interlaced signals, both fields are
