@@ -1,5 +1,7 @@
 //! `sdvr ls`: the cameras that are there.
 
+mod daemons;
+
 use std::io::Write;
 
 use anyhow::Context;
@@ -23,6 +25,9 @@ pub(crate) struct Arguments {
     /// Print an array of objects
     #[arg(long)]
     json: bool,
+    /// Show the daemons and what they count, instead of cameras
+    #[arg(long)]
+    daemon: bool,
 }
 
 /// A camera as scripts see it. The names are a promise.
@@ -64,6 +69,9 @@ impl From<CameraInfo> for Row {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.daemon {
+        return daemons::run(arguments.json);
+    }
     let rows: Vec<Row> = Cameras::list().into_iter().map(Row::from).collect();
     if arguments.json {
         return print_line(serde_json::to_string_pretty(&rows)?);

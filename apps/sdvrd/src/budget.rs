@@ -64,6 +64,11 @@ impl Budget {
         }
     }
 
+    /// How much there is in all, and how much of it is free.
+    pub(crate) fn total_room(&self) -> Room {
+        self.room(&Account::default(), 0)
+    }
+
     /// Takes `bytes`; `None` when so much is not free.
     pub(crate) fn take(&self, bytes: u64, account: &Account) -> Option<Share> {
         let fits = |used: u64| {

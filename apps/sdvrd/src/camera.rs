@@ -1,5 +1,6 @@
 //! One camera at the daemon: its streams, which outlive its sessions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdvr_frame::{Allowance, Label, Link, PublicKey, StreamId, StreamState, Timestamp};
@@ -9,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::budget::{Account, Budget, Share};
 use crate::chatter::Chatter;
+use crate::figures::ShardCounters;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade, RingOrder};
 use crate::shard::ShardHandle;
 use crate::sizing::{RingSize, least_ring_bytes, ring_size};
@@ -35,6 +37,15 @@ pub(crate) struct RingPlace {
     pub(crate) shard: ShardHandle,
     pub(crate) budget: Budget,
     pub(crate) ring_time: Duration,
+    pub(crate) counters: Arc<ShardCounters>,
+}
+
+impl RingPlace {
+    /// A stream found no memory.
+    fn was_short(&self) {
+        self.budget.was_short();
+        self.counters.without_memory.count();
+    }
 }
 
 /// A camera that was let in, connected or not.
@@ -92,6 +103,11 @@ impl Camera {
             openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
             said_refusal: None,
         }
+    }
+
+    /// How many streams it has.
+    pub(crate) const fn stream_count(&self) -> usize {
+        self.streams.len()
     }
 
     /// Whether nothing is left of it.
@@ -166,7 +182,7 @@ impl Camera {
             return Err(StreamCode::TooOften);
         }
         let Some((size, share)) = self.reserve(open, place) else {
-            place.budget.was_short();
+            place.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
@@ -280,7 +296,7 @@ impl Camera {
             }
             Err(problem) => {
                 let code = if matches!(problem, CreateError::NoSpace { .. }) {
-                    place.budget.was_short();
+                    place.was_short();
                     StreamCode::NoMemory
                 } else {
                     StreamCode::Internal
@@ -317,13 +333,14 @@ impl Camera {
         received: Timestamp,
         fragment: &MediaFragment<'_>,
         clock: &PeerClock,
+        counters: &ShardCounters,
     ) {
         if let Some(stream) = self
             .streams
             .iter_mut()
             .find(|stream| stream.open.stream == fragment.header.stream)
         {
-            stream.take(received, fragment, clock);
+            stream.take(received, fragment, clock, counters);
         }
     }
 

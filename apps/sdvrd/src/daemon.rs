@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 
 use anyhow::Context;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::door::{Descriptors, Door};
+use crate::figures::Figures;
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
 
@@ -68,11 +70,20 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let (keeper, keeper_thread) =
         RingKeeper::start(Arc::clone(&directory), EndsDaemon(signals.handle()))
             .context("cannot start the ring keeper")?;
+    let mut figures = Figures {
+        started: now,
+        door: Arc::default(),
+        shards: Vec::new(),
+        budget: budget.clone(),
+    };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
     for _ in 0..config.threads {
-        let (shard, handle) = Shard::new(keeper.clone(), budget.clone(), config.ring_time)
-            .context("cannot make a shard")?;
+        let counters = Arc::default();
+        figures.shards.push(Arc::clone(&counters));
+        let (shard, handle) =
+            Shard::new(keeper.clone(), budget.clone(), config.ring_time, counters)
+                .context("cannot make a shard")?;
         shards.push(shard);
         handles.push(handle);
     }
@@ -87,6 +98,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         shards: handles.clone(),
         random,
         descriptors,
+        counters: Arc::clone(&figures.door),
         stop: Arc::clone(&stop),
     };
     let (poller, waker) = door.poller().context("cannot wait for connections")?;
@@ -112,6 +124,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         })
         .collect::<Result<_, _>>()?;
 
+    let (end_figures, end) = channel();
+    let figures = figures
+        .publish(&directory, end, EndsDaemon(signals.handle()))
+        .context("cannot make the statistics page")?;
+
     say_ready(&format!(
         "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
         config.shm_dir.display()
@@ -132,9 +149,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             .join()
             .map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     }
-    keeper_thread
-        .join()
-        .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+    drop(end_figures);
+    for thread in [keeper_thread, figures] {
+        thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+    }
     // A ring that was made in the last moment has nobody.
     directory.remove_stale_rings()?;
     Ok(())

@@ -26,6 +26,7 @@ pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
 use self::report::{Matter, Report};
 use self::strangers::Strangers;
+use crate::figures::DoorCounters;
 use crate::knock::{Arrival, Knock, Progress, TurnedAway};
 use crate::shard::{ShardHandle, ToShard};
 
@@ -45,6 +46,7 @@ pub(crate) struct Door<R> {
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) random: R,
     pub(crate) descriptors: Descriptors,
+    pub(crate) counters: Arc<DoorCounters>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -87,6 +89,7 @@ impl<R: CryptoRng> Door<R> {
     /// Only when the system takes away what it gave at the start.
     pub(crate) fn run(self, poller: Poller) -> anyhow::Result<()> {
         let shards = self.shards.len();
+        let report = Report::new(Timestamp::now(), Arc::clone(&self.counters));
         let mut running = Running {
             door: self,
             poller,
@@ -97,7 +100,7 @@ impl<R: CryptoRng> Door<R> {
             reserve: File::open("/dev/null").ok(),
             accept_again: None,
             next_refresh: Timestamp::now(),
-            report: Report::new(Timestamp::now()),
+            report,
         };
         let mut ready = Vec::new();
         // Relaxed: the waker's system calls order it.
@@ -216,11 +219,14 @@ impl<R: CryptoRng> Running<R> {
         };
         match knock.handle_readable(now, &mut self.door.handshake, &mut self.door.random) {
             Ok(Progress::Waiting) => {}
-            Ok(Progress::Introduced(session, setup)) => self.waiting.push(Introduction {
-                token,
-                session,
-                setup,
-            }),
+            Ok(Progress::Introduced(session, setup)) => {
+                self.door.counters.handshakes.count();
+                self.waiting.push(Introduction {
+                    token,
+                    session,
+                    setup,
+                });
+            }
             Err(reason) => self.turn_away(token, &reason),
         }
     }

@@ -141,7 +141,7 @@ impl Ingest {
             };
             let record = rest.get_mut(..length).unwrap_or_default();
             if let Some(fragment) = self.session.handle_record(now, record)? {
-                camera.take(now, &fragment, self.session.clock());
+                camera.take(now, &fragment, self.session.clock(), &place.counters);
             }
             handled += length;
             self.handle_events(now, camera, place)?;

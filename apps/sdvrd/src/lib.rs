@@ -15,6 +15,7 @@ mod chatter;
 mod config;
 mod daemon;
 mod door;
+mod figures;
 mod ingest;
 mod knock;
 mod log;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::camera::{Camera, LOST_AFTER, RingPlace};
+use crate::figures::ShardCounters;
 use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
 use crate::knock::Arrival;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade};
@@ -113,6 +115,7 @@ impl Shard {
         keeper: RingKeeper,
         budget: Budget,
         ring_time: Duration,
+        counters: Arc<ShardCounters>,
     ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
         let waker = poller.add_waker(WAKER)?;
@@ -127,6 +130,7 @@ impl Shard {
             shard: handle.clone(),
             budget,
             ring_time,
+            counters,
         };
         let shard = Self {
             receiver,
@@ -236,6 +240,7 @@ impl Shard {
             return;
         };
         member.connection = Some(token);
+        self.place.counters.sessions.count();
         if let Err(problem) = self
             .poller
             .add(&connection.ingest.link, token, Interest::Read)
@@ -437,6 +442,13 @@ impl Shard {
                 || !member.camera.is_empty()
                 || now.saturating_since(member.last_heard) < LOST_AFTER
         });
+        let members = self.cameras.values();
+        let connected = members.clone().filter(|member| member.connection.is_some());
+        let counters = &self.place.counters;
+        counters.cameras_connected.set(connected.count());
+        counters
+            .streams
+            .set(members.map(|member| member.camera.stream_count()).sum());
     }
 
     fn stop(&mut self) {

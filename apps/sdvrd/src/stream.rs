@@ -7,6 +7,7 @@ use sdvr_ring::{FrameMeta, RingWriter};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
 use crate::budget::Share;
+use crate::figures::ShardCounters;
 use crate::ring_keeper::EndedRing;
 
 /// How often the measured rate is worked out.
@@ -97,6 +98,7 @@ impl Stream {
         received: Timestamp,
         fragment: &MediaFragment<'_>,
         clock: &PeerClock,
+        counters: &ShardCounters,
     ) {
         let header = &fragment.header;
         if header.is_first && !self.ring.begin(header.frame_bytes.into()) {
@@ -112,6 +114,9 @@ impl Stream {
             header.number.0.saturating_sub(last).saturating_sub(1)
         });
         self.last_number = Some(header.number.0);
+        counters.frames.count();
+        counters.frame_bytes.add(header.frame_bytes.into());
+        counters.frames_missing.add(missed);
         self.ring.publish(&FrameMeta {
             number: header.number,
             flags: header.flags,

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sdvr_frame::{PublicKey, StreamId};
 
 use crate::file_lock;
-use crate::stale;
+use crate::{stale, statistics};
 
 /// How the names of rings begin that are not finished.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
@@ -194,6 +194,9 @@ impl RingDirectory {
         for name in names {
             if RingName::parse(&name).is_some() {
                 stale::end_ring(self, &name)?;
+            } else if name == statistics::FILE_NAME {
+                rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty())?;
+                continue;
             } else if name.starts_with(UNFINISHED_PREFIX) {
                 rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty())?;
             } else {

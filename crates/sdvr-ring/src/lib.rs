@@ -39,6 +39,8 @@ mod shared_memory;
 #[cfg(not(loom))]
 mod stale;
 #[cfg(not(loom))]
+mod statistics;
+#[cfg(not(loom))]
 mod watch;
 #[cfg(not(loom))]
 mod writer;
@@ -52,6 +54,7 @@ pub use {
         DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
     },
     reader::{FutexWord, OpenError, RawFrame, RingReader},
+    statistics::{Statistics, StatisticsPage, read_statistics},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},
 };

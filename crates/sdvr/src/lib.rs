@@ -23,6 +23,7 @@
 mod account;
 mod camera;
 mod cameras;
+mod daemon;
 mod error;
 mod frame;
 pub mod jpeg;
@@ -31,10 +32,11 @@ mod place;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
+pub use daemon::Daemon;
 pub use error::Error;
 pub use frame::Frame;
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
 };
-pub use sdvr_ring::{FrameMeta, FrameWords};
+pub use sdvr_ring::{FrameMeta, FrameWords, Statistics};

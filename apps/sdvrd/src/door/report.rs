@@ -1,9 +1,12 @@
 //! What the log says of strangers: so many lines a minute, and the others as numbers. Nobody who can connect fills a disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 use tracing::info;
+
+use crate::figures::DoorCounters;
 
 /// How often the numbers are said, and the lines begin anew.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -36,6 +39,8 @@ pub(super) enum Matter {
 /// The numbers and lines of one interval.
 #[derive(Debug)]
 pub(super) struct Report {
+    /// Counts the same from the daemon's start.
+    counters: Arc<DoorCounters>,
     until: Timestamp,
     strangers: u64,
     refused: u64,
@@ -48,8 +53,9 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, counters: Arc<DoorCounters>) -> Self {
         Self {
+            counters,
             until: now + INTERVAL,
             strangers: 0,
             refused: 0,
@@ -66,26 +72,32 @@ impl Report {
     pub(super) fn gets_line(&mut self, matter: Matter) -> bool {
         let lines = match matter {
             Matter::Stranger => {
+                self.counters.strangers.count();
                 self.strangers += 1;
                 return false;
             }
             Matter::NoDescriptor => {
+                self.counters.without_descriptor.count();
                 self.no_descriptor += 1;
                 return self.no_descriptor == 1;
             }
             Matter::Unfinished => {
+                self.counters.strangers.count();
                 self.strangers += 1;
                 &mut self.stranger_lines
             }
             Matter::Refused => {
+                self.counters.refused.count();
                 self.refused += 1;
                 &mut self.stranger_lines
             }
             Matter::OtherLabel => {
+                self.counters.other_labels.count();
                 self.other_labels += 1;
                 &mut self.stranger_lines
             }
             Matter::New => {
+                self.counters.new_cameras.count();
                 self.new += 1;
                 &mut self.new_lines
             }
@@ -111,7 +123,7 @@ impl Report {
                 "turned away (strangers, refused) and let in (new cameras) in the last minute"
             );
         }
-        *self = Self::new(now);
+        *self = Self::new(now, Arc::clone(&self.counters));
     }
 
     fn has_numbers(&self) -> bool {
@@ -137,7 +149,7 @@ mod tests {
 
     #[test]
     fn all_that_strangers_do_shares_a_few_lines_a_minute() {
-        let mut report = Report::new(START);
+        let mut report = Report::new(START, Arc::default());
         assert_eq!(lines(&mut report, Matter::Stranger), 0);
         assert_eq!(lines(&mut report, Matter::Unfinished), 20);
         assert_eq!(lines(&mut report, Matter::Refused), 0);
@@ -156,7 +168,7 @@ mod tests {
 
     #[test]
     fn strangers_take_no_line_of_a_new_camera_or_of_a_fault() {
-        let mut report = Report::new(START);
+        let mut report = Report::new(START, Arc::default());
         assert_eq!(lines(&mut report, Matter::Unfinished), 20);
         assert_eq!(lines(&mut report, Matter::New), 1024);
         assert_eq!(lines(&mut report, Matter::Fault), 20);

@@ -1,0 +1,54 @@
+//! The daemons that publish on this host, and their figures.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sdvr_frame::Timestamp;
+use sdvr_ring::{Statistics, open_directory, read_statistics, search_directories};
+
+/// A daemon, as far as its statistics page tells.
+///
+/// ```
+/// for daemon in sdvr::Daemon::list() {
+///     println!("{}: {} cameras", daemon.directory.display(), daemon.statistics.cameras_connected);
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Daemon {
+    /// Where it publishes.
+    pub directory: PathBuf,
+    /// What it counts. A daemon that was killed leaves its last figures.
+    pub statistics: Statistics,
+    /// Whether it said so within the last second: if not, it hangs, or is gone.
+    pub is_alive: bool,
+    /// For how long it has been running, or had when it was heard last.
+    pub uptime: Duration,
+}
+
+impl Daemon {
+    /// Those whose frames this user may read, in the places where cameras are searched. Does not block; copies a few hundred bytes for each.
+    #[must_use]
+    pub fn list() -> Vec<Self> {
+        let directories = search_directories();
+        directories
+            .iter()
+            .filter_map(|path| Self::of(path))
+            .collect()
+    }
+
+    /// The one that publishes, or did so last, in a directory; `None` when it has left no page that this program understands.
+    #[must_use]
+    pub fn of(directory: &Path) -> Option<Self> {
+        let opened = open_directory(directory)?;
+        let statistics = read_statistics(opened.as_fd()).ok().flatten()?;
+        let at = |nanoseconds: u64| Timestamp::from_nanoseconds(nanoseconds.cast_signed());
+        Some(Self {
+            directory: directory.to_owned(),
+            is_alive: statistics.is_alive(Timestamp::now()),
+            uptime: at(statistics.heartbeat_ns).saturating_since(at(statistics.started_ns)),
+            statistics,
+        })
+    }
+}
