@@ -34,7 +34,7 @@ enum Command {
         /// Install without asking
         #[arg(long)]
         yes: bool,
-        /// Run only the tests whose names contain this
+        /// Run only the tests whose names contain this, or those of one file: units
         filter: Option<String>,
     },
     /// Give the parsers what nobody would write, for a while

@@ -156,6 +156,41 @@ pub(crate) fn unpack(package: &str, folder: &Path, patterns: &[&str]) -> anyhow:
         .args(patterns))
 }
 
+/// Downloads packages with all that they need, without installing them, and unpacks them into `folder`, but for the files that match `left_out`.
+pub(crate) fn unpack_with_needs(
+    packages: &[&str],
+    folder: &Path,
+    left_out: &[&str],
+) -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    // As if nothing were installed: what this host has is needed, too.
+    let status = scratch.path().join("status");
+    std::fs::write(&status, "")?;
+    std::fs::create_dir(scratch.path().join("partial"))?;
+    run(Command::new("apt-get")
+        .args([
+            "install",
+            "-qq",
+            "--download-only",
+            "--no-install-recommends",
+        ])
+        // Nothing of the host is changed, so that nobody need be root.
+        .args(["-o", "Debug::NoLocking=1", "-o"])
+        .arg(format!("Dir::State::status={}", status.display()))
+        .arg("-o")
+        .arg(format!("Dir::Cache::archives={}", scratch.path().display()))
+        .args(packages))?;
+    let script = "archives=$1; folder=$2; shift 2
+        for file in \"$archives\"/*.deb; do
+            dpkg-deb --fsys-tarfile \"$file\" |
+                tar -x --no-same-owner --keep-directory-symlink -C \"$folder\" \"${@/#/--exclude=}\" || exit
+        done";
+    run(Command::new("bash")
+        .args(["-o", "pipefail", "-c", script, "-"])
+        .args([scratch.path(), folder])
+        .args(left_out))
+}
+
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     std::fs::read_dir(folder)
         .ok()?

@@ -3,7 +3,7 @@
 //! ```text
 //!  this host                                          the guest: Debian's kernel, busybox, no disk
 //!  +--------------------------------------------+     +------------------------------------------------+
-//!  | cargo xtask vm-test                        |     | init (tests/vm/guest/init.sh)                  |
+//!  | cargo xtask vm-test                        |     | init (tests/vm/guest/bare/init)                |
 //!  |   qemu ----------------------------------- | --> |   console                   target/vm/guest.log|
 //!  |   cargo test --test vivid …                  |     |                                                |
 //!  |     a test -- target/vm/control.sock ----- | --> |   /dev/vport*: runs a line, gives its output   |
@@ -12,11 +12,13 @@
 //!  +--------------------------------------------+     +------------------------------------------------+
 //! ```
 //!
-//! One boot serves all tests. qemu ends with this process, however that ends.
+//! One boot serves all these tests. Then the guest is booted anew with Debian's systemd as its first process, for the units in `deploy/`: they, the daemon
+//! and the programs that read are all inside then. qemu ends with this process, however that ends.
 
 mod boot;
 mod image;
 mod kernel;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 
@@ -28,36 +30,93 @@ use crate::tools::{self, cargo, target};
 /// Named, so that the flags for the guest's programs do not apply to build scripts and macros as well.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// The files of `tests/vm/tests`.
-pub(crate) const TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
+/// The files of `tests/vm/tests` for the guest of cameras.
+const CAMERA_TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
+/// The one for the guest of units.
+const UNIT_TESTS: [&str; 1] = ["units"];
 /// The measurements beside them.
-pub(crate) const FIGURES: &str = "figures";
+const FIGURES: [&str; 1] = ["figures"];
 
-/// Runs the tests in `tests/vm`, or those whose names contain `filter`.
+/// The first process of a guest.
+#[derive(Clone, Copy, Debug)]
+enum Init {
+    /// `tests/vm/guest/bare/init`: starts within seconds, and nothing happens that no test wants.
+    Script,
+    /// Debian's, as it is where units run.
+    Systemd,
+}
+
+impl Init {
+    /// What its files in `target/vm` are called.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Script => "guest",
+            Self::Systemd => "systemd",
+        }
+    }
+
+    /// The packages whose programs it has.
+    const fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Script => &[
+                "sdvrc",
+                "sdvr-vm-webcam",
+                "sdvr-vm-guest",
+                "sdvr-vm-counted",
+            ],
+            Self::Systemd => &["sdvrd", "sdvrc", "sdvr-cli"],
+        }
+    }
+
+    /// Its programs.
+    const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Script => &["sdvrc", "sdvrc-counted", "webcam", "control"],
+            Self::Systemd => &["sdvrd", "sdvrc", "sdvr"],
+        }
+    }
+}
+
+/// All files of `tests/vm/tests`.
+pub(crate) fn tests() -> impl Iterator<Item = &'static str> {
+    CAMERA_TESTS.into_iter().chain(UNIT_TESTS).chain(FIGURES)
+}
+
+/// Runs the tests in `tests/vm`, or those whose names contain `filter`, or those of the file that is called so.
 pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
-    in_guest(yes, &TESTS, &[], &["--test-threads=1"], filter)
+    let options = ["--test-threads=1"];
+    let cameras = in_guest(yes, Init::Script, &CAMERA_TESTS, &[], &options, filter);
+    // Like a package's tests, these run although others have failed.
+    let units = in_guest(yes, Init::Systemd, &UNIT_TESTS, &[], &options, filter);
+    cameras.and(units)
 }
 
 /// `cargo xtask bench camera`: what is promised of cameras, as released.
 pub(crate) fn bench(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
     let options = ["--test-threads=1", "--nocapture"];
-    in_guest(yes, &[FIGURES], &["--release"], &options, filter)
+    in_guest(
+        yes,
+        Init::Script,
+        &FIGURES,
+        &["--release"],
+        &options,
+        filter,
+    )
 }
 
 fn in_guest(
     yes: bool,
+    init: Init,
     tests: &[&str],
     profile: &[&str],
     options: &[&str],
     filter: Option<&str>,
 ) -> anyhow::Result<()> {
     packages::install_for_vm(yes)?;
-    let folder = std::path::absolute(target().join("vm"))?;
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
-    let kernel = kernel::fetch(&folder)?;
-    let programs = build_guest_programs(&folder)?;
-    let image = image::write(&folder, &kernel, &programs)?;
+    let (tests, filter) = match filter {
+        Some(file) if tests.contains(&file) => (&[file][..], None),
+        _ => (tests, filter),
+    };
     // The whole workspace, of which nothing else has these tests: cargo would build dependencies anew for a single package.
     let command = || {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
@@ -70,7 +129,22 @@ fn in_guest(
     // Before the boot: afterwards, tests wait for nothing but the guest.
     tools::run(cargo(&["build", "--workspace", "--bins"]).args(profile))?;
     tools::run(command().arg("--no-run"))?;
-    let guest = boot::boot(&folder, &kernel, &image)?;
+    if let Some(filter) = filter {
+        let listed = command()
+            .args(["--quiet", "--", "--list", filter])
+            .output()?;
+        if listed.stdout.is_empty() {
+            eprintln!("no test of {} is called {filter}", tests.join(", "));
+            return Ok(());
+        }
+    }
+    let folder = std::path::absolute(target().join("vm"))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let kernel = kernel::fetch(&folder)?;
+    let programs = build_guest_programs(&folder, init)?;
+    let image = image::write(&folder, &kernel, init, &programs)?;
+    let guest = boot::boot(&folder, &kernel, &image, init)?;
     let mut command = command();
     command
         // They share the guest.
@@ -88,29 +162,21 @@ fn in_guest(
 }
 
 /// Builds what runs in the guest; gives the programs' paths.
-fn build_guest_programs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn build_guest_programs(folder: &Path, init: Init) -> anyhow::Result<Vec<PathBuf>> {
     // A folder of its own: the flags would make cargo build everything anew each time.
     let built = folder.join("cargo");
     let mut build = cargo(&["build", "--release", "--target", TRIPLE]);
     build
-        .args([
-            "-p",
-            "sdvrc",
-            "-p",
-            "sdvr-vm-webcam",
-            "-p",
-            "sdvr-vm-guest",
-            "-p",
-            "sdvr-vm-counted",
-        ])
+        .args(init.packages().iter().flat_map(|package| ["-p", package]))
         // Saves a minute; the guest emulates the processor, it is no place to measure speed.
         .args(["--config", "profile.release.lto=false"])
-        // The guest has no libraries.
+        // The guest of cameras has no libraries.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &built);
     tools::run(&mut build)?;
     let programs = built.join(TRIPLE).join("release");
-    Ok(["sdvrc", "sdvrc-counted", "webcam", "control"]
+    Ok(init
+        .programs()
         .iter()
         .map(|program| programs.join(program))
         .collect())

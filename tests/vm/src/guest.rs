@@ -92,6 +92,8 @@ impl Guest {
     }
 
     fn clean(&mut self) {
+        // Where systemd is the first process, it would start them anew.
+        self.run("! type systemctl || systemctl stop 'sdvr*'");
         self.run("killall -9 sdvrc sdvrc-counted webcam");
         self.run("while pidof sdvrc sdvrc-counted webcam; do sleep 0.05; done");
         self.run("while [ -d /sys/module/vivid ] && ! rmmod vivid; do sleep 0.05; done");

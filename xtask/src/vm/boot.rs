@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::vm::Init;
 use crate::vm::kernel::Kernel;
 
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
 const MEMORY_MIB: &str = "768";
 const PROCESSORS: &str = "2";
 /// How long the guest may take to shut down before it is killed.
@@ -23,8 +25,13 @@ pub(crate) struct Guest {
 }
 
 /// Starts the guest, and does not wait for it.
-pub(crate) fn boot(folder: &Path, kernel: &Kernel, image: &Path) -> anyhow::Result<Guest> {
-    let (control, log) = (folder.join("control.sock"), folder.join("guest.log"));
+pub(crate) fn boot(
+    folder: &Path,
+    kernel: &Kernel,
+    image: &Path,
+    init: Init,
+) -> anyhow::Result<Guest> {
+    let (control, log) = (folder.join("control.sock"), image.with_extension("log"));
     let _ = std::fs::remove_file(&control);
     let console = std::fs::File::create(&log)?;
     // Killed with this process, even when that is killed: no guest is left behind.
@@ -39,7 +46,10 @@ pub(crate) fn boot(folder: &Path, kernel: &Kernel, image: &Path) -> anyhow::Resu
         .arg(&kernel.boots)
         .arg("-initrd")
         .arg(image)
-        .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
+        .args([
+            "-append",
+            &format!("{KERNEL_ARGUMENTS} {}", arguments(init)),
+        ])
         // The guest reaches the host's 127.0.0.1 as 10.0.2.2.
         .args(["-netdev", "user,id=network"])
         .args(["-device", "virtio-net-pci,netdev=network,romfile="])
@@ -55,6 +65,19 @@ pub(crate) fn boot(folder: &Path, kernel: &Kernel, image: &Path) -> anyhow::Resu
         .stdout(console);
     let qemu = qemu.spawn().context("cannot run qemu-system-x86_64")?;
     Ok(Guest { qemu, control, log })
+}
+
+/// What the first process is told.
+const fn arguments(init: Init) -> &'static str {
+    match init {
+        Init::Script => "",
+        // Nobody logs in at the console; it shows what the journal has.
+        Init::Systemd => {
+            "systemd.unit=multi-user.target systemd.wants=control.service \
+             systemd.mask=serial-getty@ttyS0.service systemd.mask=getty.target \
+             systemd.show_status=false systemd.journald.forward_to_console=1"
+        }
+    }
 }
 
 impl Guest {
