@@ -55,17 +55,24 @@ fn through_the_system(
     clip: &Path,
     pace: &[&str],
 ) -> (std::process::Output, Vec<u8>) {
+    read_while(system, || {
+        system
+            .client_command("clip", clip.to_str().unwrap())
+            .args(pace)
+            .output()
+            .unwrap()
+    })
+}
+
+/// What `send` gives, and what a reader of the camera `clip` got meanwhile.
+fn read_while<T>(system: &System, send: impl FnOnce() -> T) -> (T, Vec<u8>) {
     let output = system.home().join("out");
     let file = std::fs::File::create(&output).unwrap();
     let mut pipe = system.command("sdvr");
     let mut pipe = system.start(pipe.args(["pipe", "clip", "--wait"]).stdout(file), "pipe");
     wait_until("the reader waits", || pipe.runs());
     std::thread::sleep(Duration::from_millis(300));
-    let sent = system
-        .client_command("clip", clip.to_str().unwrap())
-        .args(pace)
-        .output()
-        .unwrap();
+    let sent = send();
     pipe.wait();
     (sent, std::fs::read(&output).unwrap())
 }
@@ -188,6 +195,46 @@ fn pictures_that_grow_all_arrive_and_the_next_session_has_room_for_them_at_once(
         "{}",
         client.log()
     );
+}
+
+#[test]
+fn a_stream_that_jumps_to_8_mb_and_back_loses_no_frame_and_gives_its_memory_back() {
+    let mut system = System::new();
+    system.start_daemon(&["--memory", "640M"]);
+    // It shrinks after a minute of small ones.
+    let small = [20_000; 25 * 66];
+    let lengths = [&[20_000; 20][..], &[8_000_000; 10], &small].concat();
+    let memory_bytes = || {
+        let output = system.sdvr(&["ls", "--daemon", "--json"]);
+        let daemons: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        daemons[0]["memory_used_bytes"].as_u64().unwrap()
+    };
+    let (mut most, mut last) = (0, 0);
+    let mut content = Vec::new();
+    // A pipe, of which nothing is dropped, that has its frames when a camera would.
+    let (client, got) = read_while(&system, || {
+        let mut client = system.client_command("clip", "-");
+        let mut client = system.start(client.stdin(Stdio::piped()), "clip");
+        let mut pipe = client.child().stdin.take().unwrap();
+        for (number, bytes) in lengths.into_iter().enumerate() {
+            pipe.write_all(&picture(bytes)).unwrap();
+            content.extend(picture(bytes));
+            std::thread::sleep(Duration::from_millis(40));
+            if number % 5 == 0 {
+                last = memory_bytes();
+                most = most.max(last);
+            }
+        }
+        drop(pipe);
+        assert!(client.wait().success(), "{}", client.log());
+        client
+    });
+    assert!(got == content, "{} of {} bytes", got.len(), content.len());
+    let log = client.log();
+    assert!(log.contains("frames have become smaller"), "{log}");
+    assert!((64 << 20..=640 << 20).contains(&most), "{most}");
+    // A stream without a rate has more than its frames need, however small they are.
+    assert!(last * 4 < most, "{last} of {most}");
 }
 
 #[test]

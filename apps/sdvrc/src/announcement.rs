@@ -17,6 +17,11 @@ const GROWTH_WAIT: Duration = Duration::from_secs(60);
 /// A compressed frame may be this many times as long as the first one before the stream is opened anew.
 const FRAME_GROWTH: usize = 8;
 const FRAME_LEAST_KIB: u32 = 64;
+/// Frames that have been so many times as short as announced for so long, twice, give memory back …
+const SHRINK_TIMES: u32 = 16;
+const SHRINK_WINDOW: Duration = Duration::from_secs(20);
+/// … and keep room for frames so many times as long as the longest of them.
+const SHRUNK_ROOM: u32 = 4;
 
 /// The stream as it is asked for.
 #[derive(Debug)]
@@ -25,14 +30,43 @@ pub(crate) struct Announcement {
     /// Less than this is of no use.
     least_kib: u32,
     growth: Growth,
+    /// What frames needed lately; `None` where all are of one length.
+    recent: Option<Recent>,
 }
 
-/// How far the stream is with frames that are longer than it announced.
+/// The longest frames of this window of time, and of the one before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recent {
+    ends: Option<Timestamp>,
+    longest_kib: u32,
+    before_kib: u32,
+}
+
+impl Recent {
+    /// Notes a frame; at the end of a window, gives the longest of two.
+    fn note(&mut self, now: Timestamp, needed_kib: u32) -> Option<u32> {
+        let ends = *self.ends.get_or_insert(now + SHRINK_WINDOW);
+        self.longest_kib = self.longest_kib.max(needed_kib);
+        if now < ends {
+            return None;
+        }
+        let is_first = self.before_kib == 0;
+        let longest_kib = self.longest_kib.max(self.before_kib);
+        *self = Self {
+            ends: Some(now + SHRINK_WINDOW),
+            longest_kib: 0,
+            before_kib: self.longest_kib,
+        };
+        (!is_first).then_some(longest_kib)
+    }
+}
+
+/// How far the stream is with frames of another length than it announced.
 #[derive(Clone, Copy, Debug)]
 enum Growth {
     /// They fit, or were not seen.
     None,
-    /// More was asked for: what is needed, and what there was.
+    /// More was asked for, or less: what is needed, and what there was.
     Asked { needed_kib: u32, from_kib: u32 },
     /// More was refused; not asked again until then.
     Refused { again_at: Timestamp },
@@ -72,6 +106,7 @@ impl Announcement {
             },
             least_kib: first_kib,
             growth: Growth::None,
+            recent: description.frame_bytes.is_none().then(Recent::default),
         }
     }
 
@@ -91,7 +126,7 @@ impl Announcement {
     pub(crate) fn fit(&mut self, now: Timestamp, frame_bytes: usize, most_kib: u32) -> Fit {
         let needed_kib = kib(frame_bytes);
         if needed_kib <= self.open.frame_kib {
-            return Fit::Fits;
+            return self.shrink(now, needed_kib);
         }
         if needed_kib > most_kib
             || matches!(self.growth, Growth::Refused { again_at } if now < again_at)
@@ -107,6 +142,34 @@ impl Announcement {
         );
         self.growth = Growth::Asked {
             needed_kib,
+            from_kib,
+        };
+        Fit::AfterOpening
+    }
+
+    /// Gives memory back that frames have not needed for long.
+    fn shrink(&mut self, now: Timestamp, needed_kib: u32) -> Fit {
+        let Some(longest_kib) = self
+            .recent
+            .as_mut()
+            .and_then(|recent| recent.note(now, needed_kib))
+        else {
+            return Fit::Fits;
+        };
+        let from_kib = self.open.frame_kib;
+        let to_kib = longest_kib.saturating_mul(SHRUNK_ROOM).max(FRAME_LEAST_KIB);
+        if longest_kib.saturating_mul(SHRINK_TIMES) > from_kib || to_kib >= from_kib {
+            return Fit::Fits;
+        }
+        info!(
+            from_kib,
+            to_kib, "frames have become smaller; opening the stream anew"
+        );
+        self.open.frame_kib = to_kib;
+        // A large first frame is no reason any more to ask for as much.
+        self.least_kib = self.least_kib.min(longest_kib);
+        self.growth = Growth::Asked {
+            needed_kib: to_kib,
             from_kib,
         };
         Fit::AfterOpening
@@ -241,6 +304,52 @@ mod tests {
         grown.limit(MOST_KIB);
         assert_eq!(grown.open().frame_kib, 130);
         assert_eq!(grown.fit(NOW, 257 << 20, MOST_KIB), Fit::TooLong);
+    }
+
+    /// What is announced after a minute and a half of frames of one length, one a second.
+    fn after_a_while(announcement: &mut Announcement, from_s: u64, frame_bytes: usize) -> u32 {
+        for second in 0..=90 {
+            let now = NOW + Duration::from_secs(from_s + second);
+            if announcement.fit(now, frame_bytes, MOST_KIB) == Fit::AfterOpening {
+                announcement.was_opened();
+            }
+        }
+        announcement.open().frame_kib
+    }
+
+    #[test]
+    fn a_stream_whose_frames_have_become_small_gives_memory_back_and_takes_it_again() {
+        let mut stream = announcement(20 << 10, None);
+        assert_eq!(after_a_while(&mut stream, 0, 20 << 10), 160);
+        assert_eq!(after_a_while(&mut stream, 100, 8 << 20), 16 * 1024);
+        // A long frame now and then keeps it.
+        for second in 200..300 {
+            let now = NOW + Duration::from_secs(second);
+            let frame_bytes = if second % 19 == 0 { 8 << 20 } else { 20 << 10 };
+            assert_eq!(stream.fit(now, frame_bytes, MOST_KIB), Fit::Fits);
+        }
+        assert_eq!(after_a_while(&mut stream, 300, 20 << 10), 80);
+        stream.limit(MOST_KIB);
+        assert_eq!(stream.open().frame_kib, 80);
+        assert_eq!(after_a_while(&mut stream, 400, 8 << 20), 16 * 1024);
+    }
+
+    #[test]
+    fn a_server_that_refuses_a_smaller_stream_keeps_the_one_it_has() {
+        let mut stream = announcement(8 << 20, None);
+        let mut second = 0;
+        while stream.fit(NOW + Duration::from_secs(second), 20 << 10, MOST_KIB) == Fit::Fits {
+            second += 1;
+        }
+        assert_eq!(stream.open().frame_kib, 80);
+        assert!(stream.was_refused(NOW, StreamCode::TooOften));
+        assert_eq!(stream.open().frame_kib, 64 * 1024);
+    }
+
+    #[test]
+    fn frames_of_one_length_never_open_the_stream_anew() {
+        let mut raw = announcement(5000, Some(5 << 20));
+        assert_eq!(after_a_while(&mut raw, 0, 5000), 5120);
     }
 
     #[test]
