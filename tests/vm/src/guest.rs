@@ -114,6 +114,12 @@ impl Guest {
         self.expect(&format!("control {device} '{name}' {value}"));
     }
 
+    /// Chooses a camera's input.
+    #[track_caller]
+    pub fn set_input(&mut self, device: &str, number: u32) {
+        self.expect(&format!("control {device} --input {number}"));
+    }
+
     /// Plugs in a webcam that shows these clips; its port of the USB tells it from others, and its serial number.
     #[track_caller]
     pub fn plug_webcam(&mut self, port: u8, mjpg: &Clip, h264: &Clip) -> Webcam {

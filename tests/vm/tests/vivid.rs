@@ -11,8 +11,8 @@ use sdvr_tests::wait_until;
 use sdvr_vm::stage::{LABEL, NODE, ONE_CAMERA};
 use sdvr_vm::{Guest, Stage};
 
-/// Vivid with one camera at whose input, of HDMI, something is plugged in.
-const HDMI: &str = "n_devs=1 node_types=0x1 num_inputs=1 input_types=3";
+/// Vivid with one camera that has two inputs, of which the second is HDMI.
+const HDMI: &str = "n_devs=1 node_types=0x1 num_inputs=2 input_types=12";
 /// Large enough to see something, small enough for an emulated processor.
 const SMALL: &str = "-f YUYV -s 320x180";
 /// Y, U and V in the limited range of ITU-R BT.601. The driver calculates them with integers, and is up to two off.
@@ -282,7 +282,7 @@ fn a_control_is_set_by_its_name_and_again_when_the_camera_is_back() {
 
 #[test]
 fn another_signal_opens_the_stream_anew_in_its_size() {
-    let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| signal(guest, Signal::Vga));
+    let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| hdmi(guest, Signal::Vga));
     for frame in stage.watch.take_next(10) {
         assert_shape(&frame, *b"GREY", (640, 480));
         assert_eq!(frame.format().rate.as_f64().round(), 60.0);
@@ -313,7 +313,7 @@ fn another_signal_opens_the_stream_anew_in_its_size() {
 
 #[test]
 fn a_signal_that_is_missing_is_said_and_waited_for() {
-    let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| signal(guest, Signal::Vga));
+    let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| hdmi(guest, Signal::Vga));
     stage.watch.wait_for(10);
     signal(&mut stage.guest, Signal::None);
     stage.wait_for_log("no signal at its input");
@@ -356,6 +356,12 @@ enum Signal {
     Vga,
     /// 720x480 at 59.94.
     Dvd,
+}
+
+/// Chooses that input, at which this comes in.
+fn hdmi(guest: &mut Guest, comes_in: Signal) {
+    guest.set_input(NODE, 1);
+    signal(guest, comes_in);
 }
 
 fn signal(guest: &mut Guest, signal: Signal) {

@@ -1,4 +1,5 @@
-//! `control DEVICE [NAME [VALUE]]`: the controls of a camera, for tests that must not trust `sdvrc` with it.
+//! `control DEVICE [NAME [VALUE]]`: the controls of a camera, for tests that must not trust `sdvrc` with it; `control DEVICE --input N` chooses
+//! one of its inputs.
 //!
 //! Without a name it lists the controls; without a value it says what the control's is. A button is pressed with any value.
 
@@ -22,6 +23,9 @@ fn main() -> anyhow::Result<()> {
                 println!("{}", control.name());
             }
             Ok(())
+        }
+        [name, number] if name == "--input" => {
+            device.set_input(number.parse().context("an input is a whole number")?)
         }
         [name] => {
             println!("{}", device.value(id_of(&device, name)?)?);

@@ -1,4 +1,4 @@
-//! The three requests of V4L2's control interface (the kernel's `include/uapi/linux/videodev2.h`).
+//! The three requests of V4L2's control interface, and the one that chooses an input (the kernel's `include/uapi/linux/videodev2.h`).
 #![expect(unsafe_code, reason = "ioctl, which no safe function wraps")]
 
 use std::fs::File;
@@ -10,6 +10,7 @@ use rustix::ioctl::{self, Opcode, Updater, opcode};
 const GET_CONTROL: Opcode = opcode::read_write::<Control>(b'V', 27);
 const SET_CONTROL: Opcode = opcode::read_write::<Control>(b'V', 28);
 const QUERY_CONTROL: Opcode = opcode::read_write::<ControlDescription>(b'V', 36);
+const SET_INPUT: Opcode = opcode::read_write::<i32>(b'V', 39);
 /// In an id: the first control after it.
 const NEXT_CONTROL: u32 = 0x8000_0000;
 
@@ -82,6 +83,16 @@ impl Device {
         let request = unsafe { Updater::<SET_CONTROL, _>::new(&mut control) };
         // SAFETY: the request is one of the device's, and its argument is valid for it.
         unsafe { ioctl::ioctl(&self.0, request) }.context("the control cannot be set")
+    }
+}
+
+impl Device {
+    /// Chooses one of the inputs.
+    pub(crate) fn set_input(&self, mut number: i32) -> anyhow::Result<()> {
+        // SAFETY: the request reads and writes an `int`, which this is.
+        let request = unsafe { Updater::<SET_INPUT, _>::new(&mut number) };
+        // SAFETY: the request is one of the device's, and its argument is valid for it.
+        unsafe { ioctl::ioctl(&self.0, request) }.context("the input cannot be chosen")
     }
 }
 
