@@ -104,8 +104,8 @@ fn h264_begins_with_its_first_key_frame_however_late_the_server_comes() {
 
 #[test]
 fn h264_begins_anew_with_a_key_frame_when_the_server_is_back() {
-    // The next key frame would be up to 10 s away.
-    let clip = Clip::h264_of(300, 300);
+    // The next key frame would be half a minute away, longer than anything is waited for.
+    let clip = Clip::h264_of(900, 900);
     let (mut stage, _) = Stage::webcam(&Clip::mjpg(), &clip, "-f H264");
     stage.watch.wait_for(30);
     stage.system.kill_daemon();
