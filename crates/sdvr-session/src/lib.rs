@@ -19,6 +19,10 @@
     )
 )]
 
+// The tests' two ends are written for those who use this crate.
+#[cfg(test)]
+extern crate self as sdvr_session;
+
 mod assembly;
 pub mod client;
 mod clock;
