@@ -1,6 +1,7 @@
-//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench tcp`.
+//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench tcp` and `keys`.
 
 mod floor;
+mod keys;
 mod system;
 mod tcp;
 
@@ -14,9 +15,10 @@ fn main() -> anyhow::Result<()> {
     let programs = arguments
         .next()
         .map(PathBuf::from)
-        .context("usage: sdvr-bench tcp FOLDER-OF-PROGRAMS")?;
+        .context("usage: sdvr-bench tcp|keys FOLDER-OF-PROGRAMS")?;
     match bench.as_str() {
         "tcp" => tcp::run(&programs),
-        other => anyhow::bail!("there is no bench {other:?}; there is tcp"),
+        "keys" => keys::run(&programs),
+        other => anyhow::bail!("there is no bench {other:?}; there are tcp and keys"),
     }
 }

@@ -14,6 +14,26 @@ pub(crate) struct System {
     programs: PathBuf,
     port: u16,
     daemon: Program,
+    keys: Keys,
+}
+
+/// When the programs renew their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// As they do by themselves: not within a measurement.
+    AsReleased,
+    /// An epoch each second, a handshake every ten.
+    OftenRenewed,
+}
+
+impl Keys {
+    /// What both programs are told.
+    const fn environment(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::AsReleased => None,
+            Self::OftenRenewed => Some(("SDVR_KEY_SECONDS", "1,10")),
+        }
+    }
 }
 
 /// A running program.
@@ -28,6 +48,10 @@ pub(crate) struct Usage {
 
 impl System {
     pub(crate) fn start(programs: &Path) -> anyhow::Result<Self> {
+        Self::start_with(programs, Keys::AsReleased)
+    }
+
+    pub(crate) fn start_with(programs: &Path, keys: Keys) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let shm = tempfile::Builder::new()
             .prefix("sdvr-bench-")
@@ -36,7 +60,8 @@ impl System {
         command
             .args(["-l", "127.0.0.1", "-p", "0"])
             .env("HOME", home.path())
-            .env("SDVR_SHM_DIR", shm.path().join("rings"));
+            .env("SDVR_SHM_DIR", shm.path().join("rings"))
+            .envs(keys.environment());
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -57,6 +82,7 @@ impl System {
             programs: programs.to_owned(),
             port: address.port(),
             daemon: Program(child),
+            keys,
         })
     }
 
@@ -81,7 +107,8 @@ impl System {
                 "-i",
                 source,
             ])
-            .env("HOME", self.home.path());
+            .env("HOME", self.home.path())
+            .envs(self.keys.environment());
         Ok(Program(
             command
                 .stdout(Stdio::null())

@@ -22,6 +22,15 @@ pub(crate) fn ring() -> anyhow::Result<()> {
 
 /// Whole systems over TCP.
 pub(crate) fn tcp() -> anyhow::Result<()> {
+    system("tcp")
+}
+
+/// What renewing keys costs.
+pub(crate) fn keys() -> anyhow::Result<()> {
+    system("keys")
+}
+
+fn system(name: &str) -> anyhow::Result<()> {
     let programs = build_release()?;
     run(cargo(&[
         "run",
@@ -30,7 +39,7 @@ pub(crate) fn tcp() -> anyhow::Result<()> {
         "-p",
         "sdvr-bench",
         "--",
-        "tcp",
+        name,
     ])
     .arg(programs))
 }

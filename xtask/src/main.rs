@@ -63,6 +63,8 @@ enum Command {
 enum Bench {
     /// Daemon and client over TCP on loopback: cost, latency, many cameras
     Tcp,
+    /// Throughput with keys that are renewed every second, against none
+    Keys,
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
+        Command::Bench { bench: Bench::Keys } => bench::keys(),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },

@@ -8,8 +8,6 @@ use crate::failure::Failure;
 
 /// How long the server may take to confirm the end, once the last bytes are on their way.
 const FINISH_TIME: Duration = Duration::from_secs(10);
-/// … when only new keys are due: a camera must not stand still for it.
-const FINISH_TIME_NEW_KEYS: Duration = Duration::from_secs(2);
 /// … when the user wants to go.
 const FINISH_TIME_INTERRUPTED: Duration = Duration::from_secs(1);
 
@@ -22,8 +20,6 @@ pub(crate) enum Finish {
     Interrupted,
     /// The source cannot go on, for this reason.
     SourceFailed(Failure),
-    /// The session's keys have sealed enough; the next one goes on.
-    NewKeys,
 }
 
 impl Finish {
@@ -31,7 +27,6 @@ impl Finish {
         match self {
             Self::EndOfSource => CloseCode::EndOfSource,
             Self::Interrupted | Self::SourceFailed(_) => CloseCode::ShuttingDown,
-            Self::NewKeys => CloseCode::KeysUsedUp,
         }
     }
 
@@ -40,14 +35,12 @@ impl Finish {
             Self::EndOfSource => "the source has come to its end",
             Self::Interrupted => "the camera program was ended",
             Self::SourceFailed(_) => "the camera's source has failed",
-            Self::NewKeys => "new keys are due",
         }
     }
 
     pub(crate) const fn time(&self) -> Duration {
         match self {
             Self::EndOfSource | Self::SourceFailed(_) => FINISH_TIME,
-            Self::NewKeys => FINISH_TIME_NEW_KEYS,
             Self::Interrupted => FINISH_TIME_INTERRUPTED,
         }
     }

@@ -53,11 +53,6 @@ impl Link {
             Self::Waiting { .. } | Self::Dialling(_) | Self::Greeting(_) | Self::Streaming(_) => {
                 is_live
             }
-            // The camera goes on, the session does not.
-            Self::Finishing {
-                finish: Finish::NewKeys,
-                ..
-            } => is_live,
             Self::Finishing { .. } => false,
         }
     }

@@ -3,10 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, Timestamp};
 use sdvr_session::{
-    Close, CloseCode, Event, OutgoingFrame, Packet, Session, SessionError, Setup, SetupCode,
-    SetupReply, StreamCode, next_record,
+    Close, CloseCode, Event, KeyLimits, OutgoingFrame, Packet, Session, SessionError, Setup,
+    SetupCode, SetupReply, StreamCode, next_record,
 };
 use sdvr_source::CapturedFrame;
 use sdvr_transport::{Received, TcpLink};
@@ -122,6 +124,9 @@ impl Streaming {
         label: &Label,
         announcement: &mut Announcement,
     ) -> Result<Self, Ending> {
+        if let Some(limits) = key_limits() {
+            session.set_key_limits(limits);
+        }
         announcement.limit(session.granted().frame_kib);
         let program = concat!("sdvrc ", env!("CARGO_PKG_VERSION")).to_owned();
         session.introduce(
@@ -168,11 +173,6 @@ impl Streaming {
     /// Whether everything was written.
     pub(crate) const fn is_drained(&self) -> bool {
         self.backlog.is_empty()
-    }
-
-    /// Whether the session should be replaced by a new one.
-    pub(crate) const fn needs_new_keys(&self) -> bool {
-        self.session.needs_new_keys()
     }
 
     /// Whether the server has said that frames of this session have arrived.
@@ -358,10 +358,19 @@ impl Streaming {
             handled += length;
         }
         self.received.drain(..handled);
+        self.handle_events(now, announcement)?;
+        self.transmit(now)
+    }
+
+    fn handle_events(
+        &mut self,
+        now: Timestamp,
+        announcement: &mut Announcement,
+    ) -> Result<(), Ending> {
         while let Some(event) = self.session.poll_event() {
             self.handle_event(now, event, announcement)?;
         }
-        self.transmit(now)
+        Ok(())
     }
 
     fn handle_event(
@@ -380,6 +389,7 @@ impl Streaming {
                 self.handle_stream_reply(now, code, announcement)?;
             }
             Event::Report(report) => self.frames_arrived = report.frames_received,
+            Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
             Event::Closed(close) => return Err(Ending::Said(close)),
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) => {}
@@ -442,7 +452,7 @@ impl Streaming {
     pub(crate) fn handle_time(
         &mut self,
         now: Timestamp,
-        announcement: &Announcement,
+        announcement: &mut Announcement,
     ) -> Result<(), Ending> {
         if now >= self.silence_ends() {
             let silent = now.saturating_since(self.session.last_heard());
@@ -455,6 +465,7 @@ impl Streaming {
             self.session.open_stream(announcement.open().clone());
         }
         self.session.handle_timeout(now);
+        self.handle_events(now, announcement)?;
         self.transmit(now)
     }
 
@@ -480,6 +491,11 @@ impl Streaming {
         self.session.poll_transmit(now, self.backlog.buffer())?;
         Ok(self.backlog.write(now, &self.link)?)
     }
+}
+
+/// Keys that are renewed sooner than they must be, for measurements: seconds of an epoch and between handshakes.
+fn key_limits() -> Option<KeyLimits> {
+    KeyLimits::from_seconds(&std::env::var("SDVR_KEY_SECONDS").ok()?)
 }
 
 fn camera_refusal_text(reply: &SetupReply) -> String {

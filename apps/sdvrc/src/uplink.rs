@@ -17,7 +17,6 @@ use crate::announcement::{Announcement, REFUSED_WAIT};
 use crate::config::Config;
 use crate::dropped::DroppedFrames;
 use crate::failure::Failure;
-use crate::finish::Finish;
 use crate::greeting::Greeting;
 use crate::link::Link;
 use crate::retry::Retry;
@@ -214,11 +213,6 @@ impl Uplink<'_> {
                 if self.retry.is_news(now, refusal) {
                     error!("{refusal}; asking again every {} s", REFUSED_WAIT.as_secs());
                 }
-                Ok(())
-            }
-            // A frame that waits for its stream goes first.
-            (Ok(()), None) if streaming.needs_new_keys() && !streaming.holds_frame() => {
-                self.close(now, Finish::NewKeys);
                 Ok(())
             }
             (Ok(()), None) => Ok(()),

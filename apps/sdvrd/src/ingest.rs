@@ -6,10 +6,12 @@
 
 use std::net::SocketAddr;
 
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::{
-    Close, CloseCode, Event, Malformed, OpenStream, Packet, Session, SessionError, StreamCode,
-    next_record,
+    Close, CloseCode, Event, KeyLimits, Malformed, OpenStream, Packet, Session, SessionError,
+    StreamCode, next_record,
 };
 use sdvr_transport::{Received, TcpLink};
 
@@ -34,6 +36,16 @@ pub(crate) enum Ending {
     Broken(#[from] SessionError),
     #[error("the camera does not read what it is sent")]
     Deaf,
+}
+
+impl Ending {
+    /// The code of the CLOSE for a camera that broke the protocol. Which check failed is the log's business.
+    pub(crate) const fn broken_code(error: &SessionError) -> (CloseCode, &'static str) {
+        match error {
+            SessionError::KeysUsedUp => (CloseCode::KeysUsedUp, "fresh keys are overdue"),
+            _ => (CloseCode::Protocol, "protocol error"),
+        }
+    }
 }
 
 impl From<Malformed> for Ending {
@@ -61,10 +73,13 @@ impl Ingest {
         let Arrival {
             link,
             peer,
-            session,
+            mut session,
             label: _,
             received,
         } = arrival;
+        if let Some(limits) = key_limits() {
+            session.set_key_limits(limits);
+        }
         Self {
             link,
             peer,
@@ -164,6 +179,7 @@ impl Ingest {
                     }
                 }
                 Event::CloseStream(stream) => camera.close_stream(now, stream, place),
+                Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
                 Event::Closed(close) => return Err(Ending::Said(close)),
                 // The client's, which the session does not let through at a server, and SETUP, which the door has handled.
                 Event::Setup(_)
@@ -224,4 +240,9 @@ impl Ingest {
             Ok(())
         }
     }
+}
+
+/// Keys that are renewed sooner than they must be, for measurements: seconds of an epoch and between handshakes.
+fn key_limits() -> Option<KeyLimits> {
+    KeyLimits::from_seconds(&std::env::var("SDVR_KEY_SECONDS").ok()?)
 }

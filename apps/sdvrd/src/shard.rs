@@ -356,10 +356,10 @@ impl Shard {
         };
         let peer = connection.ingest.peer;
         match ending {
-            // Which check failed is the log's business, not the peer's.
-            Ending::Broken(_) => connection
-                .ingest
-                .close(CloseCode::Protocol, "protocol error"),
+            Ending::Broken(error) => {
+                let (code, text) = Ending::broken_code(error);
+                connection.ingest.close(code, text);
+            }
             // The answer, which tells the camera that all it sent has arrived.
             Ending::Said(close) => connection.ingest.close(close.code, ""),
             Ending::Cut | Ending::Deaf => {}

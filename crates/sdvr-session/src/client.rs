@@ -1,7 +1,10 @@
 //! The client's way to a session: one type for each thing it waits for.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 use sdvr_frame::{PublicKey, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::codec::{Put, padded};
 use crate::error::{HandshakeError, Malformed};
@@ -115,6 +118,7 @@ impl ServerOffer {
         let noise = start.write(random, &payload, &mut packet)?;
         let waiting = ExpectResponse {
             noise,
+            own: Arc::new(Zeroizing::new(*own)),
             index,
             limits: self.limits,
             suite: self.suite,
@@ -128,13 +132,22 @@ pub(crate) const INITIATION_PAYLOAD_BYTES: usize = 24;
 pub(crate) const INITIATION_PAYLOAD_VERSION: u8 = 1;
 
 /// A client that has sent HS1.
-#[derive(Debug)]
 pub struct ExpectResponse {
     noise: InitiatorWaiting,
+    own: Arc<Zeroizing<[u8; 32]>>,
     index: [u8; 4],
     limits: Limits,
     suite: Suite,
     server_key: PublicKey,
+}
+
+impl std::fmt::Debug for ExpectResponse {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ExpectResponse")
+            .field("server_key", &self.server_key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ExpectResponse {
@@ -160,6 +173,7 @@ impl ExpectResponse {
             now,
             Agreement {
                 role: Role::Client,
+                own: self.own,
                 suite: self.suite,
                 peer: self.server_key,
                 record_bytes,

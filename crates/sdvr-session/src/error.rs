@@ -87,7 +87,20 @@ pub enum SessionError {
     /// A piece of a frame contradicts the frame it belongs to.
     #[error("a frame contradicts itself or its stream: {0}")]
     Frame(&'static str),
-    /// A key has sealed as much as it safely can.
+    /// A record of an epoch that cannot be the next: it is another one's, or nobody has confirmed the one before.
+    #[error("a record of epoch {0} does not belong here")]
+    Epoch(u8),
+    /// A key has sealed as much as it safely can, or fresh keys are overdue.
     #[error("the session's keys are used up")]
     KeysUsedUp,
+}
+
+impl From<HandshakeError> for SessionError {
+    /// Whatever was wrong with a handshake inside a session, its message was sealed by a peer that breaks the protocol.
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Malformed(malformed) => Self::Malformed(malformed),
+            _ => Self::NotAuthentic,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use blake2::Blake2s256;
 use hmac::{KeyInit, Mac, SimpleHmac};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{HandshakeError, SessionError};
 
@@ -127,8 +127,19 @@ pub fn hkdf(key: &[u8; 32], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     hmac(&*extracted, &parts)
 }
 
-/// The secret of one direction, from which its keys come.
-pub struct TrafficSecret(Zeroizing<[u8; 32]>);
+/// Overwrites what earlier calls have left below this one on the stack: what wipes itself when it is dropped has been
+/// copied there when it was moved. Deep enough for all that this crate computes with secrets.
+#[inline(never)]
+pub(crate) fn wipe_stack() {
+    let mut below = [0_u64; STACK_WIPED_WORDS];
+    below.zeroize();
+    std::hint::black_box(&below);
+}
+
+const STACK_WIPED_WORDS: usize = 32 * 1024 / 8;
+
+/// The secret of one epoch of one direction, from which its key and the next secret come.
+pub struct TrafficSecret(Box<Zeroizing<[u8; 32]>>);
 
 impl TrafficSecret {
     pub(crate) fn new(
@@ -141,7 +152,7 @@ impl TrafficSecret {
             Direction::FromClient => b"c",
             Direction::FromServer => b"s",
         };
-        Self(hkdf(
+        Self(Box::new(hkdf(
             split_key,
             &[
                 b"sdvr2 secret",
@@ -149,22 +160,32 @@ impl TrafficSecret {
                 direction,
                 handshake_hash,
             ],
-        ))
+        )))
     }
 
-    pub(crate) fn key(&self, suite: Suite) -> Option<TrafficKey> {
+    /// The key of this epoch, whose first record is number `counter`, and the secret of the next. Forget this one when they
+    /// are in use.
+    pub(crate) fn epoch(&self, suite: Suite, counter: u64) -> Option<(TrafficKey, Self)> {
         let algorithm = match suite {
             Suite::ChaCha20Poly1305 => &CHACHA20_POLY1305,
             Suite::Aes256Gcm => &AES_256_GCM,
         };
         let key = hkdf(&self.0, &[b"key"]);
         let iv = hkdf(&self.0, &[b"iv"]);
-        Some(TrafficKey {
+        let next = Self(Box::new(hkdf(&self.0, &[b"next"])));
+        #[cfg(test)]
+        {
+            crate::memory_tests::note("a secret", &self.0);
+            crate::memory_tests::note("a key", &key);
+        }
+        let key = TrafficKey {
             key: LessSafeKey::new(UnboundKey::new(algorithm, &*key).ok()?),
-            iv: Zeroizing::new(*iv.first_chunk()?),
-            counter: 0,
+            iv: Box::new(Zeroizing::new(*iv.first_chunk()?)),
+            counter,
+            records: 0,
             bytes: 0,
-        })
+        };
+        Some((key, next))
     }
 }
 
@@ -174,33 +195,43 @@ impl fmt::Debug for TrafficSecret {
     }
 }
 
-/// One key of one direction, with the counter of its records.
+/// The key of one epoch of one direction, with the counter of its records.
 pub(crate) struct TrafficKey {
     pub(crate) key: LessSafeKey,
-    iv: Zeroizing<[u8; NONCE_LEN]>,
+    iv: Box<Zeroizing<[u8; NONCE_LEN]>>,
+    /// Goes on over epochs.
     counter: u64,
+    records: u64,
     bytes: u64,
 }
 
 impl TrafficKey {
-    /// After this many bytes or records a sender must have new keys. AES-GCM stays below a confidentiality advantage of
-    /// 2^-57 for 2^35 blocks under one key (RFC 9001, appendix B.1), which is 2^39 bytes.
+    /// No sender uses a key for more than this, whoever does not confirm its epochs. AES-GCM stays below a confidentiality
+    /// advantage of 2^-57 for 2^35 blocks under one key (RFC 9001, appendix B.1), which is 2^39 bytes.
     const SENDER_BYTES: u64 = 1 << 38;
     const SENDER_RECORDS: u64 = 1 << 26;
 
-    /// Whether the sender should end the session to get new keys.
-    pub(crate) const fn is_used_up(&self) -> bool {
-        self.bytes >= Self::SENDER_BYTES || self.counter >= Self::SENDER_RECORDS
+    /// The number of the next record, which is how many there were in the session.
+    pub(crate) const fn counter(&self) -> u64 {
+        self.counter
     }
 
     /// Records that went under this key.
-    pub(crate) const fn counter(&self) -> u64 {
-        self.counter
+    pub(crate) const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes that went under this key.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The nonce of the next record, for sealing. The counter advances even if sealing fails: a number used twice under one
     /// key would break the cipher.
     pub(crate) fn next_nonce(&mut self, record_bytes: usize) -> Result<Nonce, SessionError> {
+        if self.bytes >= Self::SENDER_BYTES || self.records >= Self::SENDER_RECORDS {
+            return Err(SessionError::KeysUsedUp);
+        }
         let nonce = self.peek_nonce()?;
         self.advance(record_bytes);
         Ok(nonce)
@@ -209,11 +240,11 @@ impl TrafficKey {
     /// The nonce of the next record, for opening; [`Self::advance`] when it has opened.
     pub(crate) fn peek_nonce(&self) -> Result<Nonce, SessionError> {
         let hard_limit =
-            self.bytes >= 2 * Self::SENDER_BYTES || self.counter >= 2 * Self::SENDER_RECORDS;
-        if hard_limit {
+            self.bytes >= 2 * Self::SENDER_BYTES || self.records >= 2 * Self::SENDER_RECORDS;
+        if hard_limit || self.counter == u64::MAX {
             return Err(SessionError::KeysUsedUp);
         }
-        let mut nonce = *self.iv;
+        let mut nonce = **self.iv;
         for (byte, counter) in nonce.iter_mut().skip(4).zip(self.counter.to_be_bytes()) {
             *byte ^= counter;
         }
@@ -222,6 +253,7 @@ impl TrafficKey {
 
     pub(crate) const fn advance(&mut self, record_bytes: usize) {
         self.counter = self.counter.saturating_add(1);
+        self.records = self.records.saturating_add(1);
         self.bytes = self.bytes.saturating_add(record_bytes as u64);
     }
 }
@@ -239,11 +271,13 @@ impl fmt::Debug for TrafficKey {
 mod tests {
     use super::*;
 
-    fn key(counter: u64, bytes: u64) -> TrafficKey {
-        let secret =
-            TrafficSecret::new(&[5; 32], Suite::Aes256Gcm, Direction::FromClient, &[6; 32]);
-        let mut key = secret.key(Suite::Aes256Gcm).unwrap();
-        key.counter = counter;
+    fn secret() -> TrafficSecret {
+        TrafficSecret::new(&[5; 32], Suite::Aes256Gcm, Direction::FromClient, &[6; 32])
+    }
+
+    fn key(records: u64, bytes: u64) -> TrafficKey {
+        let (mut key, _) = secret().epoch(Suite::Aes256Gcm, 0).unwrap();
+        key.records = records;
         key.bytes = bytes;
         key
     }
@@ -259,21 +293,37 @@ mod tests {
     }
 
     #[test]
-    fn a_key_asks_to_be_replaced_and_refuses_at_twice_that() {
-        assert!(!key((1 << 26) - 1, (1 << 38) - 1).is_used_up());
-        assert!(key(1 << 26, 0).is_used_up() && key(0, 1 << 38).is_used_up());
-        assert!(key((1 << 27) - 1, (1 << 39) - 1).next_nonce(1).is_ok());
+    fn a_key_refuses_what_it_cannot_safely_seal_and_opens_twice_that() {
         let refused = Err(SessionError::KeysUsedUp);
-        assert_eq!(key(1 << 27, 0).next_nonce(1).map(|_| ()), refused);
-        assert_eq!(key(0, 1 << 39).next_nonce(1).map(|_| ()), refused);
-        assert_eq!(key(u64::MAX, u64::MAX).next_nonce(1).map(|_| ()), refused);
+        assert!(key((1 << 26) - 1, (1 << 38) - 1).next_nonce(1).is_ok());
+        assert_eq!(key(1 << 26, 0).next_nonce(1).map(|_| ()), refused);
+        assert_eq!(key(0, 1 << 38).next_nonce(1).map(|_| ()), refused);
+        assert!(key((1 << 27) - 1, (1 << 39) - 1).peek_nonce().is_ok());
+        assert_eq!(key(1 << 27, 0).peek_nonce().map(|_| ()), refused);
+        assert_eq!(key(0, 1 << 39).peek_nonce().map(|_| ()), refused);
+        let mut at_the_end = key(0, 0);
+        at_the_end.counter = u64::MAX;
+        assert_eq!(at_the_end.peek_nonce().map(|_| ()), refused);
+    }
+
+    #[test]
+    fn the_next_epoch_has_another_key_and_goes_on_with_the_counter() {
+        let (mut first, next) = secret().epoch(Suite::Aes256Gcm, 7).unwrap();
+        first.advance(10);
+        let (second, after) = next.epoch(Suite::Aes256Gcm, first.counter()).unwrap();
+        assert_eq!(
+            (second.counter(), second.records(), second.bytes()),
+            (8, 0, 0)
+        );
+        assert_ne!(**second.iv, **first.iv);
+        assert_ne!(**next.0, **after.0);
     }
 
     #[test]
     fn directions_and_suites_have_different_keys() {
         let secret = |suite, direction| {
             let secret = TrafficSecret::new(&[5; 32], suite, direction, &[6; 32]);
-            *secret.0
+            **secret.0
         };
         let secrets: std::collections::HashSet<[u8; 32]> = [
             secret(Suite::Aes256Gcm, Direction::FromClient),

@@ -19,14 +19,21 @@
     )
 )]
 
+// The tests' two ends are written for those who use this crate.
+#[cfg(test)]
+extern crate self as sdvr_session;
+
 mod assembly;
 pub mod client;
 mod clock;
 mod codec;
 mod error;
 mod hello;
+mod key_limits;
 mod keys;
 mod media;
+#[cfg(test)]
+mod memory_tests;
 mod message;
 mod noise;
 mod packet;
@@ -39,6 +46,7 @@ mod token;
 pub use clock::{CaptureTime, ClockSample, PeerClock};
 pub use error::{HandshakeError, Malformed, SessionError};
 pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
+pub use key_limits::KeyLimits;
 pub use keys::{Suite, Suites};
 pub use media::MediaFragment;
 pub use message::{Close, CloseCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode};
@@ -59,7 +67,7 @@ pub mod for_tests {
     pub use crate::media::MediaHeader;
     pub use crate::message::Control;
     pub use crate::noise::{Finished, InitiatorStart, ResponderStart};
-    pub use crate::record::{RecordOpener, RecordSealer};
+    pub use crate::record::{Opened, RecordOpener, RecordSealer};
 
     /// What seals and what opens a session's records: for a peer that owns its key and breaks the protocol.
     pub const fn keys_of(session: &mut crate::Session) -> (&mut RecordSealer, &mut RecordOpener) {

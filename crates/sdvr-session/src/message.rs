@@ -14,6 +14,10 @@ use crate::error::Malformed;
 
 /// The most bytes of a stream's extradata.
 pub(crate) const EXTRADATA_MOST_BYTES: usize = 1024;
+/// Noise message 1 without a payload: the ephemeral key, the sealed static key, a tag.
+pub(crate) const REKEY1_BYTES: usize = 32 + (32 + 16) + 16;
+/// Noise message 2 without a payload: the ephemeral key, a tag.
+pub(crate) const REKEY2_BYTES: usize = 32 + 16;
 const CLOSE_TEXT_MOST_BYTES: usize = 128;
 const HEADER_BYTES: usize = 4;
 
@@ -57,6 +61,12 @@ pub enum Control {
     },
     /// What the server has received.
     Report(Report),
+    /// The client begins a handshake for fresh keys: Noise message 1.
+    Rekey1([u8; REKEY1_BYTES]),
+    /// The server's part of it: Noise message 2.
+    Rekey2([u8; REKEY2_BYTES]),
+    /// How many records were opened, said when an epoch has begun.
+    Seen(u64),
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -113,7 +123,7 @@ codes! {
         Idle = 4,
         /// The camera may not connect.
         Refused = 5,
-        /// The keys have sealed as much as they should; a new session gets new ones.
+        /// The keys have sealed as much as they should, and fresh ones did not come.
         KeysUsedUp = 6,
     }
 }
@@ -230,6 +240,9 @@ impl Control {
             Self::CloseStream(_) => 15,
             Self::StreamReply { .. } => 16,
             Self::Report(_) => 30,
+            Self::Rekey1(_) => 52,
+            Self::Rekey2(_) => 53,
+            Self::Seen(_) => 54,
             Self::Unknown(number) => *number,
         }
     }
@@ -248,7 +261,7 @@ impl Control {
 
     fn write_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Ping(number) | Self::Pong(number) => out.put_u64(*number),
+            Self::Ping(number) | Self::Pong(number) | Self::Seen(number) => out.put_u64(*number),
             Self::Close(close) => {
                 out.put_u16(close.code.number());
                 out.put(cut_text(&close.text, CLOSE_TEXT_MOST_BYTES).as_bytes());
@@ -274,6 +287,8 @@ impl Control {
                 out.put_u16(code.number());
             }
             Self::Report(report) => report.write(out),
+            Self::Rekey1(noise) => out.put(noise),
+            Self::Rekey2(noise) => out.put(noise),
             Self::Unknown(_) => {}
         }
     }
@@ -334,6 +349,9 @@ impl Control {
                 code: StreamCode::from_number(reader.u16()?),
             },
             30 => Self::Report(Report::parse(&mut reader)?),
+            52 => Self::Rekey1(reader.array()?),
+            53 => Self::Rekey2(reader.array()?),
+            54 => Self::Seen(reader.u64()?),
             // Whatever a later version says in it; a known type with bytes after its body is malformed.
             unknown => return Ok(Self::Unknown(unknown)),
         };

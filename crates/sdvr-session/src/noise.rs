@@ -35,23 +35,29 @@ pub struct Finished {
     pub handshake_hash: [u8; 32],
 }
 
-/// An end's own private key, wiped on drop.
-pub(crate) type Secret = StaticSecret;
+/// A private key, wiped on drop. On the heap, as whatever is moved leaves a copy where it was.
+type Secret = Box<StaticSecret>;
 
-fn public_of(secret: &Secret) -> [u8; 32] {
+fn public_of(secret: &StaticSecret) -> [u8; 32] {
     x25519_dalek::PublicKey::from(secret).to_bytes()
 }
 
 fn generate(random: &mut dyn CryptoRng) -> Secret {
     let mut bytes = Zeroizing::new([0; 32]);
     random.fill_bytes(&mut *bytes);
-    Secret::from(*bytes)
+    #[cfg(test)]
+    crate::memory_tests::note("an ephemeral", &bytes);
+    secret_of(&bytes)
+}
+
+fn secret_of(bytes: &[u8; 32]) -> Secret {
+    Box::new(StaticSecret::from(*bytes))
 }
 
 /// The "CipherState" and "SymmetricState" of the framework.
 struct Symmetric {
     hash: [u8; 32],
-    chaining_key: Zeroizing<[u8; 32]>,
+    chaining_key: Box<Zeroizing<[u8; 32]>>,
     cipher: Option<Cipher>,
 }
 
@@ -84,7 +90,7 @@ impl Symmetric {
         let hash: [u8; 32] = Blake2s256::digest([PROTOCOL_NAME.as_slice(), b"s"].concat()).into();
         let mut state = Self {
             hash,
-            chaining_key: Zeroizing::new(hash),
+            chaining_key: Box::new(Zeroizing::new(hash)),
             cipher: None,
         };
         state.mix_hash(prologue);
@@ -101,20 +107,26 @@ impl Symmetric {
 
     fn mix_key(&mut self, input: &[u8; 32]) -> Result<(), HandshakeError> {
         let (chaining_key, key) = self.derive(input);
-        self.chaining_key = chaining_key;
+        #[cfg(test)]
+        {
+            crate::memory_tests::note("a shared secret", input);
+            crate::memory_tests::note("a chaining key", &chaining_key);
+            crate::memory_tests::note("a handshake's key", &key);
+        }
+        *self.chaining_key = chaining_key;
         self.cipher = Some(Cipher::new(&key)?);
         Ok(())
     }
 
     /// HKDF with two outputs (section 4.3).
     fn derive(&self, input: &[u8]) -> (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>) {
-        let extracted = hmac(&*self.chaining_key, &[input]);
+        let extracted = hmac(&**self.chaining_key, &[input]);
         let first = hmac(&*extracted, &[&[1]]);
         let second = hmac(&*extracted, &[&*first, &[2]]);
         (first, second)
     }
 
-    fn mix_shared(&mut self, own: &Secret, other: &[u8; 32]) -> Result<(), HandshakeError> {
+    fn mix_shared(&mut self, own: &StaticSecret, other: &[u8; 32]) -> Result<(), HandshakeError> {
         let shared = own.diffie_hellman(&x25519_dalek::PublicKey::from(*other));
         // A peer's point of small order would make the secret a constant that anybody knows.
         if !shared.was_contributory() {
@@ -153,6 +165,11 @@ impl Symmetric {
 
     fn split(self) -> Finished {
         let (from_initiator, from_responder) = self.derive(&[]);
+        #[cfg(test)]
+        {
+            crate::memory_tests::note("a split key", &from_initiator);
+            crate::memory_tests::note("a split key", &from_responder);
+        }
         Finished {
             from_initiator,
             from_responder,
@@ -186,7 +203,7 @@ impl InitiatorStart<'_> {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<InitiatorWaiting, HandshakeError> {
-        let own = Secret::from(*self.own);
+        let own = secret_of(self.own);
         let mut symmetric = Symmetric::new(self.prologue, &self.responder);
         let ephemeral = generate(random);
         let ephemeral_public = public_of(&ephemeral);
@@ -262,7 +279,7 @@ pub(crate) struct ResponderReady {
 impl ResponderStart<'_> {
     /// Reads message 1 as far as the initiator's key.
     pub(crate) fn read(self, message: &[u8]) -> Result<ResponderNamed, HandshakeError> {
-        let own = Secret::from(*self.own);
+        let own = secret_of(self.own);
         let mut reader = Reader::new(message);
         let ephemeral: [u8; 32] = reader.array()?;
         let sealed_static = reader.take(32 + TAG_BYTES)?;

@@ -1,5 +1,7 @@
 //! The server's way to a session: stateless until a client has shown that it can receive.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 use sdvr_frame::{PublicKey, Timestamp};
 use zeroize::Zeroizing;
@@ -21,7 +23,7 @@ const NOISE_MESSAGE_BYTES: usize = 32 + (32 + 16) + (INITIATION_PAYLOAD_BYTES + 
 /// Where clients knock. Holds the server's key, the keys of its tokens, and for seconds which were used
 /// and how many by which site.
 pub struct Door {
-    own: Zeroizing<[u8; 32]>,
+    own: Arc<Zeroizing<[u8; 32]>>,
     public: PublicKey,
     suites: Suites,
     limits: Limits,
@@ -49,7 +51,7 @@ impl Door {
         let secret = x25519_dalek::StaticSecret::from(*own);
         let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
         Self {
-            own: Zeroizing::new(*own),
+            own: Arc::new(Zeroizing::new(*own)),
             public,
             suites,
             limits,
@@ -147,6 +149,7 @@ impl Door {
         .read(noise_message)?;
         Ok(Initiation {
             noise,
+            own: Arc::clone(&self.own),
             index,
             suite,
             record_bytes,
@@ -156,13 +159,22 @@ impl Door {
 }
 
 /// An HS1 whose sender is named and not yet proved.
-#[derive(Debug)]
 pub struct Initiation {
     noise: ResponderNamed,
+    own: Arc<Zeroizing<[u8; 32]>>,
     index: [u8; 4],
     suite: Suite,
     record_bytes: usize,
     granted: Limits,
+}
+
+impl std::fmt::Debug for Initiation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Initiation")
+            .field("client", &self.client_key())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Initiation {
@@ -200,6 +212,7 @@ impl Initiation {
         let finished = noise.write(random, &granted_payload(&self.granted), &mut packet)?;
         let agreement = Agreement {
             role: Role::Server,
+            own: self.own,
             suite: self.suite,
             peer,
             record_bytes: self.record_bytes,

@@ -3,7 +3,10 @@
 //! The driver hands in records and time (`handle_*`), and takes out what happened ([`Session::poll_event`]), what to send
 //! ([`Session::poll_transmit`]) and when to call again ([`Session::poll_timeout`]).
 
+mod renewal;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdvr_frame::{FrameFlags, FrameNumber, PublicKey, StreamId, Timestamp};
@@ -12,13 +15,17 @@ use crate::assembly::StreamOrder;
 use crate::clock::{ClockSample, PeerClock};
 use crate::error::{HandshakeError, SessionError};
 use crate::hello::Limits;
-use crate::keys::{Direction, Suite, TrafficSecret};
+use crate::keys::{Suite, wipe_stack};
 use crate::media::{MEDIA_HEADER_BYTES, MEDIA_TYPE, MediaFragment, MediaHeader};
 use crate::message::{
     Close, CloseCode, Control, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
 };
 use crate::noise::Finished;
-use crate::record::{RECORD_HEADER_BYTES, RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer};
+use crate::record::{
+    Opened, RECORD_HEADER_BYTES, RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer,
+};
+use renewal::{Renewal, secrets};
+use zeroize::Zeroizing;
 
 /// The most a record may have before the camera was accepted.
 const UNACCEPTED_RECORD_BYTES: usize = 4096;
@@ -43,9 +50,10 @@ pub(crate) enum Role {
 }
 
 /// What both ends agreed on in the handshake.
-#[derive(Debug)]
 pub(crate) struct Agreement {
     pub(crate) role: Role,
+    /// This end's private key, for the handshakes inside the session.
+    pub(crate) own: Arc<Zeroizing<[u8; 32]>>,
     pub(crate) suite: Suite,
     pub(crate) peer: PublicKey,
     pub(crate) record_bytes: usize,
@@ -73,6 +81,8 @@ pub enum Event {
     },
     /// Client: what the server has received.
     Report(Report),
+    /// A handshake for fresh keys is due or under way and needs randomness: answer with [`Session::rekey`].
+    Rekey,
     /// The other end ended the session.
     Closed(Close),
 }
@@ -109,6 +119,7 @@ pub struct Session {
     clock: PeerClock,
     timers: Timers,
     counters: Counters,
+    renewal: Renewal,
 }
 
 #[derive(Debug)]
@@ -143,36 +154,27 @@ impl Session {
     pub(crate) fn new(now: Timestamp, agreement: Agreement) -> Result<Self, HandshakeError> {
         let Agreement {
             role,
+            own,
             suite,
             peer,
             record_bytes,
             granted,
             finished,
         } = agreement;
-        let from_client = TrafficSecret::new(
-            &finished.from_initiator,
-            suite,
-            Direction::FromClient,
-            &finished.handshake_hash,
-        );
-        let from_server = TrafficSecret::new(
-            &finished.from_responder,
-            suite,
-            Direction::FromServer,
-            &finished.handshake_hash,
-        );
-        let (sending, receiving) = match role {
-            Role::Client => (from_client, from_server),
-            Role::Server => (from_server, from_client),
-        };
+        let (sending, receiving) = secrets(role, suite, &finished);
+        let sealer = RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?;
+        let opener = RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?;
+        let renewal = Renewal::new(now, own, finished.handshake_hash);
+        drop((sending, receiving, finished));
+        wipe_stack();
         Ok(Self {
             role,
             suite,
             peer,
             record_bytes,
             granted,
-            sealer: RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?,
-            opener: RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?,
+            sealer,
+            opener,
             state: State::BeforeSetup,
             events: VecDeque::new(),
             outbox: Vec::new(),
@@ -185,6 +187,7 @@ impl Session {
                 clock_requests: 0,
             },
             counters: Counters::default(),
+            renewal,
         })
     }
 
@@ -218,12 +221,6 @@ impl Session {
         &self.clock
     }
 
-    /// Whether the session should be replaced by a new one because its keys have sealed enough.
-    #[must_use]
-    pub const fn needs_new_keys(&self) -> bool {
-        self.sealer.is_used_up()
-    }
-
     /// The most bytes a record from the peer may have after its header, in the session's present state.
     #[must_use]
     pub const fn longest_record_bytes(&self) -> usize {
@@ -251,7 +248,14 @@ impl Session {
             let length = u32::try_from(record_bytes).unwrap_or(u32::MAX);
             return Err(SessionError::RecordTooLong(length));
         }
-        let mut messages = self.opener.open(record)?;
+        self.check_age(now)?;
+        let Opened {
+            mut messages,
+            begins_epoch,
+        } = self.opener.open(record)?;
+        if begins_epoch {
+            self.handle_new_epoch()?;
+        }
         self.timers.last_heard = now;
         self.counters.bytes_since_report = self
             .counters
@@ -267,7 +271,8 @@ impl Session {
                 return self.handle_media(now, messages);
             }
             let (message, rest) = Control::parse(messages)?;
-            if !is_closing || matches!(message, Control::Close(_)) {
+            // The answer to what began before is in new keys if this was heard.
+            if !is_closing || matches!(message, Control::Close(_) | Control::Rekey2(_)) {
                 self.handle_control(now, message)?;
             }
             messages = rest;
@@ -337,7 +342,11 @@ impl Session {
                 }
                 self.push(Event::CloseStream(stream))?;
             }
+            (_, Control::Seen(records)) => self.handle_seen(records)?,
+            (Role::Server, Control::Rekey1(noise)) => self.handle_rekey1(now, noise)?,
+            (Role::Client, Control::Rekey2(noise)) => self.handle_rekey2(now, &noise)?,
             (Role::Server, Control::ClockReply { t1, t2, t3 }) => {
+                self.sealer.confirm_first_epoch();
                 if let Some(sample) = ClockSample::new(t1, t2, t3, now.as_nanoseconds()) {
                     self.clock.add(sample);
                 }
@@ -350,6 +359,7 @@ impl Session {
                 if !matches!(self.state, State::Deciding) {
                     return Err(SessionError::Unexpected("SETUP_REPLY"));
                 }
+                self.sealer.confirm_first_epoch();
                 if reply.code == SetupCode::Accepted {
                     self.state = State::Accepted(Vec::new());
                 }
@@ -358,7 +368,10 @@ impl Session {
             (Role::Client, Control::StreamReply { stream, code }) => {
                 self.push(Event::StreamReply { stream, code })?
             }
-            (Role::Client, Control::Report(report)) => self.push(Event::Report(report))?,
+            (Role::Client, Control::Report(report)) => {
+                self.sealer.confirm(report.highest_counter);
+                self.push(Event::Report(report))?;
+            }
             (Role::Server, _) => return Err(SessionError::Unexpected("server's")),
             (Role::Client, _) => return Err(SessionError::Unexpected("client's")),
         }
@@ -384,6 +397,7 @@ impl Session {
         }
         match self.role {
             Role::Client => {
+                self.ask_for_rekey_if_due(now);
                 if now >= self.timers.last_sent + KEEPALIVE && self.outbox.is_empty() {
                     self.queue(&Control::Ping(now.as_nanoseconds().cast_unsigned()));
                 }
@@ -406,7 +420,9 @@ impl Session {
             (_, State::BeforeSetup | State::Deciding | State::Closing | State::Closed) => {
                 Timestamp::NEVER
             }
-            (Role::Client, State::Accepted(_)) => self.timers.last_sent + KEEPALIVE,
+            (Role::Client, State::Accepted(_)) => {
+                (self.timers.last_sent + KEEPALIVE).min(self.rekey_due())
+            }
             (Role::Server, State::Accepted(_)) => {
                 self.timers.next_clock_request.min(self.timers.next_report)
             }
@@ -429,6 +445,7 @@ impl Session {
         }
         let outbox = std::mem::take(&mut self.outbox);
         self.timers.last_sent = now;
+        self.sealer.renew_if_due(now, &self.renewal.limits)?;
         let mut rest = outbox.as_slice();
         while !rest.is_empty() {
             let messages;
@@ -436,6 +453,7 @@ impl Session {
             self.sealer
                 .seal(out, messages.len(), |out| out.extend_from_slice(messages))?;
         }
+        self.outbox_was_sealed();
         Ok(())
     }
 
@@ -478,6 +496,8 @@ impl Session {
             .get(frame.sent_bytes..)
             .filter(|rest| !rest.is_empty())
             .ok_or(SessionError::Frame("it is empty"))?;
+        self.check_age(now)?;
+        self.sealer.renew_if_due(now, &self.renewal.limits)?;
         let piece_most_bytes = self
             .record_bytes
             .saturating_sub(MEDIA_HEADER_BYTES + RECORD_OVERHEAD_BYTES);

@@ -72,7 +72,6 @@ fn the_length_is_refused_before_anything_is_read() {
 fn reserved_bytes_of_a_records_header_must_be_zero() {
     for (at, byte, expected) in [
         (4, 0x21, Malformed::UnexpectedType(0x21)),
-        (5, 1, Malformed::ReservedNotZero),
         (6, 1, Malformed::ReservedNotZero),
         (7, 1, Malformed::ReservedNotZero),
     ] {

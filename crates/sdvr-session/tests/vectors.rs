@@ -5,10 +5,13 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
     reason = "a test that cannot go on must stop, with the place"
 )]
 
 mod support;
+
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sdvr_frame::{
@@ -17,10 +20,12 @@ use sdvr_frame::{
 };
 use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
 use sdvr_session::{
-    Close, CloseCode, OpenStream, OutgoingFrame, Packet, Report, Setup, SetupCode, SetupReply,
-    StreamCode, Suite, next_handshake_packet,
+    Close, CloseCode, Event, KeyLimits, OpenStream, OutgoingFrame, Packet, Report, Setup,
+    SetupCode, SetupReply, StreamCode, Suite, next_handshake_packet,
 };
-use support::{Handshake, NOW, handshake, label, start_streaming};
+use support::{
+    Handshake, NOW, Seeded, deliver_at, exchange_at, handshake, label, seal_frame, start_streaming,
+};
 
 const BYTES_PER_LINE: usize = 32;
 
@@ -74,6 +79,45 @@ fn check_conversation(name: &str, aes: bool, suite: Suite) {
     let is_whole = client.seal_frame(NOW, &mut frame, b"a frame", &mut record);
     assert_eq!(is_whole, Ok(true));
     check(&format!("{name}_media"), &record);
+}
+
+/// One epoch's end and a handshake inside the session: all that both ends say, in its order.
+#[track_caller]
+fn check_renewal(name: &str, aes: bool) {
+    let Handshake {
+        mut client,
+        mut server,
+        ..
+    } = handshake(20_262, aes);
+    start_streaming(&mut client, &mut server);
+    let mut random = Seeded(20_263);
+    let mut wire = Vec::new();
+    let at = NOW + KeyLimits::default().epoch_time;
+    let frame = seal_frame(&mut client, at, 1, b"of epoch 1");
+    assert_eq!(frame[5], 1);
+    deliver_at(at, &mut server, &mut frame.clone());
+    wire.extend(frame);
+    wire.extend(exchange_at(at, &mut server, &mut client));
+    let at = NOW + KeyLimits::default().rekey_time + Duration::from_secs(180);
+    client.handle_timeout(at);
+    assert_eq!(client.poll_event(), Some(Event::Rekey));
+    client.rekey(at, &mut random).unwrap();
+    wire.extend(exchange_at(at, &mut client, &mut server));
+    assert_eq!(server.poll_event(), Some(Event::Rekey));
+    server.rekey(at, &mut random).unwrap();
+    wire.extend(exchange_at(at, &mut server, &mut client));
+    let frame = seal_frame(&mut client, at, 2, b"of epoch 2");
+    assert_eq!(frame[5], 2);
+    deliver_at(at, &mut server, &mut frame.clone());
+    wire.extend(frame);
+    wire.extend(exchange_at(at, &mut server, &mut client));
+    check(&format!("{name}_renewal"), &wire);
+}
+
+#[test]
+fn renewed_keys_stay_the_same() {
+    check_renewal("chacha", false);
+    check_renewal("aes", true);
 }
 
 #[test]
@@ -159,6 +203,15 @@ fn every_control_message() -> Vec<(&'static str, Control)> {
                 congestion_marks: 7,
             }),
         ),
+        (
+            "rekey1",
+            Control::Rekey1(std::array::from_fn(|at| at as u8)),
+        ),
+        (
+            "rekey2",
+            Control::Rekey2(std::array::from_fn(|at| 255 - at as u8)),
+        ),
+        ("seen", Control::Seen(0x0102_0304_0506_0708)),
     ]
 }
 

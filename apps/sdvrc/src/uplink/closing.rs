@@ -66,11 +66,6 @@ impl Uplink<'_> {
             return Ok(false);
         };
         match finish {
-            Finish::NewKeys => {
-                self.may_have_lost(unconfirmed);
-                self.dial()?;
-                Ok(false)
-            }
             // Whoever interrupts does not want to wait, and knows it.
             Finish::Interrupted => Ok(true),
             Finish::SourceFailed(failure) => Err(failure),

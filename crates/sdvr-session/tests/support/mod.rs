@@ -162,6 +162,11 @@ pub(crate) fn stream() -> OpenStream {
 
 /// Hands every record of `bytes` to `to`; gives the frame bytes that came out.
 pub(crate) fn deliver(to: &mut Session, bytes: &mut [u8]) -> Vec<u8> {
+    deliver_at(NOW, to, bytes)
+}
+
+/// The same at another time.
+pub(crate) fn deliver_at(now: Timestamp, to: &mut Session, bytes: &mut [u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -169,7 +174,7 @@ pub(crate) fn deliver(to: &mut Session, bytes: &mut [u8]) -> Vec<u8> {
             panic!("no record")
         };
         let (record, after) = rest.split_at_mut(length);
-        if let Some(fragment) = to.handle_record(NOW, record).unwrap() {
+        if let Some(fragment) = to.handle_record(now, record).unwrap() {
             frame.extend_from_slice(fragment.bytes);
         }
         rest = after;
@@ -179,9 +184,14 @@ pub(crate) fn deliver(to: &mut Session, bytes: &mut [u8]) -> Vec<u8> {
 
 /// Carries what `from` has to say to `to`, and gives the bytes.
 pub(crate) fn exchange(from: &mut Session, to: &mut Session) -> Vec<u8> {
+    exchange_at(NOW, from, to)
+}
+
+/// The same at another time.
+pub(crate) fn exchange_at(now: Timestamp, from: &mut Session, to: &mut Session) -> Vec<u8> {
     let mut wire = Vec::new();
-    from.poll_transmit(NOW, &mut wire).unwrap();
-    deliver(to, &mut wire.clone());
+    from.poll_transmit(now, &mut wire).unwrap();
+    deliver_at(now, to, &mut wire.clone());
     wire
 }
 

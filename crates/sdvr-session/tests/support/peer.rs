@@ -79,6 +79,7 @@ pub(crate) fn from_client() -> Vec<Control> {
             ..stream()
         }),
         Control::CloseStream(StreamId(0)),
+        Control::Seen(0),
         Control::Close(Close {
             code: CloseCode::EndOfSource,
             text: "the end".to_owned(),
@@ -102,6 +103,7 @@ pub(crate) fn from_server() -> Vec<Control> {
             code: StreamCode::Open,
         },
         Control::Report(Report::default()),
+        Control::Seen(0),
         Control::Close(Close {
             code: CloseCode::Replaced,
             text: "a newer session".to_owned(),
