@@ -5,8 +5,8 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use sdvr_trust::for_tests::{
-    format_known_cameras, format_known_servers, parse_key_file, parse_known_cameras,
-    parse_known_servers, parse_revoked,
+    format_known_cameras, format_known_servers, format_pending, parse_key_file,
+    parse_known_cameras, parse_known_servers, parse_pending, parse_revoked,
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let path = Path::new("file");
-    let error = match kind % 4 {
+    let error = match kind % 5 {
         0 => match parse_known_servers(path, content) {
             // Only remarks, which the formatter does not keep, and an empty file is refused.
             Ok(servers) if servers.is_empty() => return,
@@ -49,6 +49,16 @@ fuzz_target!(|input: &[u8]| {
         2 => match parse_key_file(path, content) {
             Ok(key) => {
                 assert_ne!(key.public_key().0, [0; 32], "a key that anybody has");
+                return;
+            }
+            Err(error) => error,
+        },
+        4 => match parse_pending(path, content) {
+            Ok(pending) if pending.is_empty() => return,
+            Ok(pending) => {
+                let text = format_pending(&pending);
+                let again = parse_pending(path, text.as_bytes()).expect("it was written here");
+                assert_eq!(again, pending);
                 return;
             }
             Err(error) => error,

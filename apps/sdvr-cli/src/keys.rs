@@ -1,14 +1,31 @@
-//! `sdvr keys`: what this host is known by, and whom it knows.
+//! `sdvr keys`: what this host is known by, whom it knows, and who may come in.
+
+mod change;
+mod list;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
-use sdvr_frame::Timestamp;
-use sdvr_trust::{Forgotten, KeyDirectory, KnownCameras, KnownServers, default_path};
+use sdvr_frame::Label;
+use sdvr_trust::{KeyDirectory, TrustError, default_path};
 
-use crate::output::{print_line, say};
+use crate::output::WrongUsage;
+
+const EXAMPLES: &str = "\
+Examples:
+  sdvr keys fingerprint                 what to compare on the other end
+  sdvr keys list --json                 all that are remembered, for scripts
+  sdvr keys pending                     which cameras wait (sdvrd --accept ask)
+  sdvr keys approve SHA256:uT3vq0Xc     let one of them in, under the label it asks for
+  sdvr keys revoke front-door --reason stolen
+  sdvr keys forget front-door           the camera was replaced: its label is free
+  sdvr keys forget nvr.lan              (on a camera's host) the server was reinstalled
+
+A fingerprint's beginning is enough where it fits one key only. A running sdvrd follows within a second.
+Exit codes: 0 done, 1 failed, 2 wrong usage, or a key that does not exist or fits two.";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The key directory [default: ~/.sdvr]
     #[arg(short = 'k', value_name = "DIR", global = true)]
@@ -20,12 +37,76 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Print the fingerprints of this host's own keys
-    Fingerprint,
+    #[command(after_help = "\
+Examples:
+  sdvr keys fingerprint          on the server: what `sdvrc --server-key` takes
+  sdvr keys fingerprint --json   as an array of objects")]
+    Fingerprint {
+        /// Print an array of objects
+        #[arg(long)]
+        json: bool,
+    },
     /// List the servers and cameras that are remembered
-    List,
-    /// Forget a server (`[host]:port`) or a camera (its label or fingerprint)
+    #[command(after_help = "\
+Examples:
+  sdvr keys list
+  sdvr keys list --json")]
+    List {
+        /// Print an array of objects
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the cameras that wait for approval
+    #[command(after_help = "\
+A camera waits when sdvrd runs with --accept ask, or when the label it asks for is another one's.
+
+Examples:
+  sdvr keys pending
+  sdvr keys pending --json")]
+    Pending {
+        /// Print an array of objects
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a camera in that waits
+    #[command(after_help = "\
+Compare the fingerprint with the one that the camera prints: whoever reaches the server can wait here under any label.
+
+Examples:
+  sdvr keys approve SHA256:uT3vq0Xc
+  sdvr keys approve SHA256:uT3vq0Xc --as yard    under another label than it asks for")]
+    Approve {
+        /// Which: its fingerprint, or at least eight characters of its beginning
+        #[arg(value_name = "FINGERPRINT")]
+        wanted: String,
+        /// Give it this label instead of the one it asks for
+        #[arg(long = "as", value_name = "LABEL")]
+        label: Option<Label>,
+    },
+    /// Refuse a key from now on, whatever else is known of it
+    #[command(after_help = "\
+Ends the camera's session within a second. Its label stays its own until `sdvr keys forget`.
+To take a revocation back, remove its line from ~/.sdvr/revoked.
+
+Examples:
+  sdvr keys revoke front-door --reason \"stolen in May\"
+  sdvr keys revoke SHA256:uT3vq0Xc")]
+    Revoke {
+        /// Which: a camera's label, or a fingerprint that is known here or the beginning of one
+        #[arg(value_name = "FINGERPRINT|LABEL")]
+        wanted: String,
+        /// Why, for whoever reads the log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Forget a server, a camera, or one that waits
+    #[command(after_help = "\
+Examples:
+  sdvr keys forget front-door         its label is free; its session ends
+  sdvr keys forget [nvr.lan]:1337     the next contact with it is a first one
+  sdvr keys forget SHA256:uT3vq0Xc    a camera, or one that waits")]
     Forget {
-        /// Which
+        /// Which: a server's address, a camera's label, a fingerprint or the beginning of one
         #[arg(value_name = "[HOST]:PORT|LABEL|FINGERPRINT")]
         wanted: String,
     },
@@ -43,62 +124,25 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     let directory = KeyDirectory::open(&path)?;
-    match &arguments.command {
-        Command::Fingerprint => fingerprint(&directory),
-        Command::List => list(directory),
-        Command::Forget { wanted } => forget(&directory, wanted),
-    }
+    let result = match &arguments.command {
+        Command::Fingerprint { json } => list::fingerprint(&directory, *json),
+        Command::List { json } => list::known(&directory, *json),
+        Command::Pending { json } => list::pending(&directory, *json),
+        Command::Approve { wanted, label } => change::approve(&directory, wanted, label.clone()),
+        Command::Revoke { wanted, reason } => change::revoke(&directory, wanted, reason.as_deref()),
+        Command::Forget { wanted } => change::forget(&directory, wanted),
+    };
+    result.map_err(as_wrong_usage)
 }
 
-fn fingerprint(directory: &KeyDirectory) -> anyhow::Result<()> {
-    let server = directory.existing_server_key()?;
-    let cameras = directory.camera_keys()?;
-    if server.is_none() && cameras.is_empty() {
-        say("no keys yet; sdvrd and sdvrc make them when they first run");
+/// What was named does not exist, or may be two things: exit code 2.
+fn as_wrong_usage(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<TrustError>() {
+        Some(
+            problem @ (TrustError::NotFound { .. }
+            | TrustError::NotPending { .. }
+            | TrustError::Ambiguous { .. }),
+        ) => WrongUsage(problem.to_string()).into(),
+        _ => error,
     }
-    if let Some(key) = server {
-        print_line(format_args!("{}  server", key.public_key().fingerprint()))?;
-    }
-    for (label, key) in cameras {
-        print_line(format_args!("{}  camera {label}", key.fingerprint()))?;
-    }
-    Ok(())
-}
-
-fn list(directory: KeyDirectory) -> anyhow::Result<()> {
-    for server in KnownServers::new(&directory).list()? {
-        print_line(format_args!(
-            "server  {}  {}  first {}  last {}",
-            server.address,
-            server.key.fingerprint(),
-            server.first_seen(),
-            server.last_seen()
-        ))?;
-    }
-    for camera in KnownCameras::load(directory, Timestamp::now())?.list() {
-        print_line(format_args!(
-            "camera  {}  {}  added {}  by {}",
-            camera.label,
-            camera.key.fingerprint(),
-            camera.added(),
-            camera.via()
-        ))?;
-    }
-    Ok(())
-}
-
-fn forget(directory: &KeyDirectory, wanted: &str) -> anyhow::Result<()> {
-    match sdvr_trust::forget(directory, wanted)? {
-        Forgotten::Server { address } => {
-            print_line(format_args!(
-                "forgot the server {address}; the next contact with it is a first one"
-            ))?;
-        }
-        Forgotten::Camera { label, .. } => {
-            print_line(format_args!(
-                "forgot the camera {label}; its session ends, and the next camera that asks for the label gets it"
-            ))?;
-        }
-    }
-    Ok(())
 }

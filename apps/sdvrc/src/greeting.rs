@@ -25,6 +25,10 @@ const GREETING_BYTES: usize = 1024;
 pub(crate) enum GreetingError {
     #[error("the server has closed the connection")]
     Closed,
+    #[error(
+        "the server has closed the connection when this camera had named its key: it is overloaded, or takes only cameras that it knows (--accept closed); its log says which"
+    )]
+    Unheard,
     #[error("the server does not answer")]
     Silent,
     #[error(transparent)]
@@ -99,7 +103,12 @@ impl Greeting {
                 .received
                 .extend_from_slice(buffer.get(..bytes).unwrap_or_default()),
             Ok(Received::Nothing) => return Ok(None),
-            Ok(Received::End) | Err(_) => return Err(GreetingError::Closed),
+            Ok(Received::End) | Err(_) => {
+                return Err(match self.state {
+                    State::Proving { .. } => GreetingError::Unheard,
+                    State::Hello(_) | State::Over => GreetingError::Closed,
+                });
+            }
         }
         while let Packet::Complete(bytes) =
             next_handshake_packet(&self.received).map_err(HandshakeError::Malformed)?

@@ -9,6 +9,9 @@ const BACK_OFF_MOST: Duration = Duration::from_secs(2);
 /// How often the same problem is said again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
+/// A server that is overloaded, or that ends, hangs up at any moment.
+const UNHEARD_BY_ACCIDENT: u32 = 4;
+
 /// Problems said in that time: whoever is in between must not fill the disk.
 const SAID_MOST: usize = 10;
 
@@ -18,6 +21,10 @@ pub(crate) struct Retry {
     back_off: Duration,
     /// What was said within the last minute, and when.
     said: Vec<(String, Timestamp)>,
+    /// What needs to be said only once.
+    said_once: Option<String>,
+    /// How often the server has hung up when it had read the camera's key.
+    times_unheard: u32,
 }
 
 impl Retry {
@@ -25,6 +32,8 @@ impl Retry {
         Self {
             back_off: BACK_OFF_FIRST,
             said: Vec::new(),
+            said_once: None,
+            times_unheard: 0,
         }
     }
 
@@ -43,6 +52,21 @@ impl Retry {
             self.said.push((problem.to_owned(), now));
         }
         is_news
+    }
+
+    /// Whether this is said for the first time since frames last arrived.
+    pub(crate) fn is_first(&mut self, what: &str) -> bool {
+        let is_first = self.said_once.as_deref() != Some(what);
+        if is_first {
+            self.said_once = Some(what.to_owned());
+        }
+        is_first
+    }
+
+    /// The server has hung up when it had read the camera's key: whether it has done so too often for an accident.
+    pub(crate) const fn was_unheard(&mut self) -> bool {
+        self.times_unheard = self.times_unheard.saturating_add(1);
+        self.times_unheard > UNHEARD_BY_ACCIDENT
     }
 
     /// How long to wait now, and longer the next time. A random part of the time, at least half: cameras that lost one
@@ -95,5 +119,14 @@ mod tests {
         assert_eq!(news.count(), SAID_MOST - 1);
         retry.it_works();
         assert!(retry.is_news(start + Duration::from_secs(121), "a"));
+    }
+
+    #[test]
+    fn what_needs_to_be_said_once_is_said_again_only_after_it_had_worked() {
+        let mut retry = Retry::new();
+        assert!(retry.is_first("waiting"));
+        assert!(!retry.is_first("waiting"));
+        retry.it_works();
+        assert!(retry.is_first("waiting"));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum Ending {
     Cut,
     #[error("the server was silent for {:.1} s", .0.as_secs_f64())]
     Silent(Duration),
-    #[error("the server said: {}", .0.text)]
+    #[error("{}", close_text(.0))]
     Said(Close),
     #[error("{0}")]
     Broken(#[from] SessionError),
@@ -517,9 +517,27 @@ fn camera_refusal_text(reply: &SetupReply) -> String {
                 .to_owned()
         }
         SetupCode::TooManyNew => "the server meets too many new cameras at once".to_owned(),
+        SetupCode::Pending => "waiting for approval".to_owned(),
+        SetupCode::Closed => {
+            "the server refused this camera: it takes no new ones (--accept closed)".to_owned()
+        }
         SetupCode::Accepted | SetupCode::Other(_) => {
             "the server refused this camera; its log says why".to_owned()
         }
+    }
+}
+
+/// Why the server ended a session that it had begun.
+fn close_text(close: &Close) -> String {
+    let text = &close.text;
+    match close.code {
+        CloseCode::Revoked => format!(
+            "the server has revoked this camera's key ({text}). If that was a mistake, remove its line from ~/.sdvr/revoked on the server"
+        ),
+        CloseCode::Cloned => format!(
+            "the server refused this camera: {text}. Was the storage of one copied to the other? Remove the key file of one of them (~/.sdvr/cameras), and it comes as a camera of its own"
+        ),
+        _ => format!("the server said: {text}"),
     }
 }
 

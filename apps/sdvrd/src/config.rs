@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sdvr_frame::DEFAULT_PORT;
+use sdvr_trust::Acceptance;
 
 use crate::log::LogFormat;
 
@@ -14,10 +15,12 @@ Examples:
   sdvrd                              listen on all addresses, port 1337
   sdvrd -l 127.0.0.1 -p 1400         on one address and another port
   sdvrd --memory 2G --ring-seconds 5 keep more of each camera
+  sdvrd --accept ask                 let new cameras wait for approval
   sdvr ls                            (in another terminal) what has connected
 
 Cameras are trusted on first use: the first key that comes under a label owns it, and every later one is refused.
-`sdvr keys list` shows what is remembered, `sdvr keys forget LABEL` takes one back.
+With --accept ask, a new camera waits until `sdvr keys approve` (`sdvr keys pending` lists those that wait); with --accept
+closed, only cameras that are known come in. `sdvr keys list` shows them, `sdvr keys forget` and `sdvr keys revoke` take one back.
 Events are logged on standard error; one line on standard output says that the daemon is ready.";
 
 /// Receives cameras and publishes their frames in shared memory.
@@ -58,9 +61,23 @@ pub struct Arguments {
 
 /// How strangers are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum AcceptMode {
-    /// Trust on first use: a new key is remembered, a changed one refused.
+enum AcceptMode {
+    /// Trust on first use: a new key is remembered, a changed one refused
     Tofu,
+    /// A new key waits until `sdvr keys approve`
+    Ask,
+    /// Only keys that are known
+    Closed,
+}
+
+impl From<AcceptMode> for Acceptance {
+    fn from(mode: AcceptMode) -> Self {
+        match mode {
+            AcceptMode::Tofu => Self::Tofu,
+            AcceptMode::Ask => Self::Ask,
+            AcceptMode::Closed => Self::Closed,
+        }
+    }
 }
 
 /// What the daemon needs to start.
@@ -71,6 +88,7 @@ pub struct Config {
     pub(crate) key_directory: PathBuf,
     pub(crate) shm_dir: PathBuf,
     pub(crate) group: Option<u32>,
+    pub(crate) acceptance: Acceptance,
     /// Bytes for all rings; `None`: half of what is free.
     pub(crate) memory: Option<u64>,
     pub(crate) ring_time: Duration,
@@ -84,7 +102,6 @@ impl Arguments {
     ///
     /// When there is no home directory.
     pub fn into_config(self) -> anyhow::Result<Config> {
-        let AcceptMode::Tofu = self.accept;
         let uid = rustix::process::geteuid().as_raw();
         let threads = self.threads.unwrap_or_else(|| {
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -101,6 +118,7 @@ impl Arguments {
                 .shm_dir
                 .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/sdvr-{uid}"))),
             group: self.group,
+            acceptance: self.accept.into(),
             memory: self.memory,
             ring_time: Duration::from_secs_f64(self.ring_seconds),
             threads,

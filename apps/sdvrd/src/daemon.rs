@@ -38,7 +38,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     check_randomness()?;
     let keys = KeyDirectory::open(&config.key_directory)?;
     let server_key = keys.server_key()?;
-    let known = KnownCameras::load(keys, now)?;
+    let known = KnownCameras::load(keys, now)?.accepting(config.acceptance);
     let listener = sdvr_transport::listen(config.address, config.port)
         .map_err(|error| cannot_listen(&config, error))?;
     let directory = Arc::new(RingDirectory::create(&config.shm_dir, config.group)?);

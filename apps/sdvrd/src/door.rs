@@ -9,6 +9,7 @@ mod strangers;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Session, Setup, SetupCode, SetupReply, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
-use sdvr_trust::{Admission, KnownCameras, Refusal};
+use sdvr_trust::{Admission, KnownCameras, Newcomer, Refusal, Removal, Removed};
 use tracing::{info, warn};
 
 pub(crate) use self::descriptors::Descriptors;
@@ -217,7 +218,14 @@ impl<R: CryptoRng> Running<R> {
         let Some(knock) = self.strangers.get_mut(token) else {
             return;
         };
-        match knock.handle_readable(now, &mut self.door.handshake, &mut self.door.random) {
+        let Door {
+            handshake,
+            known,
+            random,
+            ..
+        } = &mut self.door;
+        let refuses = |key: &PublicKey| known.refuses_unheard(key);
+        match knock.handle_readable(now, handshake, refuses, random) {
             Ok(Progress::Waiting) => {}
             Ok(Progress::Introduced(session, setup)) => {
                 self.door.counters.handshakes.count();
@@ -245,6 +253,11 @@ impl<R: CryptoRng> Running<R> {
         };
         self.door.descriptors.closed();
         match knock.key() {
+            _ if matches!(reason, TurnedAway::Unknown(_)) => {
+                if self.report.gets_line(Matter::Refused) {
+                    warn!(peer = %knock.peer, "camera refused: {reason}");
+                }
+            }
             Some(key) => {
                 if self.report.gets_line(Matter::Unfinished) {
                     warn!(peer = %knock.peer, camera = %key.fingerprint(), %reason, "handshake not finished");
@@ -265,13 +278,15 @@ impl<R: CryptoRng> Running<R> {
         }
         // Who is refused must not be refused for what somebody has just taken back.
         self.refresh();
-        let wanted: Vec<(PublicKey, Label)> = waiting
+        let wanted: Vec<Newcomer> = waiting
             .iter()
-            .map(|introduction| {
-                (
-                    introduction.session.peer(),
-                    introduction.setup.label.clone(),
-                )
+            .map(|introduction| Newcomer {
+                key: introduction.session.peer(),
+                label: introduction.setup.label.clone(),
+                from: self.strangers.get_mut(introduction.token).map_or_else(
+                    || Ipv6Addr::UNSPECIFIED.into(),
+                    |knock| knock.peer.ip().to_canonical(),
+                ),
             })
             .collect();
         let admissions = self.door.known.admit_all(now, &wanted);
@@ -350,9 +365,7 @@ impl<R: CryptoRng> Running<R> {
             return;
         };
         self.door.descriptors.closed();
-        if self.report.gets_line(Matter::Refused) {
-            warn!(peer = %knock.peer, wanted = %setup.label, fingerprint = %session.peer().fingerprint(), "camera refused: {refusal}");
-        }
+        self.tell_refused(&knock, &setup.label, session.peer(), refusal);
         session.refuse(refusal_reply(refusal, setup.label));
         let mut out = Vec::new();
         if session.poll_transmit(now, &mut out).is_ok() {
@@ -360,6 +373,24 @@ impl<R: CryptoRng> Running<R> {
             let _ = knock.link.write(&out);
         }
         knock.link.finish_writing();
+    }
+
+    /// A camera that waits comes every second: it is said once.
+    fn tell_refused(&mut self, knock: &Knock, wanted: &Label, key: PublicKey, refusal: &Refusal) {
+        let (peer, fingerprint) = (&knock.peer, key.fingerprint());
+        match refusal {
+            Refusal::Pending { is_new: false, .. } => {}
+            Refusal::Pending { is_new: true, .. } => {
+                if self.report.gets_line(Matter::New) {
+                    info!(camera = %wanted, %fingerprint, %peer, "new camera: {refusal}");
+                }
+            }
+            _ => {
+                if self.report.gets_line(Matter::Refused) {
+                    warn!(%peer, %wanted, %fingerprint, "camera refused: {refusal}");
+                }
+            }
+        }
     }
 
     fn handle_time(&mut self, now: Timestamp) {
@@ -384,14 +415,18 @@ impl<R: CryptoRng> Running<R> {
     fn refresh(&mut self) {
         match self.door.known.refresh() {
             Ok(changes) => {
-                for (key, label) in changes.removed {
-                    info!(camera = %label, fingerprint = %key.fingerprint(), "forgotten: its session ends");
+                for Removed { key, label, why } in changes.removed {
+                    let what = match why {
+                        Removal::Forgotten => "forgotten",
+                        Removal::Revoked { .. } => "revoked",
+                    };
+                    info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
                     if let Some(shard) = self
                         .homes
                         .get(&key)
                         .and_then(|&home| self.door.shards.get(home))
                     {
-                        shard.send(ToShard::Forget(key));
+                        shard.send(ToShard::Dismiss(key, why));
                     }
                 }
             }
@@ -406,8 +441,11 @@ impl<R: CryptoRng> Running<R> {
 
 fn refusal_reply(refusal: &Refusal, label: Label) -> SetupReply {
     let (code, retry_after_s, in_the_way) = match refusal {
-        Refusal::LabelTaken { holder, .. } => (SetupCode::LabelTaken, 60, *holder.as_bytes()),
+        Refusal::LabelTaken { holder, .. } => (SetupCode::LabelTaken, 10, *holder.as_bytes()),
         Refusal::Revoked { .. } => (SetupCode::Revoked, 60, [0; 32]),
+        Refusal::Pending { .. } => (SetupCode::Pending, 1, [0; 32]),
+        Refusal::Closed { .. } => (SetupCode::Closed, 60, [0; 32]),
+        Refusal::TooManyPending { .. } => (SetupCode::TooManyNew, 60, [0; 32]),
         Refusal::TooManyNewKeys => (SetupCode::TooManyNew, 5, [0; 32]),
         Refusal::StoreFailed { .. } => (SetupCode::StoreFailed, 5, [0; 32]),
     };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand_core::CryptoRng;
-use sdvr_frame::{Label, PublicKey, Timestamp};
+use sdvr_frame::{Fingerprint, Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{
     Event, HandshakeError, Packet, Session, SessionError, Setup, Site, SourceAddress,
@@ -32,6 +32,8 @@ pub(crate) enum TurnedAway {
     Crowded,
     #[error("it sent more than a greeting")]
     TooMuch,
+    #[error("the key {0} is not known, and --accept closed takes no new ones")]
+    Unknown(Fingerprint),
 }
 
 /// How far the handshake is.
@@ -91,11 +93,12 @@ impl Knock {
         }
     }
 
-    /// Reads what the stranger sent and answers it.
+    /// Reads what the stranger sent and answers it. Nothing more is computed for who names a key that `refuses`.
     pub(crate) fn handle_readable(
         &mut self,
         now: Timestamp,
         handshake: &mut Handshake,
+        refuses: impl Fn(&PublicKey) -> bool,
         random: &mut dyn CryptoRng,
     ) -> Result<Progress, TurnedAway> {
         let mut buffer = [0; STRANGER_BYTES];
@@ -112,7 +115,9 @@ impl Knock {
             Ok(Received::End) | Err(_) => return Err(TurnedAway::Gone),
         }
         while let Some(mut packet) = self.next_packet()? {
-            if let Some(introduced) = self.handle_packet(now, &mut packet, handshake, random)? {
+            if let Some(introduced) =
+                self.handle_packet(now, &mut packet, handshake, &refuses, random)?
+            {
                 return Ok(introduced);
             }
         }
@@ -142,6 +147,7 @@ impl Knock {
         now: Timestamp,
         packet: &mut [u8],
         handshake: &mut Handshake,
+        refuses: impl Fn(&PublicKey) -> bool,
         random: &mut dyn CryptoRng,
     ) -> Result<Option<Progress>, TurnedAway> {
         let source = self.source;
@@ -153,6 +159,10 @@ impl Knock {
             }
             State::Proving => {
                 let initiation = handshake.handle_initiation(now, &source, packet)?;
+                let key = initiation.client_key();
+                if refuses(&key) {
+                    return Err(TurnedAway::Unknown(key.fingerprint()));
+                }
                 let (session, response) = initiation.accept(now, 0, random)?;
                 self.send(&response)?;
                 self.state = State::Introducing(Box::new(session));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::CloseCode;
 use sdvr_transport::{Interest, Poller, Ready, Waker};
+use sdvr_trust::Removal;
 use tracing::{info, warn};
 
 use crate::budget::Budget;
@@ -35,7 +36,7 @@ pub(crate) enum ToShard {
     /// A camera was let in.
     Arrival(Arrival),
     /// A camera is not welcome any more.
-    Forget(PublicKey),
+    Dismiss(PublicKey, Removal),
     /// A ring was made, or could not be.
     RingMade(Box<RingMade>),
     /// The daemon ends.
@@ -181,7 +182,7 @@ impl Shard {
         while let Ok(message) = self.receiver.try_recv() {
             match message {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
-                ToShard::Forget(key) => self.forget(key),
+                ToShard::Dismiss(key, why) => self.dismiss(key, &why),
                 ToShard::RingMade(made) => self.ring_was_made(*made),
                 ToShard::Stop => return true,
             }
@@ -208,8 +209,12 @@ impl Shard {
             && member.is_cloned(now, old_peer.ip(), peer.ip())
         {
             ingest.close(
-                CloseCode::Refused,
-                "another host has the same key and streams; was the camera's storage copied? Give one of the two a new key",
+                CloseCode::Cloned,
+                &format!(
+                    "{} streams with the same key, and this is {}",
+                    old_peer.ip(),
+                    peer.ip()
+                ),
             );
             if member.camera.chatter.may_say(now) {
                 warn!(camera = %label, streaming = %old_peer, refused = %peer,
@@ -288,7 +293,7 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, key: PublicKey) {
+    fn dismiss(&mut self, key: PublicKey, why: &Removal) {
         let Some(mut member) = self.cameras.remove(&key) else {
             return;
         };
@@ -296,9 +301,14 @@ impl Shard {
             .connection
             .and_then(|token| self.connections.remove(token))
         {
-            connection
-                .ingest
-                .close(CloseCode::Refused, "this camera is not known any more");
+            let (code, text) = match why {
+                Removal::Forgotten => (
+                    CloseCode::Refused,
+                    "this camera is not known any more".to_owned(),
+                ),
+                Removal::Revoked { reason } => (CloseCode::Revoked, reason.clone()),
+            };
+            connection.ingest.close(code, &text);
         }
         member.camera.close_all(Timestamp::now(), &self.place);
         // Its rings keep their names for the readers' two seconds.

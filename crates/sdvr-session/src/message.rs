@@ -125,6 +125,10 @@ codes! {
         Refused = 5,
         /// The keys have sealed as much as they should, and fresh ones did not come.
         KeysUsedUp = 6,
+        /// The camera's key was revoked.
+        Revoked = 7,
+        /// Another host streams with the same key.
+        Cloned = 8,
     }
 }
 
@@ -141,6 +145,10 @@ codes! {
         StoreFailed = 3,
         /// Too many new cameras at once.
         TooManyNew = 4,
+        /// The camera is new, and waits until somebody approves it.
+        Pending = 5,
+        /// The server takes no new cameras.
+        Closed = 6,
     }
 }
 

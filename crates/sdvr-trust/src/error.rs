@@ -110,9 +110,52 @@ pub enum TrustError {
         /// What there is.
         known: String,
     },
-    /// A server and a camera are known by that name.
+    /// No camera that waits has that fingerprint.
     #[error(
-        "{wanted:?} is both a server and a camera, so nothing was changed; name one of them: {candidates}"
+        "no camera waits with the fingerprint {wanted:?} (at least {} characters of it are needed); waiting are: {pending}",
+        crate::candidates::LEAST_OF_NEW
+    )]
+    NotPending {
+        /// What was asked for.
+        wanted: String,
+        /// Which wait.
+        pending: String,
+    },
+    /// A camera to be approved is known.
+    #[error(
+        "{key} is known already, as {label}; nothing was changed. To give it another label: sdvr keys forget {label}, and approve it when it comes again"
+    )]
+    AlreadyKnown {
+        /// Its key.
+        key: Fingerprint,
+        /// Its label.
+        label: String,
+    },
+    /// A camera to be approved is revoked.
+    #[error("{key} was revoked ({reason}), so it was not approved. If that was a mistake, remove its line from {}", path.display())]
+    CameraRevoked {
+        /// Its key.
+        key: Fingerprint,
+        /// Where that stands.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The label that a camera is to have is another one's.
+    #[error(
+        "the label {label} belongs to the camera {holder}, so {asker} was not approved under it. Give it another one: sdvr keys approve {asker} --as OTHER; or, if it replaces that camera: sdvr keys forget {label}"
+    )]
+    LabelTaken {
+        /// The label.
+        label: String,
+        /// Whose it is.
+        holder: Fingerprint,
+        /// Who was to get it.
+        asker: Fingerprint,
+    },
+    /// More than one thing is known by that name.
+    #[error(
+        "{wanted:?} fits more than one, so nothing was changed; name one of them: {candidates}"
     )]
     Ambiguous {
         /// What was asked for.

@@ -9,6 +9,7 @@
 //!   cameras/NAME.key the keys of this host's cameras
 //!   known_servers    [host]:port x25519 KEY first=TIME last=TIME ver=2
 //!   known_cameras    LABEL x25519 KEY added=TIME via=tofu
+//!   pending          x25519 KEY first=TIME from=ADDRESS wants=LABEL
 //!   revoked          x25519 KEY TIME REASON
 //! ```
 //!
@@ -17,6 +18,9 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod admission;
+mod approve;
+mod candidates;
 mod error;
 mod forget;
 mod key_file;
@@ -24,18 +28,25 @@ mod known_cameras;
 mod known_servers;
 mod lines;
 mod mismatch;
+mod pending;
 mod protect;
 mod revoked;
 mod store;
 
 pub use address::normalise_address;
+pub use admission::{
+    Acceptance, Admission, Changes, KnownCameras, Newcomer, Refusal, Removal, Removed,
+};
+pub use approve::{approve, pending_cameras};
 pub use error::TrustError;
 pub use forget::{Forgotten, forget};
 pub use key_file::{CameraIdentity, SecretKey};
-pub use known_cameras::{Admission, Changes, KnownCamera, KnownCameras, Refusal};
+pub use known_cameras::KnownCamera;
 pub use known_servers::{KnownServer, KnownServers, ServerDecision};
 pub use mismatch::Mismatch;
+pub use pending::PendingCamera;
 pub use protect::protect_memory;
+pub use revoked::{Revocation, Revokee, revoke};
 pub use store::{KeyDirectory, default_path};
 
 #[doc(hidden)]
@@ -44,5 +55,6 @@ pub mod for_tests {
     pub use crate::key_file::parse_key_file;
     pub use crate::known_cameras::{format_known_cameras, parse_known_cameras};
     pub use crate::known_servers::{format_known_servers, parse_known_servers};
+    pub use crate::pending::{format_pending, parse_pending};
     pub use crate::revoked::parse_revoked;
 }

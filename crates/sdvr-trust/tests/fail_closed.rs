@@ -193,6 +193,7 @@ fn a_camera_that_was_given_another_label_starts_again_under_it() {
     let text = fs::read_to_string(home.file("known_cameras")).unwrap();
     home.write("known_cameras", text.replace("door ", "back ").as_bytes());
     let removed = daemon.refresh().unwrap().removed;
+    let removed: Vec<_> = removed.into_iter().map(|it| (it.key, it.label)).collect();
     assert_eq!(removed, [(key(1), label("door"))]);
     let admissions = daemon.admit_all(START, &[(key(1), label("door"))]);
     assert!(

@@ -45,7 +45,18 @@ fn admit(known: &mut KnownCameras, wanted: &[(u32, &str)]) -> Vec<String> {
             Admission::Refused(Refusal::Revoked { reason, .. }) => format!("revoked {reason}"),
             Admission::Refused(Refusal::StoreFailed { .. }) => "store failed".to_owned(),
             Admission::Refused(Refusal::TooManyNewKeys) => "too many".to_owned(),
+            Admission::Refused(Refusal::Pending { is_new: true, .. }) => "waits now".to_owned(),
+            Admission::Refused(Refusal::Pending { is_new: false, .. }) => "waits".to_owned(),
+            Admission::Refused(Refusal::Closed { .. }) => "closed".to_owned(),
+            Admission::Refused(Refusal::TooManyPending { .. }) => "too many wait".to_owned(),
         })
+        .collect()
+}
+
+fn removed(changes: &sdvr_trust::Changes) -> Vec<(PublicKey, Label)> {
+    let removed = changes.removed.iter();
+    removed
+        .map(|removed| (removed.key, removed.label.clone()))
         .collect()
 }
 
@@ -105,8 +116,9 @@ fn a_label_that_another_camera_has_is_refused_with_both_fingerprints() {
         refusal.to_string(),
         format!(
             "the label door belongs to the camera {}, and {} asks for it. If the camera was replaced: \
-             sdvr keys forget door; else give this one another label with -n",
+             sdvr keys forget door; if both should stream: sdvr keys approve {} --as OTHER, or give this one another label with -n",
             key(1).fingerprint(),
+            key(2).fingerprint(),
             key(2).fingerprint()
         )
     );
@@ -189,7 +201,7 @@ fn a_revoked_key_is_refused_whether_or_not_it_is_known() {
     };
     home.write("revoked", [revoked(1), revoked(2)].concat().as_bytes());
     let changes = known.refresh().unwrap();
-    assert_eq!(changes.removed, [(key(1), label("door"))]);
+    assert_eq!(removed(&changes), [(key(1), label("door"))]);
     let revoked = "revoked stolen from the shed";
     assert_eq!(
         admit(&mut known, &[(1, "door"), (2, "new"), (3, "third")]),
@@ -265,7 +277,7 @@ fn what_another_process_forgot_is_told_and_may_come_again() {
     assert!(daemon.refresh().unwrap().removed.is_empty());
     assert_eq!(load(&home).forget("door").unwrap(), [label("door")]);
     let changes = daemon.refresh().unwrap();
-    assert_eq!(changes.removed, [(key(1), label("door"))]);
+    assert_eq!(removed(&changes), [(key(1), label("door"))]);
     assert!(daemon.refresh().unwrap().removed.is_empty());
     // The label is free for the camera that replaces it.
     assert_eq!(admit(&mut daemon, &[(3, "door")]), ["new door"]);
@@ -286,7 +298,7 @@ fn what_another_process_forgot_is_told_even_if_a_camera_came_meanwhile() {
     );
     let changes = daemon.refresh().unwrap();
     assert_eq!(
-        changes.removed,
+        removed(&changes),
         [(key(1), label("door"))],
         "one that came again is welcome"
     );
@@ -345,13 +357,13 @@ fn lines_are_strict_and_later_fields_are_kept() {
     );
     home.write(
         "known_cameras",
-        format!("# mine\n\n{good} next=x note=a=b\n").as_bytes(),
+        format!("# mine\n\n{good} later=x note=a=b\n").as_bytes(),
     );
     let mut known = load(&home);
     admit(&mut known, &[(2, "gate")]);
     let text = fs::read_to_string(home.file("known_cameras")).unwrap();
     assert!(
-        text.contains(&format!("{good} next=x note=a=b\n")),
+        text.contains(&format!("{good} later=x note=a=b\n")),
         "{text}"
     );
     for wrong in [

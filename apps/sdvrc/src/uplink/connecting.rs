@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use sdvr_frame::Timestamp;
+use sdvr_frame::{Fingerprint, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
 use sdvr_trust::TrustError;
 use tracing::{error, warn};
@@ -19,6 +19,10 @@ use crate::waiting::Ready;
 /// How long a server is left alone that a person must look at first. Not one that offers another key: whoever is in between
 /// can say so for the server, and when he has gone the camera must be back.
 const ATTENTION_WAIT: Duration = Duration::from_secs(60);
+/// How long a server is left alone that has hung up again and again when it had read this camera's key.
+const UNHEARD_WAIT: Duration = Duration::from_secs(10);
+/// How often a camera that waits for approval asks.
+const APPROVAL_WAIT: Duration = Duration::from_secs(1);
 /// How long files of keys that cannot be used are left alone.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 
@@ -126,6 +130,10 @@ impl Uplink<'_> {
             GreetingError::OlderVersion { .. } => {
                 self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
             }
+            GreetingError::Unheard => {
+                let wait = self.retry.was_unheard().then_some(UNHEARD_WAIT);
+                self.try_again(now, &problem.to_string(), wait)
+            }
             GreetingError::Closed | GreetingError::Silent | GreetingError::Handshake(_) => {
                 self.try_again(now, &problem.to_string(), None)
             }
@@ -136,23 +144,50 @@ impl Uplink<'_> {
         if let Link::Streaming(streaming) = &self.link {
             self.may_have_lost(streaming.frames_unconfirmed());
         }
+        let own = self.identity.key.public_key().fingerprint();
         match ending {
+            Ending::Refused(reply) if reply.code == SetupCode::Pending => {
+                self.wait_for_approval(now, own)
+            }
             Ending::Refused(reply) => {
-                let own = self.identity.key.public_key().fingerprint();
                 let wait = if reply.code == SetupCode::TooManyNew {
                     1
                 } else {
                     reply.retry_after_s.clamp(1, 60)
                 };
-                let text = format!("{ending}\n  This camera's key: {own}");
+                let way_out = if reply.code == SetupCode::LabelTaken {
+                    format!("\n  Or on the server:  sdvr keys approve {own} --as LABEL")
+                } else {
+                    String::new()
+                };
+                let text = format!("{ending}{way_out}\n  This camera's key: {own}");
                 self.try_again(now, &text, Some(Duration::from_secs(wait.into())))
             }
             Ending::Said(close) if close.code == CloseCode::Replaced => {
                 // Whoever has the same key is at it, too: not at once.
                 self.try_again(now, &ending.to_string(), Some(Duration::from_secs(5)))
             }
+            Ending::Said(close) if matches!(close.code, CloseCode::Revoked | CloseCode::Cloned) => {
+                let text = format!("{ending}\n  This camera's key: {own}");
+                self.try_again(now, &text, Some(ATTENTION_WAIT))
+            }
             _ => self.try_again(now, &ending.to_string(), None),
         }
+    }
+
+    /// Asks again every second, so that the camera is there right after it was approved; says so once.
+    fn wait_for_approval(&mut self, now: Timestamp, own: Fingerprint) -> Result<(), Failure> {
+        let text = format!("waiting for approval: on the server run  sdvr keys approve {own}");
+        if self.config.once {
+            return Err(Failure::Other(text));
+        }
+        if self.retry.is_first(&text) {
+            warn!(server = %self.config.server, "{text}");
+        }
+        self.link = Link::Waiting {
+            until: now + self.retry.wait(Some(APPROVAL_WAIT)),
+        };
+        Ok(())
     }
 
     /// Waits, then connects again; or gives up, if the user wants that.

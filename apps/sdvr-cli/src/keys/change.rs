@@ -1,0 +1,58 @@
+//! The commands that change who may come in.
+
+use sdvr_frame::Label;
+use sdvr_trust::{Forgotten, KeyDirectory, Revokee};
+
+use crate::output::print_line;
+
+pub(super) fn approve(
+    directory: &KeyDirectory,
+    wanted: &str,
+    label: Option<Label>,
+) -> anyhow::Result<()> {
+    let camera = sdvr_trust::approve(directory, wanted, label)?;
+    print_line(format_args!(
+        "approved {} as {}; it comes in when it asks again",
+        camera.key.fingerprint(),
+        camera.label
+    ))
+}
+
+pub(super) fn revoke(
+    directory: &KeyDirectory,
+    wanted: &str,
+    reason: Option<&str>,
+) -> anyhow::Result<()> {
+    let revocation = sdvr_trust::revoke(directory, wanted, reason)?;
+    let done = if revocation.was_already {
+        "was revoked already:"
+    } else {
+        "revoked"
+    };
+    let consequence = match &revocation.whose {
+        Revokee::Camera(label) => format!(
+            "the camera {label}; its session ends, and its label stays its own until sdvr keys forget {label}"
+        ),
+        Revokee::Pending(wants) => format!("a camera that waited and asked for the label {wants}"),
+        Revokee::Server(address) => format!("the server {address}; nothing is sent to it"),
+    };
+    for key in &revocation.keys {
+        print_line(format_args!("{done} {}, {consequence}", key.fingerprint()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn forget(directory: &KeyDirectory, wanted: &str) -> anyhow::Result<()> {
+    match sdvr_trust::forget(directory, wanted)? {
+        Forgotten::Server { address } => print_line(format_args!(
+            "forgot the server {address}; the next contact with it is a first one"
+        )),
+        Forgotten::Camera { label, .. } => print_line(format_args!(
+            "forgot the camera {label}; its session ends, and the next camera that asks for the label gets it"
+        )),
+        Forgotten::Pending { wants, key } => print_line(format_args!(
+            "forgot {}, which waited as {wants}; it waits again if it asks again",
+            key.fingerprint()
+        )),
+    }
+}

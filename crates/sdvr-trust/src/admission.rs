@@ -1,0 +1,594 @@
+//! The decision on cameras: who is let in, who waits, who is refused.
+//!
+//! Held in memory, so that a camera that comes back costs no reading; on disk before a new one is let in. Other processes may
+//! change the files (`sdvr keys`): every change is made under the lock, to what is on disk then.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
+
+use crate::error::TrustError;
+use crate::forget;
+use crate::known_cameras::{self, KnownCamera, format_known_cameras, read_known_cameras};
+use crate::lines::WallTime;
+use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending, read_pending};
+use crate::revoked;
+use crate::store::{KeyDirectory, Seen, Version};
+
+/// Cameras remembered at most.
+const CAMERAS_MOST: usize = 65_536;
+/// New cameras at once, and how fast more may come: a site may switch a thousand on together, a flood of keys must not fill
+/// the disk.
+const NEW_BURST: f64 = 1024.0;
+const NEW_PER_SECOND: f64 = 200.0;
+/// The same for those that are noted to wait: for them nobody gives up an allowance of one that may come in.
+const NOTED_BURST: f64 = 256.0;
+const NOTED_PER_SECOND: f64 = 10.0;
+
+/// What becomes of cameras whose keys are not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acceptance {
+    /// They are let in and remembered.
+    #[default]
+    Tofu,
+    /// They wait until somebody approves them.
+    Ask,
+    /// They are refused.
+    Closed,
+}
+
+/// A camera that has proved its key and asks to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Its key.
+    pub key: PublicKey,
+    /// The label it asks for.
+    pub label: Label,
+    /// Where it comes from.
+    pub from: IpAddr,
+}
+
+/// From nowhere in particular.
+impl From<(PublicKey, Label)> for Newcomer {
+    fn from((key, label): (PublicKey, Label)) -> Self {
+        Self {
+            key,
+            label,
+            from: Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+}
+
+/// The decision on a camera.
+#[derive(Debug)]
+pub enum Admission {
+    /// It was known.
+    Known {
+        /// Its label here, whatever it asked for.
+        label: Label,
+    },
+    /// It was not, and is from now on: its pin is on disk.
+    New {
+        /// As it asked for.
+        label: Label,
+    },
+    /// It may not stream, or not yet.
+    Refused(Refusal),
+}
+
+/// Why a camera may not stream.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Another camera has the label.
+    #[error(
+        "the label {label} belongs to the camera {holder}, and {asker} asks for it. If the camera was replaced: sdvr keys forget {label}; if both should stream: sdvr keys approve {asker} --as OTHER, or give this one another label with -n"
+    )]
+    LabelTaken {
+        /// The label.
+        label: Label,
+        /// Whose it is.
+        holder: Fingerprint,
+        /// Who wants it.
+        asker: Fingerprint,
+    },
+    /// Its key was revoked.
+    #[error("the key {asker} was revoked: {reason}")]
+    Revoked {
+        /// The key.
+        asker: Fingerprint,
+        /// Why.
+        reason: String,
+    },
+    /// It waits for somebody who approves it.
+    #[error("it waits for approval: sdvr keys approve {asker}")]
+    Pending {
+        /// Who waits.
+        asker: Fingerprint,
+        /// Whether it has come for the first time.
+        is_new: bool,
+    },
+    /// Its key is not known, and no new ones are taken.
+    #[error(
+        "the key {asker} is not known and --accept closed takes no new ones; start sdvrd with --accept ask to approve it"
+    )]
+    Closed {
+        /// Who asks.
+        asker: Fingerprint,
+    },
+    /// It could not be remembered.
+    #[error("the camera could not be remembered, so it was not let in: {problem}")]
+    StoreFailed {
+        /// What went wrong.
+        problem: String,
+    },
+    /// Too many came, or are known.
+    #[error(
+        "too many new cameras, so it was not let in: at most {CAMERAS_MOST} in all, and {NEW_PER_SECOND} a second after the first {NEW_BURST}. It may try again; sdvr keys forget makes room"
+    )]
+    TooManyNewKeys,
+    /// Too many wait.
+    #[error(
+        "{PENDING_MOST} cameras wait for approval already, so {asker} was not noted. sdvr keys pending lists them; sdvr keys approve and sdvr keys forget make room"
+    )]
+    TooManyPending {
+        /// Who asks.
+        asker: Fingerprint,
+    },
+}
+
+/// What somebody else changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Cameras whose sessions must end.
+    pub removed: Vec<Removed>,
+}
+
+/// A camera that is not welcome any more, or under another label now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its key.
+    pub key: PublicKey,
+    /// The label it had.
+    pub label: Label,
+    /// What happened.
+    pub why: Removal,
+}
+
+/// Why a camera's session must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is not known any more, or under another label.
+    Forgotten,
+    /// Its key was revoked.
+    Revoked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The cameras a server knows, held in memory and kept on disk.
+///
+/// ```
+/// use sdvr_frame::Timestamp;
+/// use sdvr_trust::{Admission, KeyDirectory, KnownCameras, SecretKey};
+///
+/// # let home = tempfile::tempdir()?;
+/// # let keys = KeyDirectory::open(&home.path().join(".sdvr"))?;
+/// let now = Timestamp::now();
+/// let mut known = KnownCameras::load(keys, now)?;
+/// let door = (SecretKey::generate()?.public_key(), "door".parse()?);
+/// let thief = (SecretKey::generate()?.public_key(), "door".parse()?);
+///
+/// // Cameras that arrive together share one write.
+/// let admissions = known.admit_all(now, &[door.clone(), thief]);
+/// assert!(matches!(admissions[..], [Admission::New { .. }, Admission::Refused(_)]));
+/// assert!(matches!(known.admit_all(now, &[door])[..], [Admission::Known { .. }]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct KnownCameras {
+    directory: KeyDirectory,
+    acceptance: Acceptance,
+    known: Known,
+    /// The files as they were read: [`FILES`].
+    seen: [Seen; 3],
+    allowance: Allowance,
+    noting: Allowance,
+    /// What `refresh` has not told yet: the files are also read again when a camera is added.
+    removed: Vec<Removed>,
+    /// The state of the files about which `refresh` has complained.
+    complained_of: Option<[Option<Version>; 3]>,
+}
+
+const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
+
+/// What the two files say that a server writes.
+#[derive(Debug, Default)]
+struct Contents {
+    cameras: Vec<u8>,
+    pending: Vec<u8>,
+}
+
+/// What the files say.
+#[derive(Debug, Default)]
+struct Known {
+    cameras: Vec<KnownCamera>,
+    by_key: HashMap<PublicKey, usize>,
+    by_label: HashMap<Label, usize>,
+    pending: HashSet<PublicKey>,
+    revoked: HashMap<PublicKey, String>,
+}
+
+/// What is to be done about a newcomer.
+enum Decision {
+    Settled(Admission),
+    /// It is to be added to the known cameras.
+    Add,
+    /// It is to be added to those that wait; until then, and afterwards, it is refused.
+    Note(Refusal),
+}
+
+impl Known {
+    fn of_key(&self, key: &PublicKey) -> Option<&KnownCamera> {
+        let index = self.by_key.get(key)?;
+        self.cameras.get(*index)
+    }
+
+    fn of_label(&self, label: &Label) -> Option<&KnownCamera> {
+        let index = self.by_label.get(label)?;
+        self.cameras.get(*index)
+    }
+
+    fn add(&mut self, camera: KnownCamera) {
+        let index = self.cameras.len();
+        self.by_key.insert(camera.key, index);
+        self.by_label.insert(camera.label.clone(), index);
+        self.pending.remove(&camera.key);
+        self.cameras.push(camera);
+    }
+
+    fn decide(&self, acceptance: Acceptance, newcomer: &Newcomer) -> Decision {
+        let Newcomer { key, label, .. } = newcomer;
+        if let Some(reason) = self.revoked.get(key) {
+            return Decision::Settled(Admission::Refused(Refusal::Revoked {
+                asker: key.fingerprint(),
+                reason: reason.clone(),
+            }));
+        }
+        if let Some(camera) = self.of_key(key) {
+            let label = camera.label.clone();
+            return Decision::Settled(Admission::Known { label });
+        }
+        let asker = key.fingerprint();
+        let refusal = match (acceptance, self.of_label(label)) {
+            (Acceptance::Closed, _) => {
+                return Decision::Settled(Admission::Refused(Refusal::Closed { asker }));
+            }
+            (Acceptance::Tofu, None) => return Decision::Add,
+            (Acceptance::Ask, None) if self.has_room_for(key) => Refusal::Pending {
+                asker,
+                is_new: !self.pending.contains(key),
+            },
+            (Acceptance::Ask, None) => Refusal::TooManyPending { asker },
+            (Acceptance::Tofu | Acceptance::Ask, Some(holder)) => Refusal::LabelTaken {
+                label: label.clone(),
+                holder: holder.key.fingerprint(),
+                asker,
+            },
+        };
+        // Noted also when the label is another camera's, so that it can be approved under another one.
+        if self.pending.contains(key) || !self.has_room_for(key) {
+            Decision::Settled(Admission::Refused(refusal))
+        } else {
+            Decision::Note(refusal)
+        }
+    }
+
+    fn has_room_for(&self, key: &PublicKey) -> bool {
+        self.pending.len() < PENDING_MOST || self.pending.contains(key)
+    }
+
+    /// Why a session of this camera, admitted under this label, must end.
+    fn removal(&self, camera: &KnownCamera) -> Option<Removal> {
+        if let Some(reason) = self.revoked.get(&camera.key) {
+            let reason = reason.clone();
+            return Some(Removal::Revoked { reason });
+        }
+        let is_known = self
+            .of_key(&camera.key)
+            .is_some_and(|now| now.label == camera.label);
+        (!is_known).then_some(Removal::Forgotten)
+    }
+}
+
+impl KnownCameras {
+    /// Reads what `directory` knows. Cameras that are not known are let in and remembered, unless
+    /// [`KnownCameras::accepting`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: a server that does not know whom it knows must not start.
+    pub fn load(directory: KeyDirectory, now: Timestamp) -> Result<Self, TrustError> {
+        let mut known = Self {
+            directory,
+            acceptance: Acceptance::default(),
+            known: Known::default(),
+            seen: Default::default(),
+            allowance: Allowance::new(now, NEW_BURST, NEW_PER_SECOND),
+            noting: Allowance::new(now, NOTED_BURST, NOTED_PER_SECOND),
+            removed: Vec::new(),
+            complained_of: None,
+        };
+        known.reload()?;
+        Ok(known)
+    }
+
+    /// The same, with another way of treating cameras that are not known.
+    #[must_use]
+    pub const fn accepting(mut self, acceptance: Acceptance) -> Self {
+        self.acceptance = acceptance;
+        self
+    }
+
+    /// All of them, in the order of the file.
+    #[must_use]
+    pub fn list(&self) -> &[KnownCamera] {
+        &self.known.cameras
+    }
+
+    /// Why a key was revoked, if it was.
+    #[must_use]
+    pub fn revocation(&self, key: &PublicKey) -> Option<&str> {
+        self.known.revoked.get(key).map(String::as_str)
+    }
+
+    /// Whether a camera that names this key, and has not proved it, need not go on: it would be refused without a reason that
+    /// it should hear.
+    #[must_use]
+    pub fn refuses_unheard(&self, key: &PublicKey) -> bool {
+        self.acceptance == Acceptance::Closed
+            && !self.known.revoked.contains_key(key)
+            && self.known.of_key(key).is_none()
+    }
+
+    /// Decides on cameras that introduced themselves, with the labels they want. All that are new share one write, which is
+    /// on disk when this returns.
+    ///
+    /// A decision on a camera that is not new is made from memory, which is as old as the last [`KnownCameras::refresh`].
+    /// When the write fails, nobody is forgotten and those that are known still come in.
+    pub fn admit_all<N>(&mut self, now: Timestamp, wanted: &[N]) -> Vec<Admission>
+    where
+        N: Clone + Into<Newcomer>,
+    {
+        let wanted: Vec<Newcomer> = wanted.iter().cloned().map(Into::into).collect();
+        let (may_add, may_note) = (self.allowance.has_any(now), self.noting.has_any(now));
+        let has_open = wanted.iter().any(|newcomer| match self.decide(newcomer) {
+            Decision::Settled(_) => false,
+            Decision::Add => may_add,
+            Decision::Note(_) => may_note,
+        });
+        // An empty allowance costs no system call: a flood of new keys is refused from memory.
+        let stored = if has_open {
+            self.remember(now, &wanted)
+        } else {
+            Ok(HashSet::new())
+        };
+        let (new, failure) = match stored {
+            Ok(new) => (new, Refusal::TooManyNewKeys),
+            Err(error) => {
+                let problem = error.to_string();
+                (HashSet::new(), Refusal::StoreFailed { problem })
+            }
+        };
+        let decide = |newcomer: &Newcomer| match self.decide(newcomer) {
+            Decision::Settled(Admission::Known { label }) if new.contains(&newcomer.key) => {
+                Admission::New { label }
+            }
+            Decision::Settled(Admission::Refused(Refusal::Pending { asker, .. })) => {
+                let is_new = new.contains(&newcomer.key);
+                Admission::Refused(Refusal::Pending { asker, is_new })
+            }
+            Decision::Settled(admission) => admission,
+            // It is told what it would be told anyway, whether or not it could be noted.
+            Decision::Note(refusal @ Refusal::LabelTaken { .. }) => Admission::Refused(refusal),
+            Decision::Note(_) | Decision::Add => Admission::Refused(failure.clone()),
+        };
+        wanted.iter().map(decide).collect()
+    }
+
+    fn decide(&self, newcomer: &Newcomer) -> Decision {
+        self.known.decide(self.acceptance, newcomer)
+    }
+
+    /// Adds those that may be added, on disk first; gives their keys.
+    fn remember(
+        &mut self,
+        now: Timestamp,
+        wanted: &[Newcomer],
+    ) -> Result<HashSet<PublicKey>, TrustError> {
+        let lock = self.directory.lock()?;
+        let Contents {
+            mut cameras,
+            pending,
+        } = self.read_for_change()?;
+        let (new, noted) = self.choose_new(now, wanted);
+        let keys: HashSet<PublicKey> = new.iter().map(|camera| camera.key).collect();
+        if !new.is_empty() {
+            cameras.extend_from_slice(format_known_cameras(&new).as_bytes());
+            match self.directory.replace(&lock, known_cameras::FILE, &cameras) {
+                Ok(seen) => {
+                    let [of_cameras, ..] = &mut self.seen;
+                    *of_cameras = seen;
+                }
+                Err(error) => {
+                    self.allowance.give_back(new.len());
+                    self.noting.give_back(noted.len());
+                    return Err(error);
+                }
+            }
+            // A camera that was forgotten and let in again has a new session, which must not end.
+            self.removed.retain(|removed| !keys.contains(&removed.key));
+        }
+        let waited = new.iter().any(|new| self.known.pending.contains(&new.key));
+        new.into_iter().for_each(|camera| self.known.add(camera));
+        if !waited && noted.is_empty() {
+            return Ok(keys);
+        }
+        let mut pending = pending::without(&pending, |key| self.known.of_key(key).is_some());
+        pending.extend_from_slice(format_pending(&noted).as_bytes());
+        match self.directory.replace(&lock, pending::FILE, &pending) {
+            Ok(seen) => {
+                let [_, of_pending, _] = &mut self.seen;
+                *of_pending = seen;
+            }
+            // Those that are known now stay known; that they stand in both files does no harm.
+            Err(_) if noted.is_empty() => return Ok(keys),
+            Err(error) => {
+                self.noting.give_back(noted.len());
+                return if keys.is_empty() {
+                    Err(error)
+                } else {
+                    Ok(keys)
+                };
+            }
+        }
+        let noted = noted.into_iter().map(|pending| pending.key);
+        self.known.pending.extend(noted.clone());
+        Ok(keys.into_iter().chain(noted).collect())
+    }
+
+    /// What is in the files now, which is in memory too afterwards.
+    fn read_for_change(&mut self) -> Result<Contents, TrustError> {
+        if self.is_current() {
+            let cameras = self.directory.read(known_cameras::FILE)?;
+            let pending = self.directory.read(pending::FILE)?;
+            let [of_cameras, of_pending, _] = &self.seen;
+            if cameras.seen.version == of_cameras.version
+                && pending.seen.version == of_pending.version
+            {
+                return Ok(Contents {
+                    cameras: cameras.content.unwrap_or_default(),
+                    pending: pending.content.unwrap_or_default(),
+                });
+            }
+        }
+        self.reload()
+    }
+
+    fn choose_new(
+        &mut self,
+        now: Timestamp,
+        wanted: &[Newcomer],
+    ) -> (Vec<KnownCamera>, Vec<PendingCamera>) {
+        let (mut new, mut noted) = (Vec::new(), Vec::new());
+        let (mut keys, mut labels) = (HashSet::new(), HashSet::new());
+        for newcomer in wanted {
+            let Newcomer { key, label, from } = newcomer;
+            if keys.contains(key) {
+                continue;
+            }
+            match self.decide(newcomer) {
+                Decision::Add
+                    if !labels.contains(label)
+                        && self.known.cameras.len() + new.len() < CAMERAS_MOST
+                        && self.allowance.take(now) =>
+                {
+                    labels.insert(label);
+                    new.push(KnownCamera::new(label.clone(), *key, "tofu"));
+                }
+                Decision::Note(_)
+                    if self.known.pending.len() + noted.len() < PENDING_MOST
+                        && self.noting.take(now) =>
+                {
+                    noted.push(PendingCamera {
+                        key: *key,
+                        from: *from,
+                        wants: label.clone(),
+                        first: WallTime::now(),
+                    });
+                }
+                Decision::Settled(_) | Decision::Add | Decision::Note(_) => continue,
+            }
+            keys.insert(key);
+        }
+        (new, noted)
+    }
+
+    /// Reads the files again if somebody changed them; costs three system calls if not. To be called at least once a second,
+    /// so that `sdvr keys` takes effect.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: what was known stays known, and nobody new is let in. Said once for each state of a damaged file.
+    pub fn refresh(&mut self) -> Result<Changes, TrustError> {
+        if !self.is_current() {
+            let versions = self.versions();
+            if self.complained_of != Some(versions) {
+                self.reload().inspect_err(|error| {
+                    // Any other error may be over the next time.
+                    if matches!(error, TrustError::Parse { .. }) {
+                        self.complained_of = Some(versions);
+                    }
+                })?;
+            }
+        }
+        Ok(Changes {
+            removed: std::mem::take(&mut self.removed),
+        })
+    }
+
+    /// Forgets the camera that `wanted` (a label or a fingerprint) names; gives its label. The file is read first.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError::NotFound`], and what the files say.
+    pub fn forget(&mut self, wanted: &str) -> Result<Vec<Label>, TrustError> {
+        let forgotten = forget::forget_camera(&self.directory, wanted)?;
+        self.reload()?;
+        Ok(vec![forgotten.label])
+    }
+
+    fn versions(&self) -> [Option<Version>; 3] {
+        FILES.map(|name| self.directory.version(name))
+    }
+
+    fn is_current(&self) -> bool {
+        FILES
+            .iter()
+            .zip(&self.seen)
+            .all(|(name, seen)| self.directory.is_still(name, seen))
+    }
+
+    /// Reads the files; gives the content of those that are written here.
+    fn reload(&mut self) -> Result<Contents, TrustError> {
+        let (cameras, of_cameras) = read_known_cameras(&self.directory)?;
+        let (pending, of_pending) = read_pending(&self.directory)?;
+        let (revoked, of_revoked) = revoked::read_revoked(&self.directory)?;
+        let mut known = Known {
+            pending: pending.into_iter().map(|pending| pending.key).collect(),
+            revoked: revoked.into_iter().collect(),
+            ..Known::default()
+        };
+        cameras.into_iter().for_each(|camera| known.add(camera));
+
+        self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
+        self.complained_of = None;
+        let before = std::mem::replace(&mut self.known, known);
+        for camera in &before.cameras {
+            if before.removal(camera).is_none()
+                && let Some(why) = self.known.removal(camera)
+            {
+                self.removed.push(Removed {
+                    key: camera.key,
+                    label: camera.label.clone(),
+                    why,
+                });
+            }
+        }
+        Ok(Contents {
+            cameras: of_cameras.content.unwrap_or_default(),
+            pending: of_pending.content.unwrap_or_default(),
+        })
+    }
+}

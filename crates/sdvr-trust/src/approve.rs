@@ -1,0 +1,107 @@
+//! `sdvr keys approve`: a camera that waits is known from now on.
+
+use sdvr_frame::{Label, PublicKey};
+
+use crate::candidates::{LEAST_OF_NEW, ambiguous, begins, described};
+use crate::error::{TrustError, listed};
+use crate::known_cameras::{self, KnownCamera, format_known_cameras, read_known_cameras};
+use crate::pending::{self, PendingCamera, read_pending};
+use crate::revoked::{self, read_revoked};
+use crate::store::KeyDirectory;
+
+/// The cameras that wait for somebody to approve them, in the order in which they came.
+///
+/// # Errors
+///
+/// [`TrustError`].
+pub fn pending_cameras(directory: &KeyDirectory) -> Result<Vec<PendingCamera>, TrustError> {
+    let (pending, _) = read_pending(directory)?;
+    let (known, _) = read_known_cameras(directory)?;
+    let is_known = |key: &PublicKey| known.iter().any(|camera| camera.key == *key);
+    Ok(pending
+        .into_iter()
+        .filter(|camera| !is_known(&camera.key))
+        .collect())
+}
+
+/// Approves the camera that waits with the fingerprint `wanted` (its first eight characters are enough), under the label it
+/// asks for or `label`. On disk when this returns; gives what is known from now on.
+///
+/// # Errors
+///
+/// [`TrustError::NotFound`] and [`TrustError::Ambiguous`] list those that wait, [`TrustError::LabelTaken`] names both cameras,
+/// [`TrustError::AlreadyKnown`], [`TrustError::CameraRevoked`]; nothing was changed then.
+pub fn approve(
+    directory: &KeyDirectory,
+    wanted: &str,
+    label: Option<Label>,
+) -> Result<KnownCamera, TrustError> {
+    let lock = directory.lock()?;
+    let (known, of_known) = read_known_cameras(directory)?;
+    let (waiting, of_waiting) = read_pending(directory)?;
+    let camera = find(&known, &waiting, wanted)?;
+    let fingerprint = camera.key.fingerprint();
+    let (revoked, _) = read_revoked(directory)?;
+    if let Some((_, reason)) = revoked.into_iter().find(|(key, _)| *key == camera.key) {
+        return Err(TrustError::CameraRevoked {
+            key: fingerprint,
+            path: directory.file_path(revoked::FILE),
+            reason,
+        });
+    }
+    let label = label.unwrap_or_else(|| camera.wants.clone());
+    if let Some(holder) = known.iter().find(|camera| camera.label == label) {
+        return Err(TrustError::LabelTaken {
+            label: label.to_string(),
+            holder: holder.key.fingerprint(),
+            asker: fingerprint,
+        });
+    }
+    let approved = KnownCamera::new(label, camera.key, "ask");
+    let mut content = of_known.content.unwrap_or_default();
+    content.extend_from_slice(format_known_cameras(std::slice::from_ref(&approved)).as_bytes());
+    // Known first: if this process is killed in between, the camera stands in both files and is known.
+    directory.replace(&lock, known_cameras::FILE, &content)?;
+    let rest = pending::without(&of_waiting.content.unwrap_or_default(), |key| {
+        *key == approved.key || known.iter().any(|camera| camera.key == *key)
+    });
+    directory.replace(&lock, pending::FILE, &rest)?;
+    Ok(approved)
+}
+
+fn find<'a>(
+    known: &[KnownCamera],
+    waiting: &'a [PendingCamera],
+    wanted: &str,
+) -> Result<&'a PendingCamera, TrustError> {
+    let already = known
+        .iter()
+        .find(|camera| begins(wanted, camera.key.fingerprint(), LEAST_OF_NEW));
+    if let Some(camera) = already {
+        return Err(TrustError::AlreadyKnown {
+            key: camera.key.fingerprint(),
+            label: camera.label.to_string(),
+        });
+    }
+    let named: Vec<&PendingCamera> = waiting
+        .iter()
+        .filter(|camera| begins(wanted, camera.key.fingerprint(), LEAST_OF_NEW))
+        .collect();
+    let texts = |cameras: &[&PendingCamera]| -> Vec<String> {
+        cameras
+            .iter()
+            .map(|camera| described(&camera.key, &camera.wants))
+            .collect()
+    };
+    match named.as_slice() {
+        [camera] => Ok(camera),
+        [] => {
+            let all: Vec<&PendingCamera> = waiting.iter().collect();
+            Err(TrustError::NotPending {
+                wanted: wanted.to_owned(),
+                pending: listed(texts(&all).into_iter()),
+            })
+        }
+        several => Err(ambiguous(wanted, &texts(several))),
+    }
+}

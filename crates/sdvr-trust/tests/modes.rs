@@ -1,0 +1,324 @@
+//! Cameras that wait, that are approved and revoked; servers that take no new ones; and what is typed to name them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
+use sdvr_trust::{
+    Acceptance, Admission, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal, Removal,
+    Revokee, TrustError, approve, forget, pending_cameras, revoke,
+};
+use support::{Home, base64, key, label};
+
+const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
+
+fn load(home: &Home, acceptance: Acceptance) -> KnownCameras {
+    KnownCameras::load(home.open(), START)
+        .unwrap()
+        .accepting(acceptance)
+}
+
+fn newcomer(number: u32, wanted: &str) -> Newcomer {
+    Newcomer {
+        key: key(number),
+        label: label(wanted),
+        from: "192.0.2.7".parse().unwrap(),
+    }
+}
+
+/// What becomes of one camera.
+fn admit(known: &mut KnownCameras, number: u32, wanted: &str) -> &'static str {
+    match known
+        .admit_all(START, &[newcomer(number, wanted)])
+        .as_slice()
+    {
+        [Admission::Known { .. }] => "known",
+        [Admission::New { .. }] => "new",
+        [Admission::Refused(refusal)] => match refusal {
+            Refusal::LabelTaken { .. } => "taken",
+            Refusal::Revoked { .. } => "revoked",
+            Refusal::Pending { is_new: true, .. } => "waits from now on",
+            Refusal::Pending { is_new: false, .. } => "waits",
+            Refusal::Closed { .. } => "closed",
+            Refusal::StoreFailed { .. } => "store failed",
+            Refusal::TooManyNewKeys => "too many",
+            Refusal::TooManyPending { .. } => "too many wait",
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(key: PublicKey) -> String {
+    key.fingerprint().to_string()
+}
+
+fn waiting(home: &Home) -> Vec<Fingerprint> {
+    let pending = pending_cameras(&home.open()).unwrap();
+    pending
+        .iter()
+        .map(|camera| camera.key.fingerprint())
+        .collect()
+}
+
+#[test]
+fn a_new_key_waits_on_disk_until_it_is_approved() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Ask);
+    assert_eq!(admit(&mut known, 1, "door"), "waits from now on");
+    let file = fs::read_to_string(home.file("pending")).unwrap();
+    let start = format!("x25519 {} first=", base64(&key(1)));
+    assert!(
+        file.starts_with(&start) && file.ends_with(" from=192.0.2.7 wants=door\n"),
+        "{file}"
+    );
+    // To wait on costs nothing, and survives a restart.
+    let number = fs::metadata(home.file("pending")).unwrap().ino();
+    assert_eq!(admit(&mut known, 1, "door"), "waits");
+    assert_eq!(admit(&mut load(&home, Acceptance::Ask), 1, "door"), "waits");
+    assert_eq!(fs::metadata(home.file("pending")).unwrap().ino(), number);
+
+    let camera = approve(&home.open(), &text(key(1)), None).unwrap();
+    assert_eq!((camera.label.as_str(), camera.via()), ("door", "ask"));
+    known.refresh().unwrap();
+    assert_eq!(admit(&mut known, 1, "door"), "known");
+    assert!(waiting(&home).is_empty());
+}
+
+#[test]
+fn a_camera_whose_label_is_taken_can_be_approved_under_another_one() {
+    for acceptance in [Acceptance::Tofu, Acceptance::Ask] {
+        let home = Home::new();
+        assert_eq!(admit(&mut load(&home, Acceptance::Tofu), 1, "door"), "new");
+        let mut known = load(&home, acceptance);
+        assert_eq!(admit(&mut known, 2, "door"), "taken");
+        assert_eq!(waiting(&home), [key(2).fingerprint()]);
+        let error = approve(&home.open(), &text(key(2)), None)
+            .unwrap_err()
+            .to_string();
+        for part in [
+            &text(key(1)),
+            &text(key(2)),
+            "--as OTHER",
+            "sdvr keys forget door",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(waiting(&home), [key(2).fingerprint()]);
+        approve(&home.open(), &text(key(2)), Some(label("yard"))).unwrap();
+        known.refresh().unwrap();
+        // It still asks for what it was told to ask for.
+        let admitted = known.admit_all(START, &[newcomer(2, "door")]);
+        assert!(
+            matches!(admitted.as_slice(), [Admission::Known { label }] if label.as_str() == "yard")
+        );
+        assert_eq!(admit(&mut known, 1, "door"), "known");
+    }
+}
+
+#[test]
+fn a_closed_server_takes_nobody_new_and_notes_nobody() {
+    let home = Home::new();
+    assert_eq!(admit(&mut load(&home, Acceptance::Tofu), 1, "door"), "new");
+    let mut known = load(&home, Acceptance::Closed);
+    assert!(known.refuses_unheard(&key(2)) && !known.refuses_unheard(&key(1)));
+    assert_eq!(admit(&mut known, 2, "yard"), "closed");
+    assert_eq!(admit(&mut known, 2, "door"), "closed");
+    assert_eq!(admit(&mut known, 1, "door"), "known");
+    assert!(!home.file("pending").exists());
+    // A revoked one is told why.
+    revoke(&home.open(), "door", Some("stolen")).unwrap();
+    known.refresh().unwrap();
+    assert!(!known.refuses_unheard(&key(1)));
+    assert!(!load(&home, Acceptance::Ask).refuses_unheard(&key(2)));
+}
+
+#[test]
+fn at_most_256_wait_and_room_can_be_made() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Ask);
+    let many: Vec<Newcomer> = (0..300)
+        .map(|number| newcomer(number, &format!("cam{number}")))
+        .collect();
+    let admissions = known.admit_all(START, &many);
+    let waits = admissions.iter().filter(|it| {
+        matches!(
+            it,
+            Admission::Refused(Refusal::Pending { is_new: true, .. })
+        )
+    });
+    assert_eq!(waits.count(), 256);
+    assert_eq!(waiting(&home).len(), 256);
+    assert_eq!(admit(&mut known, 299, "cam299"), "too many wait");
+    let forgotten = forget(&home.open(), &text(key(7))).unwrap();
+    assert!(matches!(forgotten, Forgotten::Pending { .. }));
+    known.refresh().unwrap();
+    // Strangers that come and are forgotten must not wear the disk out.
+    let later = START + Duration::from_secs(1);
+    let admitted = known.admit_all(later, &[newcomer(299, "cam299")]);
+    assert!(
+        matches!(
+            admitted.as_slice(),
+            [Admission::Refused(Refusal::Pending { is_new: true, .. })]
+        ),
+        "{admitted:?}"
+    );
+    assert_eq!(admit(&mut known, 0, "cam0"), "waits");
+}
+
+#[test]
+fn a_key_that_stands_in_both_files_is_known() {
+    // As when a process is killed between the two.
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Ask);
+    admit(&mut known, 1, "door");
+    let pending = fs::read(home.file("pending")).unwrap();
+    approve(&home.open(), &text(key(1)), None).unwrap();
+    home.write("pending", &pending);
+    known.refresh().unwrap();
+    assert_eq!(admit(&mut known, 1, "door"), "known");
+    assert!(waiting(&home).is_empty());
+    let again = approve(&home.open(), &text(key(1)), None);
+    assert!(matches!(again, Err(TrustError::AlreadyKnown { .. })));
+    // The next that is written puts it right.
+    admit(&mut known, 2, "yard");
+    let pending = fs::read_to_string(home.file("pending")).unwrap();
+    assert!(!pending.contains(&base64(&key(1))), "{pending}");
+}
+
+#[test]
+fn a_revoked_key_is_refused_on_either_side_and_never_approved() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Tofu);
+    admit(&mut known, 1, "door");
+    admit(&mut known, 2, "door");
+    KnownServers::new(&home.open())
+        .remember("[nvr.lan]:1337", &key(9), 2)
+        .unwrap();
+
+    let camera = revoke(&home.open(), "door", Some("stolen\nin May")).unwrap();
+    assert_eq!(camera.whose, Revokee::Camera(label("door")));
+    let changes = known.refresh().unwrap();
+    let reason = "stolen in May".to_owned();
+    assert_eq!(changes.removed[0].why, Removal::Revoked { reason });
+    assert_eq!(admit(&mut known, 1, "door"), "revoked");
+    assert!(revoke(&home.open(), "door", None).unwrap().was_already);
+    // Its label stays its own until it is forgotten, and it stays out then.
+    assert_eq!(admit(&mut known, 3, "door"), "taken");
+    forget(&home.open(), "door").unwrap();
+    known.refresh().unwrap();
+    assert_eq!(admit(&mut known, 1, "door"), "revoked");
+    assert_eq!(admit(&mut known, 3, "door"), "new");
+
+    revoke(&home.open(), &text(key(2)), None).unwrap();
+    assert!(waiting(&home).is_empty());
+    known.refresh().unwrap();
+    assert_eq!(admit(&mut known, 2, "yard"), "revoked");
+
+    revoke(&home.open(), &text(key(9)), None).unwrap();
+    let directory = home.open();
+    let decision = KnownServers::new(&directory).decide("[nvr.lan]:1337", &key(9), 2, None);
+    assert!(matches!(decision, Err(TrustError::Revoked { .. })));
+}
+
+/// Two numbers whose keys' fingerprints begin with the same four characters.
+fn namesakes() -> (u32, u32, String) {
+    let mut seen = std::collections::HashMap::new();
+    for number in 0..100_000 {
+        let beginning = text(key(number))["SHA256:".len()..][..4].to_owned();
+        if let Some(other) = seen.insert(beginning.clone(), number) {
+            return (other, number, beginning);
+        }
+    }
+    panic!("that cannot be");
+}
+
+#[test]
+fn the_beginning_of_a_fingerprint_is_enough_unless_it_fits_two() {
+    let (first, second, beginning) = namesakes();
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Tofu);
+    admit(&mut known, first, "door");
+    let longer = &text(key(first))[.."SHA256:".len() + 12];
+    admit(&mut known, second, "gate");
+    for error in [
+        forget(&home.open(), &beginning).unwrap_err(),
+        revoke(&home.open(), &beginning, None).unwrap_err(),
+    ] {
+        let error_text = error.to_string();
+        assert!(
+            matches!(error, TrustError::Ambiguous { .. })
+                && error_text.contains(&text(key(first)))
+                && error_text.contains(&text(key(second))),
+            "{error_text}"
+        );
+    }
+    assert!(!home.file("revoked").exists());
+    assert_eq!(load(&home, Acceptance::Tofu).list().len(), 2);
+    let revoked = revoke(&home.open(), longer, None).unwrap();
+    assert_eq!(revoked.keys, [key(first)]);
+    forget(&home.open(), longer).unwrap();
+    assert_eq!(load(&home, Acceptance::Tofu).list().len(), 1);
+}
+
+#[test]
+fn what_is_typed_wrongly_is_answered_with_what_waits() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Ask);
+    admit(&mut known, 1, "door");
+    let short = &text(key(1))[.."SHA256:".len() + 7];
+    for wanted in ["door", "", "SHA256:", short, &text(key(2))] {
+        let error = approve(&home.open(), wanted, None).unwrap_err();
+        assert!(
+            matches!(error, TrustError::NotPending { .. })
+                && error
+                    .to_string()
+                    .ends_with(&format!("waiting are: {} (door)", text(key(1)))),
+            "{error}"
+        );
+    }
+    let longer = &text(key(1))[.."SHA256:".len() + 8];
+    approve(&home.open(), longer, None).unwrap();
+}
+
+#[test]
+fn a_damaged_file_of_those_that_wait_lets_nobody_start_and_loses_nobody() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Ask);
+    admit(&mut known, 1, "door");
+    let whole = fs::read_to_string(home.file("pending")).unwrap();
+    let (start, _) = whole.split_once(" wants").unwrap();
+    for wrong in [
+        String::new(),
+        start.to_owned(),
+        format!("{start}\n"),
+        format!("{whole}{whole}"),
+        whole.replace("192.0.2.7", "192.0.2.07"),
+        whole.replace("wants=door", "wants=../door"),
+        whole.replace("wants=door", "wants=door extra"),
+        whole.replace("x25519", "rsa"),
+        whole.replace("first=2", "first=3x"),
+    ] {
+        home.write("pending", wrong.as_bytes());
+        let error = KnownCameras::load(home.open(), START)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("pending:"), "{error}");
+        assert!(approve(&home.open(), &text(key(1)), None).is_err());
+        assert!(forget(&home.open(), "door").is_err());
+        assert_eq!(fs::read_to_string(home.file("pending")).unwrap(), wrong);
+        // A daemon that runs goes on with what it knew.
+        assert!(known.refresh().is_err());
+        assert_eq!(admit(&mut known, 1, "door"), "waits");
+        assert_eq!(admit(&mut known, 2, "yard"), "store failed");
+        home.write("pending", whole.as_bytes());
+        known.refresh().unwrap();
+    }
+}

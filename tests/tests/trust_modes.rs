@@ -1,0 +1,208 @@
+//! Who is let in, with real programs: cameras that wait until they are approved, servers that take no new ones, keys that are
+//! revoked while they stream.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+use std::time::{Duration, Instant};
+
+use sdvr_tests::{Running, System, text, wait_until};
+
+const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
+
+fn system_that(accepts: &str) -> System {
+    let mut system = System::new();
+    system.start_daemon(&["--accept", accepts]);
+    system
+}
+
+/// What waits for approval, as scripts see it.
+fn pending(system: &System) -> Vec<serde_json::Value> {
+    let output = system.sdvr(&["keys", "pending", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn wait_for_pending(system: &System, count: usize) -> Vec<serde_json::Value> {
+    wait_until("they wait for approval", || pending(system).len() == count);
+    pending(system)
+}
+
+fn fingerprint(pending: &serde_json::Value) -> &str {
+    pending["fingerprint"].as_str().unwrap()
+}
+
+#[track_caller]
+fn keys(system: &System, arguments: &[&str]) -> String {
+    let output = system.sdvr(&[&["keys"], arguments].concat());
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout)
+}
+
+fn said(client: &Running, what: &str) -> usize {
+    client.log().matches(what).count()
+}
+
+#[test]
+fn a_camera_waits_until_it_is_approved_and_is_there_two_seconds_later() {
+    let mut system = system_that("ask");
+    let client = system.start_client("door", SOURCE, &[]);
+    let waiting = wait_for_pending(&system, 1);
+    let fingerprint = fingerprint(&waiting[0]);
+    assert_eq!(waiting[0]["wants"], "door");
+    assert_eq!(waiting[0]["from"], "127.0.0.1");
+    let command = format!("sdvr keys approve {fingerprint}");
+    wait_until("the client says what to do", || {
+        said(&client, &command) == 1
+    });
+    // It has asked again meanwhile, and neither end repeats itself.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(said(&client, "waiting for approval"), 1, "{}", client.log());
+    let log = system.daemon().log();
+    assert_eq!(log.matches("waits for approval").count(), 1, "{log}");
+    assert!(log.contains(&command), "{log}");
+    assert!(system.list().is_empty());
+
+    keys(&system, &["approve", fingerprint]);
+    let approved = Instant::now();
+    system.wait_for_state("door", "live");
+    assert!(
+        approved.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        approved.elapsed()
+    );
+    assert!(pending(&system).is_empty());
+    assert!(keys(&system, &["list"]).contains("by ask"));
+}
+
+#[test]
+fn once_does_not_wait_for_approval() {
+    let system = system_that("ask");
+    let output = system
+        .client_command("door", SOURCE)
+        .arg("--once")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("sdvr keys approve SHA256:"), "{said}");
+    assert_eq!(wait_for_pending(&system, 1)[0]["wants"], "door");
+}
+
+#[test]
+fn a_closed_server_takes_only_cameras_that_it_knows() {
+    let mut system = system_that("tofu");
+    let _known = system.start_client("door", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    system.kill_daemon();
+    system.start_daemon(&["--accept", "closed"]);
+    let stranger = system.start_client("yard", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    wait_until("the stranger says what may be", || {
+        said(&stranger, "--accept closed") > 0
+    });
+    let daemon = system.daemon().log();
+    assert!(
+        daemon.contains("is not known, and --accept closed takes no new ones"),
+        "{daemon}"
+    );
+    assert!(pending(&system).is_empty());
+    assert_eq!(system.list().len(), 1);
+}
+
+#[test]
+fn a_revoked_camera_is_thrown_out_within_a_second_and_stays_out() {
+    let system = system_that("tofu");
+    let client = system.start_client("door", SOURCE, &[]);
+    let other = system.start_client("yard", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    system.wait_for_state("yard", "live");
+    keys(&system, &["revoke", "door", "--reason", "stolen in May"]);
+    let revoked = Instant::now();
+    wait_until("the client says why", || {
+        said(&client, "revoked this camera's key (stolen in May)") == 1
+    });
+    assert!(
+        revoked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        revoked.elapsed()
+    );
+    wait_until("its stream has ended", || {
+        let list = system.list();
+        list.iter().all(|camera| camera["label"] != "door")
+    });
+    // A minute between tries: it does not come back, nor say so again.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(said(&client, "has revoked"), 1, "{}", client.log());
+    assert!(keys(&system, &["list"]).contains("REVOKED: stolen in May"));
+    let output = system
+        .client_command("door", SOURCE)
+        .args(["--once", "-k"])
+        .arg(copy_of_keys(&system))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("revoked"), "{output:?}");
+    let findings = system.verify("yard", 1.0);
+    other.assert_nothing_lost(&findings);
+}
+
+/// The keys of this host's cameras, for a second program that uses one of them.
+fn copy_of_keys(system: &System) -> std::path::PathBuf {
+    let copy = system.home().join("copy");
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(system.home().join(".sdvr"))
+        .arg(&copy)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    copy
+}
+
+#[test]
+fn a_camera_whose_label_is_taken_gets_in_under_the_label_it_is_given() {
+    let mut system = system_that("tofu");
+    let first = system.start_client("door", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("keys");
+    let second = system.start_client("door", SOURCE, &["-k", other.to_str().unwrap()]);
+    let waiting = wait_for_pending(&system, 1);
+    let asker = fingerprint(&waiting[0]);
+    let way_out = format!("sdvr keys approve {asker} --as");
+    wait_until("both ends name both keys", || {
+        let (daemon, second) = (system.daemon().log(), second.log());
+        let holder = system.list()[0]["fingerprint"].as_str().unwrap().to_owned();
+        [daemon, second]
+            .iter()
+            .all(|log| log.contains(&way_out) && log.contains(&holder) && log.contains(asker))
+    });
+    let refused = system.sdvr(&["keys", "approve", asker]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(text(&refused.stderr).contains("--as OTHER"), "{refused:?}");
+    keys(&system, &["approve", asker, "--as", "yard"]);
+    system.wait_for_state("yard", "live");
+    let findings = system.verify("door", 1.0);
+    first.assert_nothing_lost(&findings);
+}
+
+#[test]
+fn commands_on_keys_that_do_not_exist_say_what_there_is_and_exit_with_2() {
+    let mut system = system_that("ask");
+    let _client = system.start_client("door", SOURCE, &[]);
+    let waiting = wait_for_pending(&system, 1);
+    let there_is = fingerprint(&waiting[0]);
+    for command in [
+        ["approve", "SHA256:AAAAAAAAAAAA"],
+        ["approve", "door"],
+        ["revoke", "nobody"],
+        ["forget", "nobody"],
+    ] {
+        let output = system.sdvr(&[&["keys"], command.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains(there_is), "{output:?}");
+    }
+    assert!(system.daemon().runs());
+}
