@@ -8,6 +8,7 @@ use clap::Parser;
 use sdvr_frame::DEFAULT_PORT;
 use sdvr_trust::Acceptance;
 
+use crate::account::{self, Account, parse_user};
 use crate::log::LogFormat;
 
 const EXAMPLES: &str = "\
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Publish frames here [default: /dev/shm/sdvr-UID]
     #[arg(long, value_name = "DIR", env = "SDVR_SHM_DIR")]
     shm_dir: Option<PathBuf>,
+    /// Become this user once the port is open, with his directories (to be started by root)
+    #[arg(long, value_name = "USER", value_parser = parse_user)]
+    user: Option<Account>,
     /// Let this group read the frames
     #[arg(long, value_name = "GROUP", value_parser = parse_group)]
     group: Option<u32>,
@@ -87,6 +91,7 @@ pub struct Config {
     pub(crate) port: u16,
     pub(crate) key_directory: PathBuf,
     pub(crate) shm_dir: PathBuf,
+    pub(crate) user: Option<Account>,
     pub(crate) group: Option<u32>,
     pub(crate) acceptance: Acceptance,
     /// Bytes for all rings; `None`: half of what is free.
@@ -102,7 +107,14 @@ impl Arguments {
     ///
     /// When there is no home directory.
     pub fn into_config(self) -> anyhow::Result<Config> {
-        let uid = rustix::process::geteuid().as_raw();
+        let (uid, home, group) = match &self.user {
+            Some(user) => (user.uid, Some(user.home.clone()), self.group),
+            None => (
+                rustix::process::geteuid(),
+                account::sudo_home(),
+                self.group.or_else(account::sudo_group),
+            ),
+        };
         let threads = self.threads.unwrap_or_else(|| {
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             u16::try_from(cores.min(256)).unwrap_or(256)
@@ -110,14 +122,16 @@ impl Arguments {
         Ok(Config {
             address: self.address,
             port: self.port,
-            key_directory: match self.key_directory {
-                Some(directory) => directory,
-                None => sdvr_trust::default_path()?,
+            key_directory: match (self.key_directory, home) {
+                (Some(directory), _) => directory,
+                (None, Some(home)) => home.join(".sdvr"),
+                (None, None) => sdvr_trust::default_path()?,
             },
             shm_dir: self
                 .shm_dir
-                .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/sdvr-{uid}"))),
-            group: self.group,
+                .unwrap_or_else(|| PathBuf::from(format!("/dev/shm/sdvr-{}", uid.as_raw()))),
+            user: self.user,
+            group,
             acceptance: self.accept.into(),
             memory: self.memory,
             ring_time: Duration::from_secs_f64(self.ring_seconds),

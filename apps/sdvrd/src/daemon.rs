@@ -1,6 +1,7 @@
 //! Start and end of the daemon.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -9,6 +10,7 @@ use std::thread;
 use anyhow::Context;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use rustix::fs::Mode;
 use sdvr_frame::Timestamp;
 use sdvr_ring::RingDirectory;
 use sdvr_session::server::Door as Handshake;
@@ -16,10 +18,13 @@ use sdvr_session::{Limits, Suites};
 use sdvr_trust::{KeyDirectory, KnownCameras};
 use tracing::{error, info, warn};
 
+use crate::account::become_user;
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::confine::confine;
 use crate::door::{Descriptors, Door};
 use crate::figures::Figures;
+use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
 
@@ -30,7 +35,15 @@ use crate::shard::{Shard, ToShard};
 /// When it cannot start; the text says what to do.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let now = Timestamp::now();
-    // Keys, directories and sockets first: what is missing is said before anything is promised.
+    // Keys, directories and sockets first: what is missing is said before anything is promised. The port before all, which may be root's.
+    let listener = sdvr_transport::listen(config.address, config.port)
+        .map_err(|error| cannot_listen(&config, error))?;
+    let directories = [
+        (&*config.key_directory, Mode::from_raw_mode(0o700)),
+        (&*config.shm_dir, Mode::from_raw_mode(0o750)),
+    ];
+    become_user(config.user.as_ref(), config.group, directories)?;
+    // Only now: becoming a user can undo it.
     if let Err(error) = sdvr_trust::protect_memory() {
         warn!(%error, "core files cannot be switched off; one would contain keys");
     }
@@ -38,9 +51,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     check_randomness()?;
     let keys = KeyDirectory::open(&config.key_directory)?;
     let server_key = keys.server_key()?;
+    let key_files = keys.as_fd().try_clone_to_owned()?;
     let known = KnownCameras::load(keys, now)?.accepting(config.acceptance);
-    let listener = sdvr_transport::listen(config.address, config.port)
-        .map_err(|error| cannot_listen(&config, error))?;
     let directory = Arc::new(RingDirectory::create(&config.shm_dir, config.group)?);
     let stale = directory
         .remove_stale_rings()
@@ -66,6 +78,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         signal_hook::consts::SIGTERM,
         signal_hook::consts::SIGINT,
     ])?;
+
+    let manager = ServiceManager::from_environment();
+    // Before the threads, so that it holds for all of them.
+    confine(&[key_files.as_fd(), directory.as_fd()])
+        .context("cannot give up what it does not need")?;
+    drop(key_files);
 
     let (keeper, keeper_thread) =
         RingKeeper::start(Arc::clone(&directory), EndsDaemon(signals.handle()))
@@ -133,13 +151,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
+    manager.say_ready();
     match signals.forever().next() {
         Some(signal) => info!(signal, "ending"),
         None => error!(
             "a part of the daemon has failed; ending, so that whoever watches it starts it anew"
         ),
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    manager.say_stopping();
     // Relaxed: the wakers' system calls order it.
     stop.store(true, Ordering::Relaxed);
     waker.wake();
@@ -190,12 +209,11 @@ impl Drop for EndsDaemon {
     }
 }
 
-/// The line that scripts wait for, and systemd's.
+/// The line that scripts wait for.
 fn say_ready(line: &str) {
     let mut out = std::io::stdout();
     // Nobody may be listening; that is no reason not to run.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 
 fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<Budget> {

@@ -9,16 +9,19 @@
 // These macros end the program when nobody reads what it says.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod account;
 mod budget;
 mod camera;
 mod chatter;
 mod config;
+mod confine;
 mod daemon;
 mod door;
 mod figures;
 mod ingest;
 mod knock;
 mod log;
+mod notify;
 mod ring_keeper;
 mod shard;
 mod sizing;
@@ -28,3 +31,9 @@ mod stream;
 pub use config::{Arguments, Config};
 pub use daemon::run;
 pub use log::{LogFormat, start_log};
+
+#[doc(hidden)]
+pub mod for_tests {
+    //! What ends in a process that can do nothing more, so that it is tried in one of its own. Not part of the interface.
+    pub use crate::confine::{ConfineError, Confinement, confine};
+}

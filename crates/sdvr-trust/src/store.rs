@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,13 @@ pub fn default_path() -> Result<PathBuf, TrustError> {
 pub struct KeyDirectory {
     path: PathBuf,
     directory: OwnedFd,
+}
+
+impl AsFd for KeyDirectory {
+    /// The directory itself, for who must name it to the system.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
 }
 
 /// The lock of a directory, held while one of its files is changed.
