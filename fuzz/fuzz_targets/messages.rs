@@ -4,14 +4,16 @@
 //! network (bit 2) or contents to be sealed: `u16` length and content, again and again.
 #![no_main]
 
+use std::time::Duration;
+
 use libfuzzer_sys::fuzz_target;
 use sdvr_session::for_tests::{Control, keys_of};
-use sdvr_session::{Packet, Session, next_record};
+use sdvr_session::{Event, Packet, Session, next_record};
 
 #[path = "../../crates/sdvr-session/tests/support/mod.rs"]
 mod support;
 
-use support::{NOW, established, streaming};
+use support::{NOW, Seeded, established, streaming};
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, mut bytes)) = input.split_first() else {
@@ -68,15 +70,20 @@ fn hear_from_network(to: &mut Session, bytes: &[u8]) {
 
 /// Hands over a record and takes out all that comes of it; whether the session goes on.
 fn hear(to: &mut Session, record: &mut [u8]) -> bool {
-    let is_open = match to.handle_record(NOW, record) {
+    // Late enough for a handshake inside the session.
+    let now = NOW + Duration::from_secs(5);
+    let is_open = match to.handle_record(now, record) {
         Ok(piece) => piece.is_none_or(|piece| !piece.bytes.is_empty()),
         Err(_) => false,
     };
-    while to.poll_event().is_some() {}
+    let mut goes_on = true;
+    while let Some(event) = to.poll_event() {
+        goes_on &= event != Event::Rekey || to.rekey(now, &mut Seeded(1)).is_ok();
+    }
     let mut out = Vec::new();
-    let goes_on = to.poll_transmit(NOW, &mut out).is_ok();
+    goes_on &= to.poll_transmit(now, &mut out).is_ok();
     // An answer may not be much longer than what it answers.
     assert!(out.len() <= 64 * record.len() + 4096, "{} bytes", out.len());
-    to.handle_timeout(NOW);
+    to.handle_timeout(now);
     is_open && goes_on
 }

@@ -132,7 +132,7 @@ impl Streamed {
             let (begin, end) = range.split_once('-').unwrap();
             let begin = u64::from_str_radix(begin, 16).unwrap();
             let end = u64::from_str_radix(end, 16).unwrap();
-            let mut bytes = vec![0; (end - begin) as usize];
+            let mut bytes = vec![0; usize::try_from(end - begin).unwrap()];
             memory.read_exact_at(&mut bytes, begin).unwrap();
             mappings.push(bytes);
         }

@@ -19,7 +19,7 @@ use sdvr_frame::Timestamp;
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::server::Door;
 use sdvr_session::{
-    CloseCode, Event, Limits, Packet, PeerClock, Session, StreamCode, Suites,
+    CloseCode, Event, KeyLimits, Limits, Packet, PeerClock, Session, StreamCode, Suites,
     next_handshake_packet, next_record,
 };
 use support::{
@@ -81,6 +81,14 @@ impl Way {
             return None;
         }
         self.in_flight.pop_front().map(|(_, bytes)| bytes)
+    }
+
+    /// Nothing arrives for `time`, then everything.
+    fn stall(&mut self, now: Timestamp, time: Duration) {
+        for (at, _) in &mut self.in_flight {
+            *at = *at + time;
+        }
+        self.last_arrival = self.last_arrival.max(now) + time;
     }
 
     /// Nothing arrives any more, but for a part of the piece that was next.
@@ -175,6 +183,11 @@ struct Simulation {
     end_was_answered: bool,
     next_number: u64,
     next_frame: Timestamp,
+    /// Steps until now, and those in which keys were renewed: an epoch begun, a part of a handshake said.
+    steps: usize,
+    renewals: Vec<usize>,
+    handshakes: usize,
+    epochs: [u8; 2],
 }
 
 impl Simulation {
@@ -199,7 +212,39 @@ impl Simulation {
             end_was_answered: false,
             next_number: random.below(1000),
             next_frame: Timestamp::NEVER,
+            steps: 0,
+            renewals: Vec::new(),
+            handshakes: 0,
+            epochs: [0; 2],
             random,
+        }
+    }
+
+    /// One in which keys are renewed all the time.
+    fn renewing(seed: u64) -> Self {
+        let mut simulation = Self::new(seed);
+        // The sessions count from the handshake, which was at the same time on both clocks.
+        simulation.offset = 0;
+        let limits = KeyLimits {
+            epoch_time: Duration::from_millis(300),
+            epoch_records: 100,
+            rekey_time: Duration::from_secs(2),
+            ..KeyLimits::default()
+        };
+        simulation.client.set_key_limits(limits);
+        simulation.server.set_key_limits(limits);
+        simulation
+    }
+
+    /// Notes the epoch of the last record of `wire`, sent by the client or by the server.
+    fn note_epoch(&mut self, end: usize, wire: &[u8]) {
+        let mut rest = wire;
+        while let Ok(Packet::Complete(length)) = next_record(rest, 1 << 20) {
+            let epoch = rest[5];
+            if std::mem::replace(&mut self.epochs[end], epoch) != epoch {
+                self.renewals.push(self.steps);
+            }
+            rest = &rest[length..];
         }
     }
 
@@ -221,10 +266,12 @@ impl Simulation {
         self.client.poll_transmit(client_now, &mut wire).unwrap();
         if !wire.is_empty() {
             self.client_sent.push(self.now);
+            self.note_epoch(0, &wire);
             self.up.send(self.now, &wire, &mut self.random);
         }
         wire.clear();
         self.server.poll_transmit(self.now, &mut wire).unwrap();
+        self.note_epoch(1, &wire);
         self.down.send(self.now, &wire, &mut self.random);
     }
 
@@ -240,6 +287,7 @@ impl Simulation {
         let at = self.client_now();
         let wire = seal_frame(&mut self.client, at, number, &payload(number, bytes));
         self.client_sent.push(self.now);
+        self.note_epoch(0, &wire);
         self.up.send(self.now, &wire, &mut self.random);
         self.sent.push((number, bytes));
         // Mostly a steady rhythm, with pauses that make both ends fall silent.
@@ -257,6 +305,10 @@ impl Simulation {
                 Event::Setup(_) => self.server.accept(self.now, label()),
                 Event::OpenStream(open) => self.server.reply_stream(&open, StreamCode::Open),
                 Event::Closed(close) => self.closed = Some(close.code),
+                Event::Rekey => {
+                    self.renewals.push(self.steps);
+                    self.server.rekey(self.now, &mut self.random).unwrap();
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -270,6 +322,12 @@ impl Simulation {
                 Event::Report(report) => {
                     self.reports.push(self.now);
                     assert!(report.frames_received <= self.sent.len() as u64);
+                }
+                Event::Rekey => {
+                    self.renewals.push(self.steps);
+                    self.handshakes += 1;
+                    let now = self.client_now();
+                    self.client.rekey(now, &mut self.random).unwrap();
                 }
                 // The answer to the client's end.
                 Event::Closed(close) => {
@@ -320,8 +378,10 @@ impl Simulation {
             self.send_frame();
         }
         self.client.handle_timeout(client_now);
+        self.handle_client_events();
         self.server.handle_timeout(self.now);
         self.transmit();
+        self.steps += 1;
         true
     }
 
@@ -380,8 +440,7 @@ impl Simulation {
     }
 }
 
-fn run(seed: u64) {
-    let mut simulation = Simulation::new(seed);
+fn run(mut simulation: Simulation, seed: u64) {
     let end = if seed.is_multiple_of(3) {
         End::Cut
     } else {
@@ -414,8 +473,101 @@ fn run(seed: u64) {
 #[test]
 fn only_whole_frames_arrive_in_order_and_at_most_once() {
     for seed in 0..SEEDS {
-        let outcome = std::panic::catch_unwind(|| run(seed));
+        let outcome = std::panic::catch_unwind(|| run(Simulation::new(seed), seed));
         assert!(outcome.is_ok(), "seed {seed} failed, see above");
+    }
+}
+
+#[test]
+fn frames_arrive_as_they_do_while_keys_are_renewed() {
+    for seed in 0..SEEDS / 2 {
+        let outcome = std::panic::catch_unwind(|| run(Simulation::renewing(seed), seed));
+        assert!(outcome.is_ok(), "seed {seed} failed, see above");
+    }
+}
+
+/// What becomes of the link in the middle of a renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Break {
+    /// Nothing arrives at the server any more.
+    CutUp,
+    /// … at the client.
+    CutDown,
+    CutBoth,
+    /// All of it arrives a minute later, as after a cut that TCP outlives.
+    Stall,
+}
+
+/// A link that is broken when so many steps were made, and for a minute: nothing hangs, ends run apart or loses a frame that
+/// arrived.
+fn break_link(seed: u64, after_steps: usize, how: Break) {
+    let minute = Duration::from_secs(60);
+    let mut simulation = Simulation::renewing(seed);
+    simulation.client.introduce(setup(), &[stream()]);
+    simulation.transmit();
+    while simulation.steps < after_steps {
+        assert!(simulation.step(Timestamp::NEVER));
+    }
+    if matches!(how, Break::CutUp | Break::CutBoth) {
+        simulation.up.cut(&mut simulation.random);
+    }
+    if matches!(how, Break::CutDown | Break::CutBoth) {
+        simulation.down.cut(&mut simulation.random);
+    }
+    let before = simulation.handshakes;
+    if how == Break::Stall {
+        simulation.up.stall(simulation.now, minute);
+        simulation.down.stall(simulation.now, minute);
+    }
+    // A link that is cut is given up by its driver; until then it must do no harm. Some frames come, and wait where they are.
+    simulation.run_until(simulation.now + Duration::from_secs(1));
+    simulation.next_frame = Timestamp::NEVER;
+    simulation.run_until(simulation.now + minute);
+    simulation.check_frames();
+    if how == Break::Stall {
+        simulation.run_until(simulation.now + Duration::from_secs(3));
+        assert_eq!(simulation.at_server.arrived.len(), simulation.sent.len());
+        assert!(simulation.handshakes > before, "renewing goes on");
+        assert_eq!(simulation.at_client.buffer.len(), 0);
+    } else {
+        assert!(
+            simulation.handshakes <= before + 2,
+            "one that is not answered is the last"
+        );
+    }
+}
+
+#[test]
+fn a_link_that_is_cut_or_stands_still_for_a_minute_at_any_message_of_a_renewal_does_no_harm() {
+    for seed in 0..8 {
+        let mut whole = Simulation::renewing(seed);
+        whole.client.introduce(setup(), &[stream()]);
+        whole.transmit();
+        while whole.handshakes == 0 {
+            assert!(whole.step(Timestamp::NEVER));
+        }
+        let handshake = whole.steps;
+        whole.run_until(whole.now + Duration::from_millis(700));
+        // From the last epoch before the handshake to the first one by itself after it: the steps in which something was said
+        // for it, and those in which that was on its way.
+        let mut steps: Vec<usize> = whole
+            .renewals
+            .iter()
+            .filter(|&&step| step + 20 > handshake)
+            .flat_map(|&step| step..step + 3)
+            .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        assert!(steps.len() >= 6, "{steps:?}");
+        for step in steps {
+            for how in [Break::CutUp, Break::CutDown, Break::CutBoth, Break::Stall] {
+                let outcome = std::panic::catch_unwind(|| break_link(seed, step, how));
+                assert!(
+                    outcome.is_ok(),
+                    "seed {seed}, step {step}, {how:?} failed, see above"
+                );
+            }
+        }
     }
 }
 
