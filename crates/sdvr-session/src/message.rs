@@ -7,7 +7,9 @@
 //!      +------+-------+----------+--------
 //! ```
 
-use sdvr_frame::{FourCc, FrameRate, InstanceId, Label, StreamFormat, StreamId, StreamKind};
+use sdvr_frame::{
+    FourCc, FrameRate, InstanceId, Label, PublicKey, StreamFormat, StreamId, StreamKind,
+};
 
 use crate::codec::{Put, Reader};
 use crate::error::Malformed;
@@ -57,6 +59,8 @@ pub enum Control {
     },
     /// What the server has received.
     Report(Report),
+    /// The server announces the key that it has from now on.
+    NextKey(PublicKey),
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -238,6 +242,7 @@ impl Control {
             Self::CloseStream(_) => 15,
             Self::StreamReply { .. } => 16,
             Self::Report(_) => 30,
+            Self::NextKey(_) => 50,
             Self::Unknown(number) => *number,
         }
     }
@@ -282,6 +287,7 @@ impl Control {
                 out.put_u16(code.number());
             }
             Self::Report(report) => report.write(out),
+            Self::NextKey(key) => out.put(&key.0),
             Self::Unknown(_) => {}
         }
     }
@@ -342,6 +348,7 @@ impl Control {
                 code: StreamCode::from_number(reader.u16()?),
             },
             30 => Self::Report(Report::parse(&mut reader)?),
+            50 => Self::NextKey(PublicKey(reader.array()?)),
             // Whatever a later version says in it; a known type with bytes after its body is malformed.
             unknown => return Ok(Self::Unknown(unknown)),
         };

@@ -12,8 +12,8 @@ mod support;
 
 use data_encoding::HEXLOWER;
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, StreamFormat, StreamId, StreamKind,
-    Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, PublicKey, StreamFormat, StreamId,
+    StreamKind, Timestamp,
 };
 use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
 use sdvr_session::{
@@ -159,6 +159,7 @@ fn every_control_message() -> Vec<(&'static str, Control)> {
                 congestion_marks: 7,
             }),
         ),
+        ("next_key", Control::NextKey(PublicKey([0xcd; 32]))),
     ]
 }
 
