@@ -206,3 +206,56 @@ fn commands_on_keys_that_do_not_exist_say_what_there_is_and_exit_with_2() {
     }
     assert!(system.daemon().runs());
 }
+
+#[test]
+fn a_server_with_a_new_key_is_followed_by_its_cameras_and_by_nobody_elses() {
+    let mut system = system_that("tofu");
+    let client = system.start_client("door", SOURCE, &[]);
+    // Not there while the key is replaced.
+    let absent = tempfile::tempdir().unwrap();
+    let absent = absent.path().join("keys");
+    let once = |system: &System| {
+        system
+            .client_command("yard", "test:?format=BNCH&bytes=1000&fps=20&count=5")
+            .args(["--once", "-k", absent.to_str().unwrap()])
+            .output()
+            .unwrap()
+            .status
+    };
+    assert!(once(&system).success());
+    system.wait_for_state("door", "live");
+    let known = || std::fs::read_to_string(system.home().join(".sdvr/known_servers")).unwrap();
+    let before = known();
+    keys(&system, &["rotate"]);
+    let rotated = Instant::now();
+    wait_until("the client has heard of it", || known().contains(" next="));
+    assert!(
+        rotated.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        rotated.elapsed()
+    );
+    assert_eq!(said(&client, "connected label"), 1, "{}", client.log());
+    let again = system.sdvr(&["keys", "rotate"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(text(&again.stderr).contains("replaced lately"), "{again:?}");
+
+    system.kill_daemon();
+    system.start_daemon(&[]);
+    wait_until("the client has taken it", || {
+        said(&client, "connected label") == 2
+    });
+    let after = std::fs::read_to_string(system.home().join(".sdvr/known_servers")).unwrap();
+    assert!(!after.contains(" next=") && after != before, "{after}");
+    let own = keys(&system, &["fingerprint"]);
+    let list = keys(&system, &["list"]);
+    let current = own.split_whitespace().next().unwrap();
+    assert!(list.contains(current), "{list}");
+    // The one that was away meets the old key first, and the new one then.
+    for _ in 0..2 {
+        assert!(once(&system).success());
+    }
+    let absent_known = std::fs::read_to_string(absent.join("known_servers")).unwrap();
+    let key_of = |line: &str| line.split(' ').nth(2).unwrap().to_owned();
+    assert_eq!(key_of(&absent_known), key_of(&after));
+    assert_eq!(said(&client, "DIFFERENT KEY"), 0);
+}

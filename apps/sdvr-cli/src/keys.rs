@@ -19,6 +19,7 @@ Examples:
   sdvr keys approve SHA256:uT3vq0Xc     let one of them in, under the label it asks for
   sdvr keys revoke front-door --reason stolen
   sdvr keys forget front-door           the camera was replaced: its label is free
+  sdvr keys rotate                      another key for this server; cameras follow by themselves
   sdvr keys forget nvr.lan              (on a camera's host) the server was reinstalled
 
 A fingerprint's beginning is enough where it fits one key only. A running sdvrd follows within a second.
@@ -99,6 +100,16 @@ Examples:
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Give this host another key as a server
+    #[command(after_help = "\
+A running sdvrd announces it to the cameras that are connected, and to others when they come; each takes it when a
+connection has proved it. Nothing is to be done on the cameras' hosts. The key before is good for 30 days.
+Cameras that were given --server-key need the new fingerprint.
+
+Examples:
+  sdvr keys rotate
+  sdvr keys fingerprint          what it is from now on")]
+    Rotate,
     /// Forget a server, a camera, or one that waits
     #[command(after_help = "\
 Examples:
@@ -130,6 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Pending { json } => list::pending(&directory, *json),
         Command::Approve { wanted, label } => change::approve(&directory, wanted, label.clone()),
         Command::Revoke { wanted, reason } => change::revoke(&directory, wanted, reason.as_deref()),
+        Command::Rotate => change::rotate(&directory),
         Command::Forget { wanted } => change::forget(&directory, wanted),
     };
     result.map_err(as_wrong_usage)

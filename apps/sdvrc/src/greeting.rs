@@ -72,7 +72,7 @@ impl Greeting {
         config: &Config,
         keys: &KeyDirectory,
     ) -> Result<Self, GreetingError> {
-        let pin = KnownServers::new(keys).pin(&config.server.to_string())?;
+        let pin = KnownServers::new(keys).expected_key(&config.server.to_string())?;
         let mut random = UnwrapErr(SysRng);
         let (expect, hello) = ExpectHelloReply::start(
             Suites::of_this_machine(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, Timestamp};
+use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
 use sdvr_session::{
     Close, CloseCode, Event, KeyLimits, OutgoingFrame, Packet, Session, SessionError, Setup,
     SetupCode, SetupReply, StreamCode, next_record,
@@ -113,6 +113,8 @@ pub(crate) struct Streaming {
     frames_arrived: u64,
     /// Frames that were held and could not be sent.
     frames_given_up: u64,
+    /// What the server has announced.
+    next_key: Option<PublicKey>,
 }
 
 impl Streaming {
@@ -147,6 +149,7 @@ impl Streaming {
             frames_sent: 0,
             frames_arrived: 0,
             frames_given_up: 0,
+            next_key: None,
         };
         streaming.transmit(now)?;
         Ok(streaming)
@@ -173,6 +176,14 @@ impl Streaming {
     /// Whether everything was written.
     pub(crate) const fn is_drained(&self) -> bool {
         self.backlog.is_empty()
+    }
+
+    /// The key that the server has proved, and the one that it has announced since this was asked last.
+    pub(crate) const fn take_next_key(&mut self) -> Option<(PublicKey, PublicKey)> {
+        match self.next_key.take() {
+            Some(next) => Some((self.session.peer(), next)),
+            None => None,
+        }
     }
 
     /// Whether the server has said that frames of this session have arrived.
@@ -388,6 +399,7 @@ impl Streaming {
             Event::StreamReply { code, .. } => {
                 self.handle_stream_reply(now, code, announcement)?;
             }
+            Event::NextKey(key) => self.next_key = Some(key),
             Event::Report(report) => self.frames_arrived = report.frames_received,
             Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
             Event::Closed(close) => return Err(Ending::Said(close)),

@@ -206,6 +206,9 @@ impl Uplink<'_> {
         if streaming.takes_frames() && !could_take_frames {
             self.dropped.say_rest(now);
         }
+        if let Some((key, next)) = streaming.take_next_key() {
+            connecting::remember_next_key(self.config, &self.keys, &key, &next);
+        }
         let refusal = streaming.refusal();
         match (result, refusal) {
             (Ok(()), Some(refusal)) if self.config.once => Err(Failure::Other(refusal.to_owned())),

@@ -15,7 +15,7 @@ use sdvr_frame::Timestamp;
 use sdvr_ring::RingDirectory;
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Limits, Suites};
-use sdvr_trust::{KeyDirectory, KnownCameras};
+use sdvr_trust::{KeyDirectory, KnownCameras, SecretKey, ServerKeyWatch};
 use tracing::{error, info, warn};
 
 use crate::account::become_user;
@@ -50,8 +50,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let descriptors = Descriptors::raised();
     check_randomness()?;
     let keys = KeyDirectory::open(&config.key_directory)?;
-    let server_key = keys.server_key()?;
     let key_files = keys.as_fd().try_clone_to_owned()?;
+    let (server_key_watch, server_keys) =
+        ServerKeyWatch::begin(KeyDirectory::open(&config.key_directory)?)?;
     let known = KnownCameras::load(keys, now)?.accepting(config.acceptance);
     let directory = Arc::new(RingDirectory::create(&config.shm_dir, config.group)?);
     let stale = directory
@@ -62,16 +63,20 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     }
     let budget = memory_budget(&config, &directory)?;
 
-    let fingerprint = server_key.public_key().fingerprint();
+    let fingerprint = server_keys.current.public_key().fingerprint();
     let mut random = UnwrapErr(SysRng);
-    let handshake = Handshake::new(
+    let mut handshake = Handshake::new(
         now,
-        server_key.expose(),
+        server_keys.current.expose(),
         Suites::of_this_machine(),
         Limits::default(),
         &mut random,
     );
-    drop(server_key);
+    handshake.set_keys(
+        server_keys.current.expose(),
+        server_keys.old.as_ref().map(SecretKey::expose),
+    );
+    drop(server_keys);
 
     // Before the threads, so that all of them leave these signals to this one.
     let mut signals = signal_hook::iterator::Signals::new([
@@ -113,6 +118,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         listener,
         handshake,
         known,
+        server_key_watch,
         shards: handles.clone(),
         random,
         descriptors,

@@ -20,7 +20,9 @@ use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Session, Setup, SetupCode, SetupReply, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
-use sdvr_trust::{Admission, KnownCameras, Newcomer, Refusal, Removal, Removed};
+use sdvr_trust::{
+    Admission, KnownCameras, Newcomer, Refusal, Removal, Removed, SecretKey, ServerKeyWatch,
+};
 use tracing::{info, warn};
 
 pub(crate) use self::descriptors::Descriptors;
@@ -44,6 +46,7 @@ pub(crate) struct Door<R> {
     pub(crate) listener: Listener,
     pub(crate) handshake: Handshake,
     pub(crate) known: KnownCameras,
+    pub(crate) server_key_watch: ServerKeyWatch,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) random: R,
     pub(crate) descriptors: Descriptors,
@@ -407,8 +410,30 @@ impl<R: CryptoRng> Running<R> {
         if now >= self.next_refresh {
             self.next_refresh = now + REFRESH_INTERVAL;
             self.refresh();
+            self.refresh_server_keys();
         }
         self.report.handle_time(now);
+    }
+
+    /// Looks whether the server has another key, which all that are connected then hear of.
+    fn refresh_server_keys(&mut self) {
+        match self.door.server_key_watch.refresh() {
+            Ok(None) => {}
+            Ok(Some(keys)) => {
+                let old = keys.old.as_ref().map(SecretKey::expose);
+                self.door.handshake.set_keys(keys.current.expose(), old);
+                let current = keys.current.public_key();
+                info!(fingerprint = %current.fingerprint(), "this server has another key from now on; cameras that are connected hear of it");
+                for shard in &self.door.shards {
+                    shard.send(ToShard::NextKey(current));
+                }
+            }
+            Err(error) => {
+                if self.report.gets_line(Matter::Fault) {
+                    warn!("the server's key stays as it was: {error}");
+                }
+            }
+        }
     }
 
     /// Looks whether somebody forgot a camera.

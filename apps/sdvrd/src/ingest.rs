@@ -185,7 +185,8 @@ impl Ingest {
                 Event::Setup(_)
                 | Event::SetupReply(_)
                 | Event::StreamReply { .. }
-                | Event::Report(_) => {}
+                | Event::Report(_)
+                | Event::NextKey(_) => {}
             }
         }
         Ok(())

@@ -37,6 +37,8 @@ pub(crate) enum ToShard {
     Arrival(Arrival),
     /// A camera is not welcome any more.
     Dismiss(PublicKey, Removal),
+    /// The server has another key from now on.
+    NextKey(PublicKey),
     /// A ring was made, or could not be.
     RingMade(Box<RingMade>),
     /// The daemon ends.
@@ -183,6 +185,7 @@ impl Shard {
             match message {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
                 ToShard::Dismiss(key, why) => self.dismiss(key, &why),
+                ToShard::NextKey(key) => self.announce_next_key(key),
                 ToShard::RingMade(made) => self.ring_was_made(*made),
                 ToShard::Stop => return true,
             }
@@ -290,6 +293,21 @@ impl Shard {
         match connection.ingest.reply_stream(now, &open, code) {
             Ok(()) => self.update_interest(token),
             Err(ending) => self.end(token, &ending),
+        }
+    }
+
+    /// Who is connected has met the server under the key before.
+    fn announce_next_key(&mut self, key: PublicKey) {
+        let now = Timestamp::now();
+        for token in self.connections.tokens() {
+            let Some(connection) = self.connections.get_mut(token) else {
+                continue;
+            };
+            connection.ingest.session.announce_next_key(key);
+            match connection.ingest.transmit(now) {
+                Ok(()) => self.update_interest(token),
+                Err(ending) => self.end(token, &ending),
+            }
         }
     }
 

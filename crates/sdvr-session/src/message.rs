@@ -7,7 +7,9 @@
 //!      +------+-------+----------+--------
 //! ```
 
-use sdvr_frame::{FourCc, FrameRate, InstanceId, Label, StreamFormat, StreamId, StreamKind};
+use sdvr_frame::{
+    FourCc, FrameRate, InstanceId, Label, PublicKey, StreamFormat, StreamId, StreamKind,
+};
 
 use crate::codec::{Put, Reader};
 use crate::error::Malformed;
@@ -67,6 +69,8 @@ pub enum Control {
     Rekey2([u8; REKEY2_BYTES]),
     /// How many records were opened, said when an epoch has begun.
     Seen(u64),
+    /// The server announces the key that it has from now on.
+    NextKey(PublicKey),
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -251,6 +255,7 @@ impl Control {
             Self::Rekey1(_) => 52,
             Self::Rekey2(_) => 53,
             Self::Seen(_) => 54,
+            Self::NextKey(_) => 50,
             Self::Unknown(number) => *number,
         }
     }
@@ -297,6 +302,7 @@ impl Control {
             Self::Report(report) => report.write(out),
             Self::Rekey1(noise) => out.put(noise),
             Self::Rekey2(noise) => out.put(noise),
+            Self::NextKey(key) => out.put(&key.0),
             Self::Unknown(_) => {}
         }
     }
@@ -360,6 +366,7 @@ impl Control {
             52 => Self::Rekey1(reader.array()?),
             53 => Self::Rekey2(reader.array()?),
             54 => Self::Seen(reader.u64()?),
+            50 => Self::NextKey(PublicKey(reader.array()?)),
             // Whatever a later version says in it; a known type with bytes after its body is malformed.
             unknown => return Ok(Self::Unknown(unknown)),
         };

@@ -23,18 +23,36 @@ const NOISE_MESSAGE_BYTES: usize = 32 + (32 + 16) + (INITIATION_PAYLOAD_BYTES + 
 /// Where clients knock. Holds the server's key, the keys of its tokens, and for seconds which were used
 /// and how many by which site.
 pub struct Door {
-    own: Arc<Zeroizing<[u8; 32]>>,
-    public: PublicKey,
+    current: OwnKey,
+    /// The one before, for clients that have not heard of the current one.
+    old: Option<OwnKey>,
     suites: Suites,
     limits: Limits,
     tokens: Tokens,
+}
+
+/// A key of the server's.
+struct OwnKey {
+    /// Sessions that were begun with it renew their keys with it.
+    secret: Arc<Zeroizing<[u8; 32]>>,
+    public: PublicKey,
+}
+
+impl OwnKey {
+    fn new(secret: &[u8; 32]) -> Self {
+        let own = x25519_dalek::StaticSecret::from(*secret);
+        Self {
+            secret: Arc::new(Zeroizing::new(*secret)),
+            public: PublicKey(x25519_dalek::PublicKey::from(&own).to_bytes()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Door {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Door")
-            .field("public", &self.public)
+            .field("public", &self.current.public)
             .finish_non_exhaustive()
     }
 }
@@ -48,15 +66,32 @@ impl Door {
         limits: Limits,
         random: &mut dyn CryptoRng,
     ) -> Self {
-        let secret = x25519_dalek::StaticSecret::from(*own);
-        let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
         Self {
-            own: Arc::new(Zeroizing::new(*own)),
-            public,
+            current: OwnKey::new(own),
+            old: None,
             suites,
             limits,
             tokens: Tokens::new(now, random),
         }
+    }
+
+    /// From now on the server has the key `current`, and is still met as the owner of `old` by clients that know only that
+    /// one: they hear of the current one when they are accepted.
+    pub fn set_keys(&mut self, current: &[u8; 32], old: Option<&[u8; 32]>) {
+        self.current = OwnKey::new(current);
+        self.old = old.map(OwnKey::new);
+    }
+
+    /// The key that the client expects, if it is one of the server's, else the current one.
+    fn key_for(&self, core: &HelloCore) -> &OwnKey {
+        let is_expected = |key: &&OwnKey| {
+            let fingerprint = key.public.fingerprint();
+            fingerprint.as_bytes().first_chunk() == Some(&core.pin_hint)
+        };
+        self.old
+            .as_ref()
+            .filter(is_expected)
+            .unwrap_or(&self.current)
     }
 
     /// Answers a HELLO. Costs one keyed hash and keeps nothing.
@@ -83,7 +118,7 @@ impl Door {
             core: &core,
             version: reply.version,
             suite: reply.suite,
-            server_key: &self.public,
+            server_key: &reply.server_key,
         };
         reply.token = self.tokens.issue(now, &subject, random);
         reply.busy_ms = busy_ms.or_else(|| self.tokens.busy_ms(now, source));
@@ -96,7 +131,7 @@ impl Door {
             versions: (VERSION, VERSION),
             suites: self.suites,
             nonce: core.nonce,
-            server_key: self.public,
+            server_key: self.key_for(core).public,
             version: VERSION,
             suite: suite.number(),
             busy_ms: None,
@@ -128,12 +163,15 @@ impl Door {
         core.common_version()?;
         let record_bytes = agreed_record_bytes(self.limits.record_kib, core.record_kib)?;
         let suite = self.suites.choose(core.suites)?;
+        let own = self.key_for(&core);
+        let (secret, server_key) = (Arc::clone(&own.secret), own.public);
+        let newer = (server_key != self.current.public).then_some(self.current.public);
         let subject = TokenSubject {
             source,
             core: &core,
             version: VERSION,
             suite: suite.number(),
-            server_key: &self.public,
+            server_key: &server_key,
         };
         self.tokens.accept(now, &token, &subject)?;
 
@@ -144,16 +182,17 @@ impl Door {
         let prologue = reply.prologue(&core);
         let noise = ResponderStart {
             prologue: &prologue,
-            own: &self.own,
+            own: &secret,
         }
         .read(noise_message)?;
         Ok(Initiation {
             noise,
-            own: Arc::clone(&self.own),
+            own: secret,
             index,
             suite,
             record_bytes,
             granted: self.limits,
+            newer,
         })
     }
 }
@@ -166,6 +205,8 @@ pub struct Initiation {
     suite: Suite,
     record_bytes: usize,
     granted: Limits,
+    /// What the client is to hear when it is accepted.
+    newer: Option<PublicKey>,
 }
 
 impl std::fmt::Debug for Initiation {
@@ -219,7 +260,8 @@ impl Initiation {
             granted: self.granted,
             finished,
         };
-        Ok((Session::new(now, agreement)?, padded(packet)))
+        let session = Session::new(now, agreement)?.with_newer_key(self.newer);
+        Ok((session, padded(packet)))
     }
 }
 

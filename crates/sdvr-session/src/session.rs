@@ -83,6 +83,8 @@ pub enum Event {
     Report(Report),
     /// A handshake for fresh keys is due or under way and needs randomness: answer with [`Session::rekey`].
     Rekey,
+    /// Client: the server announces another key, which it has from now on beside the one that it has proved.
+    NextKey(PublicKey),
     /// The other end ended the session.
     Closed(Close),
 }
@@ -120,6 +122,8 @@ pub struct Session {
     timers: Timers,
     counters: Counters,
     renewal: Renewal,
+    /// Server: what an accepted client is to hear, which still knows the key before.
+    newer_key: Option<PublicKey>,
 }
 
 #[derive(Debug)]
@@ -188,7 +192,14 @@ impl Session {
             },
             counters: Counters::default(),
             renewal,
+            newer_key: None,
         })
+    }
+
+    /// Server: the handshake was made with an old key; a client that is accepted hears of this one.
+    pub(crate) const fn with_newer_key(mut self, key: Option<PublicKey>) -> Self {
+        self.newer_key = key;
+        self
     }
 
     /// The other end's key, proved by the handshake.
@@ -372,6 +383,9 @@ impl Session {
                 self.sealer.confirm(report.highest_counter);
                 self.push(Event::Report(report))?;
             }
+            (Role::Client, Control::NextKey(key)) if matches!(self.state, State::Accepted(_)) => {
+                self.push(Event::NextKey(key))?;
+            }
             (Role::Server, _) => return Err(SessionError::Unexpected("server's")),
             (Role::Client, _) => return Err(SessionError::Unexpected("client's")),
         }
@@ -534,6 +548,17 @@ impl Session {
                 label,
             }));
             self.request_clock(now);
+            if let Some(key) = self.newer_key {
+                self.announce_next_key(key);
+            }
+        }
+    }
+
+    /// Server: tells an accepted client that it has another key from now on. The client remembers it beside the one it knows,
+    /// and the next handshake may prove it.
+    pub fn announce_next_key(&mut self, key: PublicKey) {
+        if self.role == Role::Server && matches!(self.state, State::Accepted(_)) {
+            self.queue(&Control::NextKey(key));
         }
     }
 

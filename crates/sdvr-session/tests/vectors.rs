@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, StreamFormat, StreamId, StreamKind,
-    Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, PublicKey, StreamFormat, StreamId,
+    StreamKind, Timestamp,
 };
 use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
 use sdvr_session::{
@@ -212,6 +212,7 @@ fn every_control_message() -> Vec<(&'static str, Control)> {
             Control::Rekey2(std::array::from_fn(|at| 255 - at as u8)),
         ),
         ("seen", Control::Seen(0x0102_0304_0506_0708)),
+        ("next_key", Control::NextKey(PublicKey([0xcd; 32]))),
     ]
 }
 

@@ -110,6 +110,20 @@ pub enum TrustError {
         /// What there is.
         known: String,
     },
+    /// A key to be replaced was never made.
+    #[error("this host has no key as a server ({} is not there); sdvrd makes it when it first runs", path.display())]
+    NoServerKey {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The key was replaced before, and the one before that is still good.
+    #[error(
+        "the server's key was replaced lately: clients that have not connected since know only the one before, which is good until {until}. Nothing was changed; try again then"
+    )]
+    RotatedLately {
+        /// When.
+        until: String,
+    },
     /// No camera that waits has that fingerprint.
     #[error(
         "no camera waits with the fingerprint {wanted:?} (at least {} characters of it are needed); waiting are: {pending}",

@@ -22,7 +22,7 @@ use crate::error::TrustError;
 use crate::lines::{WallTime, format_secret, parse_key};
 use crate::store::{KeyDirectory, io_error, try_lock};
 
-const SERVER_KEY: &str = "server.key";
+pub(crate) const SERVER_KEY: &str = "server.key";
 const CAMERAS: &str = "cameras";
 const FIRST_LINE: &str = "sdvr-private-key 1";
 /// A whole key file has 100 bytes.
@@ -171,7 +171,15 @@ impl KeyDirectory {
         Ok(keys)
     }
 
-    fn load(&self, name: &str) -> Result<Option<(SecretKey, File)>, TrustError> {
+    pub(crate) fn load(&self, name: &str) -> Result<Option<(SecretKey, File)>, TrustError> {
+        Ok(self.load_dated(name)?.map(|(key, _, file)| (key, file)))
+    }
+
+    /// A key, when it was made, and its open file.
+    pub(crate) fn load_dated(
+        &self,
+        name: &str,
+    ) -> Result<Option<(SecretKey, WallTime, File)>, TrustError> {
         let Some((mut file, _)) = self.open_file(name)? else {
             return Ok(None);
         };
@@ -185,8 +193,8 @@ impl KeyDirectory {
                 error,
             }
         })?;
-        let key = parse_key_file(&path, content.get(..bytes).unwrap_or_default())?;
-        Ok(Some((key, file)))
+        let (key, created) = parse_dated(&path, content.get(..bytes).unwrap_or_default())?;
+        Ok(Some((key, created, file)))
     }
 
     fn load_or_create(&self, name: &str) -> Result<(SecretKey, File), TrustError> {
@@ -232,7 +240,7 @@ fn numbered(label: &Label, number: u32) -> Label {
         .unwrap_or_else(|_| Label::from_lossy(&numbered))
 }
 
-fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
+pub(crate) fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
     let created = WallTime::now().to_string();
     let encoded = format_secret(key.expose());
     let parts: [&[u8]; 6] = [
@@ -257,6 +265,10 @@ fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
 ///
 /// [`TrustError::Parse`] says what is wrong and where.
 pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustError> {
+    parse_dated(path, content).map(|(key, _)| key)
+}
+
+fn parse_dated(path: &Path, content: &[u8]) -> Result<(SecretKey, WallTime), TrustError> {
     let problem = |line, problem| TrustError::Parse {
         path: path.to_owned(),
         line,
@@ -280,9 +292,9 @@ pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustErr
         .next()
         .and_then(|line| line.strip_prefix("created "))
         .ok_or_else(|| problem(3, "the time is missing, as if the file was cut off"))?;
-    WallTime::parse(created).map_err(|what| problem(3, what))?;
+    let created = WallTime::parse(created).map_err(|what| problem(3, what))?;
     match (lines.next(), lines.next()) {
-        (Some(""), None) => Ok(SecretKey(key)),
+        (Some(""), None) => Ok((SecretKey(key), created)),
         (None, _) => Err(problem(3, "the last line is cut off")),
         _ => Err(problem(4, "there is something after the end")),
     }

@@ -4,8 +4,8 @@
 //! [host]:port x25519 <base64> first=<time> last=<time> ver=2 [next=<base64>]
 //! ```
 //!
-//! `ver` is the highest protocol version that the server spoke. `next` is a key that it announced for later; it decides
-//! nothing yet, and is kept.
+//! `ver` is the highest protocol version that the server spoke. `next` is a key that it has announced in a session; it takes
+//! the place of the key when a handshake has proved it.
 
 use std::path::Path;
 
@@ -32,6 +32,7 @@ pub struct KnownServer {
     first: WallTime,
     last: WallTime,
     version: u8,
+    next: Option<PublicKey>,
     /// Fields that decide nothing here, `name=value`.
     rest: Vec<String>,
     line: usize,
@@ -129,6 +130,44 @@ impl<'a> KnownServers<'a> {
         Ok(self.find(address)?.map(|server| server.key))
     }
 
+    /// The key to ask the server at an address for: the one that it has announced, else the one that is remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`].
+    pub fn expected_key(&self, address: &str) -> Result<Option<PublicKey>, TrustError> {
+        checked(address)?;
+        let known = self.find(address)?;
+        Ok(known.map(|server| server.next.unwrap_or(server.key)))
+    }
+
+    /// Remembers that the server at `address`, in a session in which it has proved `key`, has announced `next`. On disk when
+    /// this returns; false when nothing had to be changed, also when another key is remembered meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`].
+    pub fn announce(
+        &self,
+        address: &str,
+        key: &PublicKey,
+        next: &PublicKey,
+    ) -> Result<bool, TrustError> {
+        checked(address)?;
+        let lock = self.directory.lock()?;
+        let (content, servers) = self.read()?;
+        let known = servers.into_iter().find(|it| it.address == address);
+        let Some(mut known) = known.filter(|known| {
+            known.key == *key && known.key != *next && known.next.as_ref() != Some(next)
+        }) else {
+            return Ok(false);
+        };
+        known.next = Some(*next);
+        let changed = with_line(&content.unwrap_or_default(), &known);
+        self.directory.replace(&lock, FILE, &changed)?;
+        Ok(true)
+    }
+
     /// Decides on the key that the server at `address` offers, before anything is sealed to it. `given` is what the user gave
     /// with `--server-key`: the key must be that one *and* the remembered one.
     ///
@@ -153,7 +192,7 @@ impl<'a> KnownServers<'a> {
         let Some(known) = self.find(address)? else {
             return Ok(ServerDecision::FirstContact);
         };
-        if known.key != *offered {
+        if known.key != *offered && known.next.as_ref() != Some(offered) {
             return Ok(mismatch(Expected::Pinned {
                 key: known.key.fingerprint(),
                 first_seen: known.first_seen(),
@@ -190,17 +229,7 @@ impl<'a> KnownServers<'a> {
         let (content, servers) = self.read()?;
         let content = content.unwrap_or_default();
         let changed = match servers.into_iter().find(|server| server.address == address) {
-            Some(known) => {
-                let line = format_line(&self.seen_again(known, key, version, now)?);
-                rewrite_lines(&content, |old| {
-                    let is_it = old.split(' ').next() == Some(address);
-                    Some(if is_it {
-                        line.clone().into()
-                    } else {
-                        old.into()
-                    })
-                })
-            }
+            Some(known) => with_line(&content, &self.seen_again(known, key, version, now)?),
             None => {
                 let mut content = content;
                 let server = KnownServer {
@@ -209,6 +238,7 @@ impl<'a> KnownServers<'a> {
                     first: now,
                     last: now,
                     version,
+                    next: None,
                     rest: Vec::new(),
                     line: 0,
                 };
@@ -228,6 +258,10 @@ impl<'a> KnownServers<'a> {
         version: u8,
         now: WallTime,
     ) -> Result<KnownServer, TrustError> {
+        if known.next.as_ref() == Some(key) {
+            known.key = *key;
+            known.next = None;
+        }
         if known.key != *key {
             return Err(TrustError::OtherKey {
                 address: known.address,
@@ -323,10 +357,12 @@ fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
     let first = WallTime::parse(words.field("first")?)?;
     let last = WallTime::parse(words.field("last")?)?;
     let version = parse_number(words.field("ver")?).ok_or("the version is no number")?;
-    let rest = words.rest(&["first", "last", "ver"])?;
-    for (name, value) in &rest {
-        if *name == "next" {
-            parse_key(value)?;
+    let (mut next, mut rest) = (None, Vec::new());
+    for (name, value) in words.rest(&["first", "last", "ver"])? {
+        if name != "next" {
+            rest.push(format!("{name}={value}"));
+        } else if next.replace(PublicKey(*parse_key(value)?)).is_some() {
+            return Err("a field stands there twice");
         }
     }
     Ok(KnownServer {
@@ -335,11 +371,22 @@ fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
         first,
         last,
         version,
-        rest: rest
-            .into_iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect(),
+        next,
+        rest,
         line: number,
+    })
+}
+
+/// The file with this line for the server.
+fn with_line(content: &[u8], server: &KnownServer) -> Vec<u8> {
+    let line = format_line(server);
+    rewrite_lines(content, |old| {
+        let is_it = old.split(' ').next() == Some(server.address.as_str());
+        Some(if is_it {
+            line.clone().into()
+        } else {
+            old.into()
+        })
     })
 }
 
@@ -350,11 +397,16 @@ fn format_line(server: &KnownServer) -> String {
         first,
         last,
         version,
+        next,
         rest,
         line: _,
     } = server;
     let key = format_key(key);
     let mut line = format!("{address} x25519 {key} first={first} last={last} ver={version}");
+    if let Some(next) = next {
+        line.push_str(" next=");
+        line.push_str(&format_key(next));
+    }
     for field in rest {
         line.push(' ');
         line.push_str(field);

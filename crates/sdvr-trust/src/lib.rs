@@ -6,6 +6,7 @@
 //! ```text
 //! ~/.sdvr            0700; files 0600; a wrong owner or mode is refused with the command to type
 //!   server.key       this host's key as a server
+//!   server-old.key   the one before, good for 30 days after sdvr keys rotate
 //!   cameras/NAME.key the keys of this host's cameras
 //!   known_servers    [host]:port x25519 KEY first=TIME last=TIME ver=2
 //!   known_cameras    LABEL x25519 KEY added=TIME via=tofu
@@ -31,6 +32,7 @@ mod mismatch;
 mod pending;
 mod protect;
 mod revoked;
+mod server_key;
 mod store;
 
 pub use address::normalise_address;
@@ -47,6 +49,7 @@ pub use mismatch::Mismatch;
 pub use pending::PendingCamera;
 pub use protect::protect_memory;
 pub use revoked::{Revocation, Revokee, revoke};
+pub use server_key::{ServerKeyWatch, ServerKeys, ServerRotation, rotate_server_key};
 pub use store::{KeyDirectory, default_path};
 
 #[doc(hidden)]

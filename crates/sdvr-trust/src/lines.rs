@@ -40,6 +40,16 @@ impl WallTime {
             .ok_or("a time is not like 2026-03-01T12:00:00Z")
     }
 
+    /// So much later.
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self::from_system(self.0 + time)
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(self) -> bool {
+        self.0 <= SystemTime::now()
+    }
+
     /// Whether `other` is at least a day from this one, in either direction: clocks jump.
     pub(crate) fn is_another_day(self, other: Self) -> bool {
         let apart = self

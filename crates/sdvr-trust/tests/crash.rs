@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sdvr_frame::Timestamp;
-use sdvr_trust::{Admission, KnownCameras, KnownServers};
+use sdvr_trust::{Acceptance, Admission, KnownCameras, KnownServers, approve, revoke};
 use support::{Home, key, label};
 
 const FIRST: &str = "SDVR_TEST_PIN_FIRST";
@@ -137,4 +137,83 @@ fn processes_that_pin_at_once_lose_nothing() {
     }
     assert_eq!(check(&home, &all_output), 3 * EACH as usize);
     assert_eq!(reported("server ", &all_output).len(), 3 * EACH as usize);
+}
+
+/// Approves and revokes in another process, which reports each on its standard output once it is on disk.
+#[test]
+#[ignore = "the process that the next test starts"]
+fn approve_and_revoke_in_a_loop() {
+    let first = std::env::var(FIRST).unwrap().parse::<u32>().unwrap();
+    let path = std::env::var_os(DIRECTORY).unwrap();
+    let directory = || sdvr_trust::KeyDirectory::open(path.as_ref()).unwrap();
+    let mut known = KnownCameras::load(directory(), Timestamp::now())
+        .unwrap()
+        .accepting(Acceptance::Ask);
+    let keys = directory();
+    let mut out = std::io::stdout();
+    for number in first.. {
+        let camera = (key(number), label(&format!("cam{number}")));
+        let fingerprint = key(number).fingerprint().to_string();
+        // The rate of those that are noted: it comes again.
+        while approve(&keys, &fingerprint, None).is_err() {
+            known.admit_all(Timestamp::now(), std::slice::from_ref(&camera));
+            known.refresh().unwrap();
+        }
+        writeln!(out, "\ncamera {number}").unwrap();
+        revoke(&keys, &fingerprint, Some("by a test")).unwrap();
+        writeln!(out, "\nrevoked {number}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[test]
+fn a_command_killed_at_any_moment_leaves_files_that_are_whole_and_what_it_reported() {
+    let home = Home::new();
+    let mut all_output = String::new();
+    let mut seed = u64::from(std::process::id()).wrapping_mul(77);
+    for round in 0..50_u32 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "approve_and_revoke_in_a_loop",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(FIRST, (1_000_000 * (round + 1)).to_string())
+            .env(DIRECTORY, &home.path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("camera") {
+            line.clear();
+            assert_ne!(
+                output.read_line(&mut line).unwrap(),
+                0,
+                "it approves nothing"
+            );
+        }
+        all_output.push_str(&line);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_micros((seed >> 33) % 20_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        output.read_to_string(&mut all_output).unwrap();
+        // All three files are read.
+        check(&home, &all_output);
+        sdvr_trust::pending_cameras(&home.open()).unwrap();
+    }
+    let known = KnownCameras::load(home.open(), Timestamp::now()).unwrap();
+    let revoked = reported("revoked ", &all_output);
+    for number in &revoked {
+        assert!(
+            known.revocation(&key(*number)).is_some(),
+            "the revocation of {number} was lost"
+        );
+    }
+    assert!(revoked.len() >= 25, "{} are no test", revoked.len());
 }

@@ -56,3 +56,13 @@ pub(super) fn forget(directory: &KeyDirectory, wanted: &str) -> anyhow::Result<(
         )),
     }
 }
+
+pub(super) fn rotate(directory: &KeyDirectory) -> anyhow::Result<()> {
+    let rotation = sdvr_trust::rotate_server_key(directory)?;
+    print_line(format_args!(
+        "this server's key is {} from now on; cameras take it by themselves. The one before, {}, is good until {}",
+        rotation.current.fingerprint(),
+        rotation.old.fingerprint(),
+        rotation.old_until
+    ))
+}

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use sdvr_frame::{Fingerprint, Timestamp};
+use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
-use sdvr_trust::TrustError;
-use tracing::{error, warn};
+use sdvr_trust::{KeyDirectory, KnownServers, TrustError};
+use tracing::{error, info, warn};
 
 use super::Uplink;
+use crate::config::Config;
 use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::greeting::{GREETING_TIME, GreetingError};
@@ -207,5 +208,22 @@ impl Uplink<'_> {
             until: now + self.retry.wait(wait),
         };
         Ok(())
+    }
+}
+
+/// Remembers the key that the server has announced, to ask for it the next time. If that fails it is announced again then.
+pub(super) fn remember_next_key(
+    config: &Config,
+    keys: &KeyDirectory,
+    key: &PublicKey,
+    next: &PublicKey,
+) {
+    let address = config.server.to_string();
+    match KnownServers::new(keys).announce(&address, key, next) {
+        Ok(true) => {
+            info!(server = %address, fingerprint = %next.fingerprint(), "the server has announced another key, which takes over when a connection has proved it");
+        }
+        Ok(false) => {}
+        Err(error) => warn!("the key that the server has announced was not remembered: {error}"),
     }
 }
