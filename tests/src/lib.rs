@@ -97,6 +97,9 @@ impl System {
             .env("HOME", self.home())
             .env("SDVR_SHM_DIR", self.shm())
             .env_remove("RUST_LOG")
+            // By which the daemon would make its frames readable to whoever runs the tests.
+            .env_remove("SUDO_UID")
+            .env_remove("SUDO_GID")
             .stdin(Stdio::null());
         command
     }

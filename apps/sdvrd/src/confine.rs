@@ -64,12 +64,12 @@ pub fn confine(directories: &[BorrowedFd<'_>]) -> Result<Confinement, ConfineErr
     let of_files = files::give_up(directories)?;
     if !of_files {
         warn!(
-            "this kernel has no landlock: the daemon is not kept from files that its user may open"
+            "there is no landlock here: the daemon is not kept from files that its user may open"
         );
     }
     let of_system_calls = system_calls::give_up()?;
     if !of_system_calls {
-        warn!("this kernel has no seccomp filters: the daemon is not kept from system calls");
+        warn!("there are no seccomp filters here: the daemon is not kept from system calls");
     }
     Ok(Confinement {
         of_files,

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use sdvrd::for_tests::{ConfineError, Confinement, confine};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
@@ -31,7 +32,7 @@ const PROMISE: &str = "SDVRD_TEST_PROMISE";
 const FOLDER: &str = "SDVRD_TEST_FOLDER";
 
 type Promise = (&'static str, fn(&Path));
-const PROMISES: [Promise; 7] = [
+const PROMISES: [Promise; 9] = [
     (
         "nothing_that_is_forbidden_works_on_any_thread",
         nothing_that_is_forbidden_works_on_any_thread,
@@ -54,6 +55,14 @@ const PROMISES: [Promise; 7] = [
         nor_is_one_that_refuses_landlock,
     ),
     ("nor_is_one_without_filters", nor_is_one_without_filters),
+    (
+        "nor_is_a_service_manager_that_refuses_filters",
+        nor_is_a_service_manager_that_refuses_filters,
+    ),
+    (
+        "nor_is_one_that_has_taken_all_rights_and_the_call_to_give_them_up",
+        nor_is_one_that_has_taken_all_rights_and_the_call_to_give_them_up,
+    ),
 ];
 
 /// Without the usual harness, which has threads of its own: a process is confined while it has one.
@@ -214,6 +223,8 @@ fn nothing_that_is_forbidden_works_on_any_thread(folder: &Path) {
             };
             assert!(is_refused, "{name}: {said:?}");
         }
+        // Whose flags no filter can see. The C library takes `clone` when there is none.
+        assert_eq!(call(libc::SYS_clone3, [0; 6]), libc::ENOSYS);
         // A program that starts would end this one without a word.
         let error = Command::new("/bin/true").exec();
         assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
@@ -374,4 +385,21 @@ fn nor_is_one_without_filters(folder: &Path) {
     without(libc::SYS_seccomp, libc::ENOSYS);
     assert!(!confine_in(folder).unwrap().of_system_calls);
     assert_ne!(call(libc::SYS_execve, [0; 6]), libc::EPERM);
+}
+
+fn nor_is_a_service_manager_that_refuses_filters(folder: &Path) {
+    without(libc::SYS_seccomp, libc::EPERM);
+    assert!(!confine_in(folder).unwrap().of_system_calls);
+}
+
+/// As a unit of systemd does with an empty bounding set and `SystemCallFilter=~@privileged`.
+fn nor_is_one_that_has_taken_all_rights_and_the_call_to_give_them_up(folder: &Path) {
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).unwrap();
+    without(libc::SYS_capset, libc::EPERM);
+    assert!(confine_in(folder).unwrap().of_system_calls);
 }

@@ -114,7 +114,8 @@ const ALLOWED_HERE: &[i64] = &[libc::SYS_renameat];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ALLOWED_HERE: &[i64] = &[];
 
-/// Gives up all other system calls. False when the kernel has no such filters, or this library none for the architecture.
+/// Gives up all other system calls. False when there are no such filters: not in the kernel, not for
+/// this architecture, or not allowed.
 pub(super) fn give_up() -> Result<bool, Error> {
     let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(false);
@@ -133,9 +134,12 @@ pub(super) fn give_up() -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Built without filters, or without telling them to all threads.
+/// Built without filters, or without telling them to all threads; or what started the daemon keeps it from making its own.
 fn is_missing(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSYS | libc::EINVAL | libc::EPERM)
+    )
 }
 
 /// A filter that has one answer for its rules and another one for all other calls.
