@@ -1,4 +1,5 @@
-//! `cargo xtask bench keys`: what renewing keys costs, against a run beside it in which none are renewed.
+//! `cargo xtask bench keys`: what renewing keys costs, against runs beside it in which they are renewed as released: each GiB, and
+//! without a handshake.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ const FRAME_BYTES: usize = 1_000_000;
 
 pub(crate) fn run(programs: &Path) -> anyhow::Result<()> {
     println!(
-        "one camera flat out, 1 MB frames, {} s each: an epoch every second and a handshake every ten, against neither",
+        "one camera flat out, 1 MB frames, {} s each: an epoch every second and a handshake every ten, against keys as released",
         TIME.as_secs()
     );
     // In this order a machine that becomes slower or faster meanwhile favours neither.

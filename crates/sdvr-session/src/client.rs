@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::codec::{Put, padded};
 use crate::error::{HandshakeError, Malformed};
 use crate::hello::{HelloCore, HelloReply, Limits, agreed_record_bytes};
-use crate::keys::{Suite, Suites};
+use crate::keys::{Suite, Suites, wipe_stack};
 use crate::noise::{InitiatorStart, InitiatorWaiting};
 use crate::packet::{HELLO_BYTES, INITIATION_BYTES, PacketType};
 use crate::server::parse_granted;
@@ -164,6 +164,7 @@ impl ExpectResponse {
         }
         reader.zeros(4)?;
         let (finished, payload) = self.noise.read(reader.rest())?;
+        wipe_stack();
         let granted = parse_granted(&payload)?;
         if granted.streams == 0 || granted.frame_kib == 0 {
             return Err(Malformed::Number(0).into());

@@ -25,7 +25,7 @@ pub struct KeyLimits {
     pub epoch_bytes: u64,
     /// … or so many records (at least 2, as each new epoch is answered with one) …
     pub epoch_records: u64,
-    /// … or so long, whichever is first.
+    /// … or so long (at least 100 ms), whichever is first.
     pub epoch_time: Duration,
     /// A client begins a new handshake after it has sent so many bytes …
     pub rekey_bytes: u64,

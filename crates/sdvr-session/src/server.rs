@@ -10,7 +10,7 @@ use crate::client::{INITIATION_PAYLOAD_BYTES, INITIATION_PAYLOAD_VERSION};
 use crate::codec::{Put, Reader, padded};
 use crate::error::{HandshakeError, Malformed};
 use crate::hello::{HelloCore, HelloReply, Limits, agreed_record_bytes};
-use crate::keys::{Suite, Suites};
+use crate::keys::{Suite, Suites, wipe_stack};
 use crate::noise::{ResponderNamed, ResponderStart};
 use crate::packet::{HELLO_REPLY_BYTES, PacketType, RESPONSE_BYTES, VERSION};
 use crate::session::{Agreement, Role, Session};
@@ -251,6 +251,7 @@ impl Initiation {
         packet.put(&self.index);
         packet.put_u32(0);
         let finished = noise.write(random, &granted_payload(&self.granted), &mut packet)?;
+        wipe_stack();
         let agreement = Agreement {
             role: Role::Server,
             own: self.own,

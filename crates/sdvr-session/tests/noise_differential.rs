@@ -125,8 +125,8 @@ fn same(ours: &Finished, theirs: &mut snow::HandshakeState, seed: u64) {
         "seed {seed}"
     );
     let (from_initiator, from_responder) = theirs.dangerously_get_raw_split();
-    assert_eq!(*ours.from_initiator, from_initiator, "seed {seed}");
-    assert_eq!(*ours.from_responder, from_responder, "seed {seed}");
+    assert_eq!(**ours.from_initiator, from_initiator, "seed {seed}");
+    assert_eq!(**ours.from_responder, from_responder, "seed {seed}");
 }
 
 #[test]

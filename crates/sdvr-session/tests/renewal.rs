@@ -112,6 +112,7 @@ fn both_directions_renew_and_the_number_of_the_epoch_goes_round() {
 fn a_silent_link_does_not_talk_about_its_epochs() {
     let (mut client, mut server) = pair(KeyLimits {
         epoch_records: 0,
+        epoch_time: Duration::ZERO,
         ..limits()
     });
     send(&mut client, &mut server, NOW, 1);

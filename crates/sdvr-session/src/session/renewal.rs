@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 use sdvr_frame::Timestamp;
@@ -21,6 +22,8 @@ use crate::keys::{Direction, Suite, TrafficSecret, wipe_stack};
 use crate::message::{Control, REKEY1_BYTES, REKEY2_BYTES};
 use crate::noise::{Finished, InitiatorStart, InitiatorWaiting, ResponderStart};
 
+/// No epoch is shorter by its time: each is answered, and an answer that began one would be answered without end.
+const EPOCH_LEAST: Duration = Duration::from_millis(100);
 const REKEY_PROLOGUE: &[u8] = b"sdvr2 rekey";
 
 /// What a session needs to renew its keys.
@@ -109,7 +112,7 @@ impl Session {
         self.renewal.limits = KeyLimits {
             epoch_bytes: limits.epoch_bytes.min(most.epoch_bytes),
             epoch_records: limits.epoch_records.clamp(2, most.epoch_records),
-            epoch_time: limits.epoch_time.min(most.epoch_time),
+            epoch_time: limits.epoch_time.clamp(EPOCH_LEAST, most.epoch_time),
             rekey_bytes: limits.rekey_bytes.min(most.rekey_bytes),
             rekey_time: limits.rekey_time.min(most.rekey_time),
             session_time: limits.session_time.min(most.session_time),
