@@ -146,7 +146,7 @@ fn a_server_is_forgotten_by_its_address() {
     );
     assert!(!succeeds(system.sdvr(&["keys", "list"])).contains("server "));
     let again = system.sdvr(&["keys", "forget", &address]);
-    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert_eq!(again.status.code(), Some(2), "{again:?}");
     assert!(
         text(&again.stderr).contains("nothing is known as"),
         "{again:?}"
@@ -165,7 +165,7 @@ fn forgetting_whom_nobody_knows_names_those_who_are_known() {
     let _client = system.start_client("door", MEASURING, &[]);
     system.wait_for_state("door", "live");
     let output = system.sdvr(&["keys", "forget", "window"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = text(&output.stderr);
     assert!(said.contains("window") && said.contains("door"), "{said}");
     assert_eq!(system.list().len(), 1);

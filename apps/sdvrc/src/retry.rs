@@ -122,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_hangs_up_again_and_again_is_left_alone_until_it_works() {
+        let mut retry = Retry::new();
+        for _ in 0..UNHEARD_BY_ACCIDENT {
+            assert!(!retry.was_unheard());
+        }
+        assert!(retry.was_unheard() && retry.was_unheard());
+        retry.it_works();
+        assert!(!retry.was_unheard());
+    }
+
+    #[test]
     fn what_needs_to_be_said_once_is_said_again_only_after_it_had_worked() {
         let mut retry = Retry::new();
         assert!(retry.is_first("waiting"));

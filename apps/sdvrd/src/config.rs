@@ -213,6 +213,7 @@ mod tests {
             ["--memory", "much"],
             ["--ring-seconds", "0"],
             ["--threads", "0"],
+            ["--accept", "all"],
         ] {
             let error = Arguments::try_parse_from(["sdvrd", wrong[0], wrong[1]]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{error}");

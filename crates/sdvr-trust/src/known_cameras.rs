@@ -4,7 +4,8 @@
 //! <label> x25519 <base64> added=<time> via=tofu|ask|manual [next=<base64>] [old=<base64> until=<time>]
 //! ```
 //!
-//! `next` is a key that the camera has announced and not proved yet; `old` is the one before, which is as good until the time.
+//! `next` and `old` are for cameras that get another key: one that is announced, and the one before until the time. They decide
+//! nothing yet but what is revoked with a camera, and are kept.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,9 +27,9 @@ pub struct KnownCamera {
     pub key: PublicKey,
     pub(crate) added: WallTime,
     pub(crate) via: String,
-    /// What it has announced, and will be its key once a handshake has proved it.
+    /// A key that was announced for it.
     pub(crate) next: Option<PublicKey>,
-    /// The key it had before, and until when that is still good.
+    /// The key it had before, and until when that is to be good.
     pub(crate) old: Option<(PublicKey, WallTime)>,
     /// Fields that decide nothing here, `name=value`.
     pub(crate) rest: Vec<String>,
@@ -59,13 +60,7 @@ impl KnownCamera {
         &self.via
     }
 
-    /// The key that it has announced and not proved yet.
-    #[must_use]
-    pub const fn next_key(&self) -> Option<PublicKey> {
-        self.next
-    }
-
-    /// All keys that it may come with, whether or not the old one is still good.
+    /// All keys that stand in its line.
     pub(crate) fn keys(&self) -> impl Iterator<Item = PublicKey> {
         let old = self.old.map(|(key, _)| key);
         [Some(self.key), self.next, old].into_iter().flatten()

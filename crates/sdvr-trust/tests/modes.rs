@@ -16,7 +16,7 @@ use sdvr_trust::{
     Acceptance, Admission, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal, Removal,
     Revokee, TrustError, approve, forget, pending_cameras, revoke,
 };
-use support::{Home, base64, key, label};
+use support::{Home, base64, chmod, key, label};
 
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
 
@@ -89,7 +89,8 @@ fn a_new_key_waits_on_disk_until_it_is_approved() {
     assert_eq!((camera.label.as_str(), camera.via()), ("door", "ask"));
     known.refresh().unwrap();
     assert_eq!(admit(&mut known, 1, "door"), "known");
-    assert!(waiting(&home).is_empty());
+    let file = fs::read_to_string(home.file("pending")).unwrap();
+    assert!(!file.contains("x25519"), "{file}");
 }
 
 #[test]
@@ -320,5 +321,45 @@ fn a_damaged_file_of_those_that_wait_lets_nobody_start_and_loses_nobody() {
         assert_eq!(admit(&mut known, 2, "yard"), "store failed");
         home.write("pending", whole.as_bytes());
         known.refresh().unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_others_can_read_or_that_is_a_link_is_refused_with_the_remedy_by_everybody() {
+    for name in ["known_cameras", "pending", "revoked"] {
+        let home = Home::new();
+        let mut known = load(&home, Acceptance::Ask);
+        admit(&mut known, 1, "door");
+        admit(&mut known, 2, "yard");
+        approve(&home.open(), &text(key(1)), None).unwrap();
+        revoke(&home.open(), "door", None).unwrap();
+        known.refresh().unwrap();
+        let path = home.file(name);
+        let whole = fs::read(&path).unwrap();
+
+        chmod(&path, 0o644);
+        let check_refused = |remedy: &str| {
+            let refusals = [
+                KnownCameras::load(home.open(), START).unwrap_err(),
+                approve(&home.open(), &text(key(2)), None).unwrap_err(),
+            ];
+            for error in refusals {
+                assert!(error.to_string().contains(remedy), "{name}: {error}");
+            }
+        };
+        check_refused(&format!("chmod 0600 {}", path.display()));
+        // A daemon that runs knows what it knew.
+        assert!(known.refresh().is_err());
+        assert_eq!(admit(&mut known, 1, "door"), "revoked");
+        assert_eq!(admit(&mut known, 2, "yard"), "waits");
+        assert_eq!(admit(&mut known, 3, "gate"), "store failed");
+        chmod(&path, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        known.refresh().unwrap();
+
+        fs::rename(&path, home.file("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(home.file("elsewhere"), &path).unwrap();
+        check_refused("links are not followed");
+        assert_eq!(fs::read(home.file("elsewhere")).unwrap(), whole);
     }
 }
