@@ -15,6 +15,7 @@ Examples:
   sdvrd                              listen on all addresses, port 1337
   sdvrd -l 127.0.0.1 -p 1400         on one address and another port
   sdvrd --memory 2G --ring-seconds 5 keep more of each camera
+  sudo sdvrd -p 443 --user sdvr      open a port that is root's and become another user
   sdvr ls                            (in another terminal) what has connected
 
 Cameras are trusted on first use: the first key that comes under a label owns it, and every later one is refused.
