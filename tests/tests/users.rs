@@ -36,9 +36,15 @@ fn is_root() -> bool {
 fn open_up(system: &System) -> PathBuf {
     let folder = system.shm().parent().unwrap().to_owned();
     set_mode(&folder, 0o755);
-    let program = folder.join("sdvr");
-    fs::copy(binary("sdvr"), &program).unwrap();
-    program
+    copy_program("sdvr", &folder)
+}
+
+/// Not by this process: what another thread starts meanwhile would have the copy open for a moment, and a program that somebody may write to
+/// cannot be started.
+fn copy_program(name: &str, folder: &Path) -> PathBuf {
+    let copied = Command::new("cp").arg(binary(name)).arg(folder).status();
+    assert!(copied.unwrap().success());
+    folder.join(name)
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -188,6 +194,9 @@ fn root_starts_it_as_a_user_whose_group_can_read() {
     assert_eq!(status(&daemon, "Uid:"), [uid; 4]);
     assert_eq!(status(&daemon, "Gid:"), [gid; 4]);
     assert_eq!(status(&daemon, "Groups:"), [GROUP]);
+    // What else runs as that user cannot trace it: who could, would own this.
+    let memory = fs::metadata(format!("/proc/{}/mem", daemon.id())).unwrap();
+    assert_eq!(memory.uid(), 0);
     let _client = system.start_client("door", "test:?format=MJPG&size=64x48&fps=20", &[]);
     let is_live = || {
         let listed = list_as(&program, &system, MEMBER, GROUP);
@@ -250,9 +259,8 @@ fn a_user_that_it_cannot_become_is_refused() {
     if !is_root() {
         return;
     }
-    let folder = open_up(&system);
-    let daemon = folder.with_file_name("sdvrd");
-    fs::copy(binary("sdvrd"), &daemon).unwrap();
+    let program = open_up(&system);
+    let daemon = copy_program("sdvrd", program.parent().unwrap());
     let (code, said) = refusal(&system, &daemon, |command| {
         command
             .args(["--user", NOBODY])

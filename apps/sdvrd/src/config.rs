@@ -17,6 +17,7 @@ Examples:
   sdvrd -l 127.0.0.1 -p 1400         on one address and another port
   sdvrd --memory 2G --ring-seconds 5 keep more of each camera
   sdvrd --accept ask                 let new cameras wait for approval
+  sudo sdvrd -p 443 --user sdvr      open a port that is root's and become another user
   sdvr ls                            (in another terminal) what has connected
 
 Cameras are trusted on first use: the first key that comes under a label owns it, and every later one is refused.

@@ -13,6 +13,7 @@ const ABI_TRIED: ABI = ABI::V7;
 /// Gives up all files but those in `directories`, connecting and listening by TCP, and signals and abstract sockets of processes outside.
 /// False when the kernel has nothing of this.
 pub(super) fn give_up(directories: &[BorrowedFd<'_>]) -> Result<bool, RulesetError> {
+    // The C library's allocator asks `/proc/sys/vm/overcommit_memory` how to give memory back. Refused, it takes the usual way.
     // Files are made, read, written, renamed and removed; nothing else is put there, and nothing is started from there.
     let in_directories =
         make_bitflags!(AccessFs::{ReadFile | WriteFile | ReadDir | RemoveFile | MakeReg});
