@@ -5,7 +5,7 @@ use std::time::Duration;
 use sdvr_frame::Timestamp;
 
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
-const BACK_OFF_MOST: Duration = Duration::from_secs(2);
+const BACK_OFF_MOST: Duration = Duration::from_secs(1);
 /// How often the same problem is said again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 

@@ -37,6 +37,8 @@ struct Uplink<'a> {
     /// What the server is asked for, once the source has shown what it is.
     announcement: Option<Announcement>,
     has_streamed: bool,
+    /// A server has come back, and has no frame yet.
+    is_back: bool,
     /// Frames sent in all sessions.
     sent: u64,
     retry: Retry,
@@ -98,6 +100,7 @@ pub(crate) fn run(config: &Config, signals: Signals) -> Result<(), Failure> {
         link: Link::Preparing,
         announcement: None,
         has_streamed: false,
+        is_back: false,
         sent: 0,
         retry: Retry::new(),
         dropped: DroppedFrames::new(
@@ -205,6 +208,9 @@ impl Uplink<'_> {
         self.dropped.count(now, streaming.take_given_up());
         if streaming.takes_frames() && !could_take_frames {
             self.dropped.say_rest(now);
+            if std::mem::take(&mut self.is_back) {
+                self.source.begin_with_key_frame(now);
+            }
         }
         if let Some((key, next)) = streaming.take_next_key() {
             connecting::remember_next_key(self.config, &self.keys, &key, &next);

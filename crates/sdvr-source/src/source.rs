@@ -232,6 +232,15 @@ impl Source {
         }
     }
 
+    /// Has a key frame come next, where that can be brought about: a server has come back, and has none of the frames before. A camera that cannot be
+    /// asked for one is stopped and started, which blocks for as long as its driver takes.
+    pub fn begin_with_key_frame(&mut self, now: Timestamp) {
+        match &mut self.kind {
+            Kind::Test(_) | Kind::Stream(_) => {}
+            Kind::Camera(camera) => camera.begin_with_key_frame(now),
+        }
+    }
+
     /// Something that happened to a camera and that the user should know.
     pub fn take_notice(&mut self) -> Option<Notice> {
         match &mut self.kind {

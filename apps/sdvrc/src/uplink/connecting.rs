@@ -80,6 +80,7 @@ impl Uplink<'_> {
             announcement,
         ) {
             Ok(streaming) => {
+                self.is_back = self.has_streamed;
                 self.link = Link::Streaming(Box::new(streaming));
                 Ok(())
             }

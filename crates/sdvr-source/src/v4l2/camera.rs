@@ -183,6 +183,19 @@ impl Camera {
             && self.restart(now)
     }
 
+    /// A server has come back, which has nothing yet: of pictures that build on each other it needs a key frame next, however that is had.
+    pub(crate) fn begin_with_key_frame(&mut self, now: Timestamp) {
+        let State::Capturing { capture, .. } = &mut self.state else {
+            return;
+        };
+        if self.description.format.fourcc.is_inter_coded()
+            && !capture.force_key_frame()
+            && self.key_request.wants_restart_for_server(now)
+        {
+            self.restart(now);
+        }
+    }
+
     /// Stops the camera and starts it at once; false when it could not be. What it had captured is counted, and not handed out.
     fn restart(&mut self, now: Timestamp) -> bool {
         let State::Capturing { capture, first, .. } = &mut self.state else {

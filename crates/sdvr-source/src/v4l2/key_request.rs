@@ -10,6 +10,8 @@ const ASK_PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// … and how long until that is done again, whatever comes in between: where the network takes no key frame, none helps.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// … where each time a server has come back, which would have no picture until then.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(1500);
 /// A wish that was not said again for so long has ended, and the next one is another.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
@@ -47,14 +49,23 @@ impl KeyRequest {
 
     /// The encoder cannot be asked; true when the camera is to be started anew now.
     pub(crate) fn wants_restart(&mut self, now: Timestamp) -> bool {
-        let is_due = self
+        let is_old = self
             .wish
-            .is_some_and(|wish| now.saturating_since(wish.since) >= PATIENCE)
-            && !is_within(self.restarted, now, RESTART_PAUSE);
-        if is_due {
+            .is_some_and(|wish| now.saturating_since(wish.since) >= PATIENCE);
+        is_old && self.may_restart(now, RESTART_PAUSE)
+    }
+
+    /// One is wanted at once, for a server that has nothing yet; true when the camera is to be started anew now.
+    pub(crate) fn wants_restart_for_server(&mut self, now: Timestamp) -> bool {
+        self.may_restart(now, RECONNECT_PAUSE)
+    }
+
+    fn may_restart(&mut self, now: Timestamp, pause: Duration) -> bool {
+        let may = !is_within(self.restarted, now, pause);
+        if may {
             self.restarted = Some(now);
         }
-        is_due
+        may
     }
 
     /// One has come.

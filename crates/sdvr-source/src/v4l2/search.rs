@@ -1,6 +1,8 @@
 //! Finding a camera again: by its name, under whatever node and in whatever port. One that has twins is known by its port alone.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::names::{Facts, nodes};
 
@@ -11,6 +13,8 @@ pub(crate) struct Search {
     place: String,
     /// Whether another one of the same name was ever seen: then a picture from another port may be another camera's.
     has_twin: bool,
+    /// When a node came or went, as far as that was looked at.
+    nodes_changed: Option<SystemTime>,
 }
 
 impl Search {
@@ -21,6 +25,7 @@ impl Search {
             name: facts.stable_name(),
             place: facts.place,
             has_twin: false,
+            nodes_changed: nodes_changed(),
         };
         search.candidates(&known_nodes());
         search
@@ -33,9 +38,13 @@ impl Search {
         nodes
     }
 
-    /// Whether a twin has come: while both are there, one can be told from the other.
+    /// Whether a twin has come: while both are there, one can be told from the other. Costs next to nothing while no node comes or goes.
     pub(crate) fn look_for_twins(&mut self) {
-        self.candidates(&known_nodes());
+        let changed = nodes_changed();
+        if changed.is_none() || changed != self.nodes_changed {
+            self.nodes_changed = changed;
+            self.candidates(&known_nodes());
+        }
     }
 
     /// It was found there.
@@ -57,6 +66,11 @@ impl Search {
         self.has_twin = has_twin;
         own
     }
+}
+
+/// When a node last came or went; `None` when the system does not say.
+fn nodes_changed() -> Option<SystemTime> {
+    fs::metadata("/dev").and_then(|facts| facts.modified()).ok()
 }
 
 fn known_nodes() -> Vec<(PathBuf, Facts)> {
@@ -91,6 +105,7 @@ mod tests {
             name: "cam".to_owned(),
             place: "1-1".to_owned(),
             has_twin: false,
+            nodes_changed: None,
         }
     }
 
