@@ -86,28 +86,37 @@ fn check(home: &Home, output: &str) -> usize {
     known.list().len()
 }
 
+/// Kills a process at any moment of a few rewrites, once it has reported a camera; gives all that it reported.
+fn report_until_killed(mut child: Child, seed: &mut u64) -> String {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (mut reported, mut line) = (String::new(), String::new());
+    while !line.starts_with("camera") {
+        line.clear();
+        assert_ne!(
+            output.read_line(&mut line).unwrap(),
+            0,
+            "it reports nothing"
+        );
+    }
+    reported.push_str(&line);
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    std::thread::sleep(Duration::from_micros((*seed >> 33) % 20_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    output.read_to_string(&mut reported).unwrap();
+    reported
+}
+
 #[test]
 fn a_process_killed_at_any_moment_loses_no_pin_it_reported() {
     let home = Home::new();
     let mut all_output = String::new();
     let mut seed = u64::from(std::process::id());
     for round in 0..50_u32 {
-        let mut child = pinning_process(&home, 1_000_000 * (round + 1), 1_000_000);
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("camera") {
-            line.clear();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "it pins nothing");
-        }
-        all_output.push_str(&line);
-        // Any moment of a few rewrites.
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_micros((seed >> 33) % 20_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        output.read_to_string(&mut all_output).unwrap();
+        let child = pinning_process(&home, 1_000_000 * (round + 1), 1_000_000);
+        all_output.push_str(&report_until_killed(child, &mut seed));
         check(&home, &all_output);
     }
     let pinned = reported("camera ", &all_output).len();
@@ -172,7 +181,7 @@ fn a_command_killed_at_any_moment_leaves_files_that_are_whole_and_what_it_report
     let mut all_output = String::new();
     let mut seed = u64::from(std::process::id()).wrapping_mul(77);
     for round in 0..50_u32 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "approve_and_revoke_in_a_loop",
@@ -185,24 +194,7 @@ fn a_command_killed_at_any_moment_leaves_files_that_are_whole_and_what_it_report
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("camera") {
-            line.clear();
-            assert_ne!(
-                output.read_line(&mut line).unwrap(),
-                0,
-                "it approves nothing"
-            );
-        }
-        all_output.push_str(&line);
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_micros((seed >> 33) % 20_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        output.read_to_string(&mut all_output).unwrap();
+        all_output.push_str(&report_until_killed(child, &mut seed));
         // All three files are read.
         check(&home, &all_output);
         sdvr_trust::pending_cameras(&home.open()).unwrap();
