@@ -14,6 +14,8 @@
 pub mod consumer;
 pub mod footage;
 pub mod hostile_camera;
+#[path = "../../crates/sdvr-session/tests/support/memory.rs"]
+pub mod memory;
 pub mod proxy;
 pub mod random;
 pub mod small_disk;
@@ -34,6 +36,7 @@ pub struct System {
     shm: tempfile::TempDir,
     port: u16,
     daemon: Option<Running>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A program that was started and ends with this value.
@@ -60,7 +63,13 @@ impl System {
             shm,
             port: free_port(),
             daemon: None,
+            environment: Vec::new(),
         }
+    }
+
+    /// Sets a variable for every program that is started from now on.
+    pub fn set_environment(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.push((name, value.into()));
     }
 
     /// A system with a daemon that is ready.
@@ -100,6 +109,7 @@ impl System {
             // By which the daemon would make its frames readable to whoever runs the tests.
             .env_remove("SUDO_UID")
             .env_remove("SUDO_GID")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null());
         command
     }

@@ -2,9 +2,7 @@
 //! does the same, knows by it every secret that there was, and looks for them in the child.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use sdvr_frame::Timestamp;
@@ -14,6 +12,10 @@ use crate::{Event, KeyLimits, Session};
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+#[path = "../tests/support/memory.rs"]
+mod memory;
+
+use memory::{find, writable_memory};
 use support::{NOW, Seeded, deliver_at, exchange_at, payload, seal_frame, streaming};
 
 /// A secret that was computed, and what it was.
@@ -113,31 +115,6 @@ impl Streamed {
             output,
         }
     }
-
-    /// Every mapping that can have been written.
-    fn memory(&self) -> Vec<Vec<u8>> {
-        let process = format!("/proc/{}", self.process.id());
-        let maps = std::fs::read_to_string(format!("{process}/maps")).unwrap();
-        let memory = std::fs::OpenOptions::new()
-            .read(true)
-            .open(format!("{process}/mem"))
-            .unwrap();
-        let mut mappings = Vec::new();
-        for line in maps.lines() {
-            let mut words = line.split_whitespace();
-            let (range, access) = (words.next().unwrap(), words.next().unwrap());
-            if !access.starts_with("rw") {
-                continue;
-            }
-            let (begin, end) = range.split_once('-').unwrap();
-            let begin = u64::from_str_radix(begin, 16).unwrap();
-            let end = u64::from_str_radix(end, 16).unwrap();
-            let mut bytes = vec![0; usize::try_from(end - begin).unwrap()];
-            memory.read_exact_at(&mut bytes, begin).unwrap();
-            mappings.push(bytes);
-        }
-        mappings
-    }
 }
 
 impl Drop for Streamed {
@@ -146,31 +123,6 @@ impl Drop for Streamed {
         self.output.read_to_end(&mut Vec::new()).unwrap();
         self.process.wait().unwrap();
     }
-}
-
-/// Which of `secrets` are in `memory`, by number: a half of one is enough.
-fn find(memory: &[Vec<u8>], secrets: &[Note]) -> Vec<usize> {
-    let mut halves: HashMap<[u8; 16], usize> = HashMap::new();
-    let mut begins = vec![false; 1 << 16];
-    for (number, (_, secret)) in secrets.iter().enumerate() {
-        for half in secret.as_chunks::<16>().0 {
-            halves.insert(*half, number);
-            begins[usize::from(u16::from_le_bytes([half[0], half[1]]))] = true;
-        }
-    }
-    let mut found = Vec::new();
-    for mapping in memory {
-        for window in mapping.windows(16) {
-            if begins[usize::from(u16::from_le_bytes([window[0], window[1]]))]
-                && let Some(&number) = halves.get(window)
-            {
-                found.push(number);
-            }
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 fn check(suite: &str) {
@@ -192,8 +144,10 @@ fn check(suite: &str) {
     assert_eq!(count("an ephemeral"), 6);
     assert_eq!(count("a chaining key"), 24);
 
-    let memory = Streamed::start(suite).memory();
-    let found = find(&memory, &notes);
+    let streamed = Streamed::start(suite);
+    let memory = writable_memory(streamed.process.id());
+    drop(streamed);
+    let found = find(&memory, notes.iter().map(|(_, secret)| secret.as_slice()));
     let (in_use, left): (Vec<usize>, Vec<usize>) = found
         .into_iter()
         .partition(|&number| current.contains(&notes[number].1));
