@@ -18,20 +18,33 @@ pub(crate) struct System {
 }
 
 /// When the programs renew their keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Keys {
-    /// As they do by themselves: not within a measurement.
+    /// As they do by themselves: each GiB, and without a handshake within a measurement.
     AsReleased,
     /// An epoch each second, a handshake every ten.
     OftenRenewed,
+    /// Ten times as often as that; handshakes every second and a half, which is as often as a client does.
+    TenTimesAsOften,
 }
 
 impl Keys {
+    pub(crate) const ALL: [Self; 3] = [Self::AsReleased, Self::OftenRenewed, Self::TenTimesAsOften];
+
     /// What both programs are told.
     const fn environment(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::AsReleased => None,
             Self::OftenRenewed => Some(("SDVR_KEY_SECONDS", "1,10")),
+            Self::TenTimesAsOften => Some(("SDVR_KEY_SECONDS", "0,1")),
+        }
+    }
+
+    pub(crate) const fn description(self) -> &'static str {
+        match self {
+            Self::AsReleased => "as released",
+            Self::OftenRenewed => "an epoch every 1 s, a handshake every 10 s",
+            Self::TenTimesAsOften => "an epoch every 0.1 s, a handshake every 1.5 s",
         }
     }
 }
