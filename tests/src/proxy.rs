@@ -1,10 +1,15 @@
 //! Somebody on the way between camera and daemon, who can do to a TCP connection whatever he likes.
 
+mod records;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+pub use records::Record;
+use records::Records;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +66,9 @@ pub type Fault = Option<(Direction, Harm)>;
 /// Makes the fault of each connection that comes.
 type Faults = Box<dyn FnMut() -> Fault + Send>;
 
+/// Whether the link is cut before a record.
+type IsCut = Box<dyn FnMut(Direction, Record) -> bool + Send>;
+
 /// Between a port of its own and a daemon's, until it is dropped.
 pub struct Proxy {
     port: u16,
@@ -74,6 +82,8 @@ struct Shared {
     sent: Mutex<Vec<Arc<Mutex<Vec<u8>>>>>,
     harmed: AtomicUsize,
     is_healed: AtomicBool,
+    cuts: Mutex<IsCut>,
+    is_cut: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -98,6 +108,8 @@ impl Proxy {
             sent: Mutex::new(Vec::new()),
             harmed: AtomicUsize::new(0),
             is_healed: AtomicBool::new(false),
+            cuts: Mutex::new(Box::new(|_, _| false)),
+            is_cut: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -121,6 +133,24 @@ impl Proxy {
     pub fn heal(&self) {
         *self.shared.faults.lock().unwrap() = Box::new(|| None);
         self.shared.is_healed.store(true, Ordering::SeqCst);
+    }
+
+    /// Once `which` says so of a record, neither it nor anything else passes, in either direction, until [`Self::mend`]. Nobody is told:
+    /// connections stay as they are, as when a cable is pulled.
+    pub fn cut_before(&self, which: impl FnMut(Direction, Record) -> bool + Send + 'static) {
+        *self.shared.cuts.lock().unwrap() = Box::new(which);
+    }
+
+    /// Whether the link is cut now.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.shared.is_cut.load(Ordering::SeqCst)
+    }
+
+    /// Everything passes again, what waits first.
+    pub fn mend(&self) {
+        self.cut_before(|_, _| false);
+        self.shared.is_cut.store(false, Ordering::SeqCst);
     }
 
     /// How many connections were harmed so far.
@@ -166,6 +196,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         ];
         for (direction, from, to, record) in ways {
             let way = Way {
+                direction,
+                records: Records::new(direction),
                 from: from.try_clone().unwrap(),
                 to: to.try_clone().unwrap(),
                 editor: Editor::new(
@@ -183,6 +215,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 /// One direction of a connection.
 struct Way {
+    direction: Direction,
+    records: Records,
     from: TcpStream,
     to: TcpStream,
     editor: Editor,
@@ -217,12 +251,38 @@ impl Way {
             if self.editor.has_harmed && !was_harmed {
                 self.shared.harmed.fetch_add(1, Ordering::SeqCst);
             }
-            if !self.write(&edited) || !goes_on {
+            if !self.write_records(&edited) || !goes_on {
                 let _ = self.from.shutdown(Shutdown::Both);
                 let _ = self.to.shutdown(Shutdown::Both);
                 return;
             }
         }
+    }
+
+    /// Writes, but not over a link that is cut, which it may be before any record.
+    fn write_records(&mut self, bytes: &[u8]) -> bool {
+        if self.editor.harm.is_some() {
+            // There may be no records any more.
+            return self.write(bytes);
+        }
+        let shared = Arc::clone(&self.shared);
+        let direction = self.direction;
+        let begins = |record| {
+            if !shared.is_cut.load(Ordering::SeqCst)
+                && shared.cuts.lock().unwrap()(direction, record)
+            {
+                shared.is_cut.store(true, Ordering::SeqCst);
+            }
+        };
+        let mut records = std::mem::replace(&mut self.records, Records::new(direction));
+        let goes_on = records.follow(bytes, begins, |bytes| {
+            while shared.is_cut.load(Ordering::SeqCst) && !shared.has_ended.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            self.write(bytes)
+        });
+        self.records = records;
+        goes_on
     }
 
     fn write(&mut self, bytes: &[u8]) -> bool {
