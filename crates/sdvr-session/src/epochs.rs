@@ -224,3 +224,9 @@ impl fmt::Debug for Chain {
             .finish_non_exhaustive()
     }
 }
+
+impl fmt::Debug for Upcoming {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Upcoming")
+    }
+}

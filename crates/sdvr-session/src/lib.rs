@@ -27,6 +27,7 @@ mod assembly;
 pub mod client;
 mod clock;
 mod codec;
+mod datagram;
 mod epochs;
 mod error;
 mod hello;

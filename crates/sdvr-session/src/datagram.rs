@@ -1,0 +1,8 @@
+//! Sessions over links that lose, repeat and reorder: UDP and raw Ethernet.
+
+mod partial;
+mod replay;
+mod sealed;
+
+pub(crate) use replay::ReplayWindow;
+pub use sealed::{DataHeader, DatagramOpener, DatagramSealer, OpenedDatagram, Rejected};
