@@ -1,5 +1,6 @@
 //! Sessions over links that lose, repeat and reorder: UDP and raw Ethernet.
 
+mod gaps;
 mod lane;
 mod partial;
 mod replay;
