@@ -1,5 +1,6 @@
 //! Sessions over links that lose, repeat and reorder: UDP and raw Ethernet.
 
+mod arrivals;
 mod gaps;
 mod lane;
 mod partial;

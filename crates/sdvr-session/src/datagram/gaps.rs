@@ -120,7 +120,10 @@ impl Gaps {
 impl Gap {
     fn due(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
         match self.asked {
-            Asked::Never if newest.saturating_sub(self.noticed_by) >= OVERTAKEN_BY => self.noticed,
+            // The packet by which it was noticed is the first.
+            Asked::Never if newest.saturating_sub(self.noticed_by) >= OVERTAKEN_BY - 1 => {
+                self.noticed
+            }
             Asked::Never => self.noticed + round_trip.disorder(),
             Asked::Once(at) => at + COPY_AFTER,
             Asked::Twice(at) => at + round_trip.patience(),
@@ -146,8 +149,8 @@ mod tests {
     fn a_gap_is_asked_for_when_three_packets_have_overtaken_it() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        assert!(gaps.poll(NOW, 102, ROUND_TRIP).is_empty());
-        assert_eq!(gaps.poll(NOW, 103, ROUND_TRIP), [5..8]);
+        assert!(gaps.poll(NOW, 101, ROUND_TRIP).is_empty());
+        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP), [5..8]);
     }
 
     #[test]

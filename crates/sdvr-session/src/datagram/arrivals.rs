@@ -1,0 +1,403 @@
+//! The frames of one stream on their way: put together from fragments, handed out whole, in order and in time.
+//!
+//! A frame is handed out as soon as it is whole and the frame before it was handed out or given up; one that is not whole at its deadline is
+//! given up. The latency budget bounds this waiting and is not added to it.
+//!
+//! ```text
+//! captured ──── transit ────► first fragment            deadline = captured + least transit lately + latency budget
+//!      ├────────────────────────┼───── fragments, requests, answers ─────┤ given up
+//! ```
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use sdvr_frame::{FrameNumber, Timestamp};
+
+use super::gaps::{Gaps, RoundTrip};
+use super::partial::{FrameFacts, PartialFrame};
+use crate::error::SessionError;
+
+/// Frames of a stream that may be on their way at once, at most.
+const OPEN_MOST: usize = 64;
+/// Over how long the least transit is sought: twice this, in two halves.
+const TRANSIT_HALF: Duration = Duration::from_secs(5);
+/// All fragments, however many a frame has of which none has arrived.
+pub(crate) const ALL_FRAGMENTS: Range<u32> = 0..u32::MAX;
+
+/// A frame that is whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WholeFrame {
+    pub(crate) facts: FrameFacts,
+    pub(crate) bytes: Vec<u8>,
+    /// Frames between the one handed out before and this one.
+    pub(crate) missed: u64,
+}
+
+/// A request for what has not arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) number: FrameNumber,
+    pub(crate) fragments: Range<u32>,
+}
+
+/// Bounds on what a stream may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArrivalLimits {
+    /// Of one frame.
+    pub(crate) frame_most_bytes: u64,
+    /// Of all frames that are on their way.
+    pub(crate) held_most_bytes: usize,
+    /// How long a frame may take beyond the quickest ones.
+    pub(crate) latency: Duration,
+}
+
+/// A stream's frames that were not handed out yet.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    limits: ArrivalLimits,
+    coming: BTreeMap<u64, Coming>,
+    transit: Transit,
+    /// The highest number that was handed out or given up.
+    settled: Option<Settled>,
+    /// The highest number that was handed out.
+    handed_out: Option<u64>,
+    given_up: u64,
+    late: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    number: u64,
+    captured: Timestamp,
+}
+
+/// A frame on its way.
+#[derive(Debug)]
+enum Coming {
+    /// Some of it has arrived.
+    Heard {
+        frame: PartialFrame,
+        gaps: Gaps,
+        deadline: Timestamp,
+        /// When its last fragment so far arrived, and as which packet.
+        last: (Timestamp, u64),
+    },
+    /// None of it has, but the one after it says that it was sent.
+    Unheard { gaps: Gaps, deadline: Timestamp },
+}
+
+impl Coming {
+    const fn deadline(&self) -> Timestamp {
+        let (Self::Heard { deadline, .. } | Self::Unheard { deadline, .. }) = self;
+        *deadline
+    }
+
+    const fn gaps(&mut self) -> &mut Gaps {
+        let (Self::Heard { gaps, .. } | Self::Unheard { gaps, .. }) = self;
+        gaps
+    }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Heard { frame, .. } => frame.held_bytes(),
+            Self::Unheard { .. } => 0,
+        }
+    }
+
+    const fn is_whole(&self) -> bool {
+        match self {
+            Self::Heard { frame, .. } => frame.is_whole(),
+            Self::Unheard { .. } => false,
+        }
+    }
+}
+
+impl Arrivals {
+    pub(crate) fn new(limits: ArrivalLimits) -> Self {
+        Self {
+            limits,
+            coming: BTreeMap::new(),
+            transit: Transit::default(),
+            settled: None,
+            handed_out: None,
+            given_up: 0,
+            late: 0,
+        }
+    }
+
+    /// Frames that were not whole in time.
+    pub(crate) const fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// Fragments that came after their frame was handed out or given up, or twice.
+    pub(crate) const fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// Takes a fragment that came in packet `packet`. `since` is by how much the frame's number is above that of the frame sent before it;
+    /// 0 if there was none, or too long ago.
+    ///
+    /// # Errors
+    ///
+    /// It contradicts what came before: an honest sender never sends such.
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        packet: u64,
+        facts: FrameFacts,
+        since: u16,
+        fragment: (u32, &[u8]),
+    ) -> Result<(), SessionError> {
+        let number = facts.number.0;
+        if self.settled.is_some_and(|settled| number <= settled.number) {
+            self.late = self.late.saturating_add(1);
+            return Ok(());
+        }
+        let (offset, bytes) = fragment;
+        let is_heard = matches!(self.coming.get(&number), Some(Coming::Heard { .. }));
+        if !is_heard {
+            // Checked before anything is held for it.
+            let frame = PartialFrame::new(facts, self.limits.frame_most_bytes)?;
+            self.begin(now, packet, frame, since);
+        }
+        let Some(Coming::Heard {
+            frame, gaps, last, ..
+        }) = self.coming.get_mut(&number)
+        else {
+            return Ok(());
+        };
+        let heard = frame.heard();
+        if frame.take(&facts, offset, bytes)? {
+            let fragment = offset
+                .checked_div(facts.fragment_bytes.into())
+                .unwrap_or_default();
+            gaps.fill(fragment);
+            gaps.notice(now, packet, heard..fragment);
+            *last = (now, packet);
+        } else {
+            self.late = self.late.saturating_add(1);
+        }
+        self.notice_tails(now, packet, number);
+        self.bound();
+        Ok(())
+    }
+
+    /// The first fragment of a frame has arrived.
+    fn begin(&mut self, now: Timestamp, packet: u64, frame: PartialFrame, since: u16) {
+        let facts = *frame.facts();
+        let number = facts.number.0;
+        let before = (since > 0).then(|| number.saturating_sub(since.into()));
+        let transit = self.transit.add(now, facts.captured);
+        let deadline = facts.captured.offset_by(transit) + self.limits.latency;
+        if let Some(before) = before {
+            self.expect(now, packet, before, &facts, deadline);
+        }
+        // What was asked for of a frame not heard of is forgotten: its fragments are known now.
+        self.coming.insert(
+            number,
+            Coming::Heard {
+                frame,
+                gaps: Gaps::default(),
+                deadline,
+                last: (now, packet),
+            },
+        );
+    }
+
+    /// A frame of this number was sent, as `next` was sent after it.
+    fn expect(
+        &mut self,
+        now: Timestamp,
+        packet: u64,
+        number: u64,
+        next: &FrameFacts,
+        next_deadline: Timestamp,
+    ) {
+        let is_settled = self.settled.is_some_and(|settled| number <= settled.number);
+        if is_settled || self.coming.contains_key(&number) {
+            return;
+        }
+        // As long before the next frame's deadline as it was captured before it, as far as can be told.
+        let earlier = self.settled.map_or(0, |settled| {
+            let captured_apart = next.captured.nanoseconds_since(settled.captured).max(0);
+            let numbers_apart = next.number.0.saturating_sub(settled.number).max(1);
+            let share = next.number.0.saturating_sub(number);
+            let part =
+                i128::from(captured_apart).saturating_mul(share.into()) / i128::from(numbers_apart);
+            i64::try_from(part).unwrap_or(captured_apart)
+        });
+        let mut gaps = Gaps::default();
+        gaps.notice(now, packet, 0..1);
+        let deadline = next_deadline.offset_by(earlier.saturating_neg());
+        self.coming
+            .insert(number, Coming::Unheard { gaps, deadline });
+    }
+
+    /// A fragment of frame `number` has arrived: the ends of the frames before it should have.
+    fn notice_tails(&mut self, now: Timestamp, packet: u64, number: u64) {
+        for coming in self.coming.range_mut(..number).map(|(_, coming)| coming) {
+            if let Coming::Heard { frame, gaps, .. } = coming {
+                gaps.notice(now, packet, frame.heard()..frame.facts().fragments());
+            }
+        }
+    }
+
+    /// The end of the newest frame has not arrived, and nothing has come for a while.
+    fn notice_silence(&mut self, now: Timestamp, round_trip: RoundTrip) {
+        if let Some(Coming::Heard {
+            frame, gaps, last, ..
+        }) = self.coming.values_mut().next_back()
+            && now >= last.0 + silence(round_trip)
+        {
+            gaps.notice(now, last.1, frame.heard()..frame.facts().fragments());
+        }
+    }
+
+    /// Holds no more than it may: what is oldest is given up.
+    fn bound(&mut self) {
+        let held = |coming: &BTreeMap<u64, Coming>| -> usize {
+            coming.values().map(Coming::held_bytes).sum()
+        };
+        while self.coming.len() > OPEN_MOST
+            || self.coming.len() > 1 && held(&self.coming) > self.limits.held_most_bytes
+        {
+            self.give_up_first();
+        }
+    }
+
+    fn give_up_first(&mut self) {
+        let Some((number, coming)) = self.coming.pop_first() else {
+            return;
+        };
+        self.given_up = self.given_up.saturating_add(1);
+        let captured = match coming {
+            Coming::Heard { frame, .. } => frame.facts().captured,
+            Coming::Unheard { .. } => self
+                .settled
+                .map_or(Timestamp::NEVER, |settled| settled.captured),
+        };
+        self.settle(number, captured);
+    }
+
+    fn settle(&mut self, number: u64, captured: Timestamp) {
+        self.settled = Some(Settled { number, captured });
+    }
+
+    /// The next frame that is to be handed out, if there is one; gives up what is not in time. Drain it after every
+    /// [`Self::take`] and at [`Self::poll_timeout`].
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<WholeFrame> {
+        loop {
+            let first = self.coming.first_entry()?;
+            if !first.get().is_whole() {
+                if now < first.get().deadline() {
+                    return None;
+                }
+                self.give_up_first();
+                continue;
+            }
+            let Coming::Heard { frame, .. } = first.remove() else {
+                return None;
+            };
+            let facts = *frame.facts();
+            let number = facts.number.0;
+            let missed = self
+                .handed_out
+                .map_or(0, |last| number.saturating_sub(last).saturating_sub(1));
+            self.settle(number, facts.captured);
+            self.handed_out = Some(number);
+            return frame.into_bytes().map(|bytes| WholeFrame {
+                facts,
+                bytes,
+                missed,
+            });
+        }
+    }
+
+    /// What to ask for now, when packets up to `newest` have arrived.
+    pub(crate) fn poll_requests(
+        &mut self,
+        now: Timestamp,
+        newest: u64,
+        round_trip: RoundTrip,
+    ) -> Vec<Request> {
+        self.notice_silence(now, round_trip);
+        let mut requests = Vec::new();
+        for (&number, coming) in &mut self.coming {
+            // An answer would come too late.
+            if now + round_trip.time > coming.deadline() {
+                continue;
+            }
+            let is_unheard = matches!(coming, Coming::Unheard { .. });
+            let runs = coming.gaps().poll(now, newest, round_trip);
+            requests.extend(runs.into_iter().map(|run| Request {
+                number: FrameNumber(number),
+                fragments: if is_unheard { ALL_FRAGMENTS } else { run },
+            }));
+        }
+        requests
+    }
+
+    /// When to call [`Self::poll`] and [`Self::poll_requests`], if nothing arrives before.
+    pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
+        let mut due = Timestamp::NEVER;
+        for coming in self.coming.values() {
+            due = due.min(coming.deadline());
+            let (Coming::Heard { gaps, .. } | Coming::Unheard { gaps, .. }) = coming;
+            let asks = gaps.poll_timeout(newest, round_trip);
+            if asks + round_trip.time <= coming.deadline() {
+                due = due.min(asks);
+            }
+        }
+        if let Some(Coming::Heard {
+            frame, gaps, last, ..
+        }) = self.coming.values().next_back()
+            && !frame.is_whole()
+            && gaps.is_empty()
+        {
+            due = due.min(last.0 + silence(round_trip));
+        }
+        due
+    }
+}
+
+/// How long nothing comes before the end of a frame counts as lost: senders spread a frame over a part of its interval.
+fn silence(round_trip: RoundTrip) -> Duration {
+    const LEAST: Duration = Duration::from_millis(3);
+    round_trip
+        .time
+        .checked_div(8)
+        .unwrap_or_default()
+        .max(LEAST)
+}
+
+/// The least time from capture to arrival lately, by two clocks: only differences of it mean something.
+#[derive(Debug, Default)]
+struct Transit {
+    /// Of the half that goes on, and when it began.
+    present: Option<(i64, Timestamp)>,
+    /// Of the half before.
+    before: Option<i64>,
+}
+
+impl Transit {
+    /// A frame has begun to arrive; gives the least transit, in nanoseconds.
+    fn add(&mut self, now: Timestamp, captured: Timestamp) -> i64 {
+        let transit = now
+            .as_nanoseconds()
+            .saturating_sub(captured.as_nanoseconds());
+        let (least, began) = match self.present {
+            Some((least, began)) if now < began + TRANSIT_HALF => (least.min(transit), began),
+            present => {
+                self.before = present.map(|(least, _)| least);
+                (transit, now)
+            }
+        };
+        self.present = Some((least, began));
+        self.before.map_or(least, |before| before.min(least))
+    }
+}
+
+#[cfg(test)]
+mod tests;

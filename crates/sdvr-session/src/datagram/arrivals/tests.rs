@@ -1,0 +1,283 @@
+use sdvr_frame::{FrameFlags, StreamId};
+
+use super::*;
+
+const FRAGMENT: u16 = 1000;
+const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
+/// The client's clock is another one.
+const CLIENT_AHEAD: i64 = 77_000_000_000;
+const ROUND_TRIP: RoundTrip = RoundTrip {
+    time: Duration::from_millis(20),
+    spread: Duration::from_millis(1),
+};
+const LATENCY: Duration = Duration::from_millis(60);
+
+fn after(milliseconds: u64) -> Timestamp {
+    START + Duration::from_millis(milliseconds)
+}
+
+fn arrivals() -> Arrivals {
+    Arrivals::new(ArrivalLimits {
+        frame_most_bytes: 1 << 20,
+        held_most_bytes: 1 << 21,
+        latency: LATENCY,
+    })
+}
+
+/// A frame of the number, captured 33 ms after the one before.
+fn facts(number: u64, frame_bytes: u32) -> FrameFacts {
+    FrameFacts {
+        stream: StreamId(0),
+        number: FrameNumber(number),
+        frame_bytes,
+        fragment_bytes: FRAGMENT,
+        captured: after(33 * number).offset_by(CLIENT_AHEAD),
+        flags: FrameFlags::NONE,
+    }
+}
+
+/// A receiver, and the number of its last packet.
+struct Receiver {
+    arrivals: Arrivals,
+    packet: u64,
+}
+
+impl Receiver {
+    fn new() -> Self {
+        Self {
+            arrivals: arrivals(),
+            packet: 0,
+        }
+    }
+
+    /// Fragments of a frame of ten arrive at `now`; the frame before it had the number before.
+    fn take(&mut self, now: Timestamp, number: u64, fragments: impl IntoIterator<Item = u32>) {
+        self.take_after(now, number, u16::from(number > 0), fragments);
+    }
+
+    fn take_after(
+        &mut self,
+        now: Timestamp,
+        number: u64,
+        since: u16,
+        fragments: impl IntoIterator<Item = u32>,
+    ) {
+        for fragment in fragments {
+            self.packet += 1;
+            let (offset, bytes) = (
+                fragment * u32::from(FRAGMENT),
+                [number as u8; FRAGMENT as usize],
+            );
+            self.arrivals
+                .take(
+                    now,
+                    self.packet,
+                    facts(number, 10_000),
+                    since,
+                    (offset, &bytes),
+                )
+                .unwrap();
+        }
+    }
+
+    /// The numbers of the frames that come out, and what each says was missed.
+    fn out(&mut self, now: Timestamp) -> Vec<(u64, u64)> {
+        std::iter::from_fn(|| {
+            let frame = self.arrivals.poll(now)?;
+            assert_eq!(frame.bytes, vec![frame.facts.number.0 as u8; 10_000]);
+            Some((frame.facts.number.0, frame.missed))
+        })
+        .collect()
+    }
+
+    fn requests(&mut self, now: Timestamp) -> Vec<(u64, Range<u32>)> {
+        let requests = self.arrivals.poll_requests(now, self.packet, ROUND_TRIP);
+        requests
+            .into_iter()
+            .map(|request| (request.number.0, request.fragments))
+            .collect()
+    }
+
+    fn timeout(&self) -> Timestamp {
+        self.arrivals.poll_timeout(self.packet, ROUND_TRIP)
+    }
+}
+
+#[test]
+fn a_frame_is_handed_out_when_it_is_whole() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..9);
+    assert!(receiver.out(after(5)).is_empty());
+    receiver.take(after(6), 0, 9..10);
+    assert_eq!(receiver.out(after(6)), [(0, 0)]);
+    assert_eq!(receiver.timeout(), Timestamp::NEVER);
+}
+
+#[test]
+fn frames_are_handed_out_in_order_however_they_arrive() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..5);
+    receiver.take(after(38), 1, 0..10);
+    assert!(receiver.out(after(38)).is_empty());
+    receiver.take(after(39), 0, (5..10).rev());
+    assert_eq!(receiver.out(after(39)), [(0, 0), (1, 0)]);
+}
+
+#[test]
+fn a_lost_fragment_is_asked_for_and_fills_the_gap() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, [0, 1, 2, 4, 5, 8]);
+    // Three packets have overtaken fragment 3, and none fragments 6 and 7.
+    assert_eq!(receiver.requests(after(5)), [(0, 3..4)]);
+    receiver.take(after(6), 0, [9]);
+    assert_eq!(receiver.requests(after(8)), [(0, 3..4), (0, 6..8)]);
+    receiver.take(after(26), 0, [3, 6, 7]);
+    assert_eq!(receiver.out(after(26)), [(0, 0)]);
+    assert!(receiver.requests(after(60)).is_empty());
+}
+
+#[test]
+fn a_lost_end_is_asked_for_after_a_silence_or_when_the_next_frame_comes() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..8);
+    assert!(receiver.requests(after(7)).is_empty());
+    let silent = receiver.timeout();
+    assert_eq!(silent, after(8));
+    // It is noticed now, and asked for when it cannot have been overtaken only.
+    assert!(receiver.requests(silent).is_empty());
+    assert_eq!(receiver.requests(after(11)), [(0, 8..10)]);
+
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..8);
+    receiver.take(after(6), 1, 0..4);
+    assert_eq!(receiver.requests(after(6)), [(0, 8..10)]);
+}
+
+#[test]
+fn what_is_not_whole_at_its_deadline_is_given_up_and_told() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(receiver.out(after(5)), [(0, 0)]);
+    receiver.take(after(38), 1, 0..9);
+    receiver.take(after(71), 2, 0..10);
+    let deadline = after(38 + 60);
+    assert!(receiver.out(deadline.offset_by(-1)).is_empty());
+    assert_eq!(receiver.out(deadline), [(2, 1)]);
+    assert_eq!(receiver.arrivals.given_up(), 1);
+    // What comes after all counts, and does nothing.
+    receiver.take(after(100), 1, 9..10);
+    assert!(receiver.out(after(100)).is_empty());
+    assert_eq!(receiver.arrivals.late(), 1);
+}
+
+#[test]
+fn a_frame_of_which_nothing_has_arrived_is_asked_for_as_a_whole() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(receiver.out(after(5)), [(0, 0)]);
+    receiver.take(after(71), 2, 0..10);
+    assert!(receiver.out(after(71)).is_empty());
+    assert_eq!(receiver.requests(after(71)), [(1, ALL_FRAGMENTS)]);
+    receiver.take(after(92), 1, 0..10);
+    assert_eq!(receiver.out(after(92)), [(1, 0), (2, 0)]);
+}
+
+#[test]
+fn a_frame_of_which_nothing_arrives_is_waited_for_until_its_own_deadline() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(receiver.out(after(5)), [(0, 0)]);
+    receiver.take(after(71), 2, 0..10);
+    let deadline = after(38 + 60);
+    assert_eq!(receiver.timeout().min(deadline), receiver.timeout());
+    assert!(receiver.out(deadline.offset_by(-1)).is_empty());
+    assert_eq!(receiver.out(deadline), [(2, 1)]);
+    assert_eq!(receiver.arrivals.given_up(), 1);
+}
+
+#[test]
+fn frames_that_were_never_sent_are_not_waited_for() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(receiver.out(after(5)), [(0, 0)]);
+    receiver.take_after(after(170), 5, 5, 0..10);
+    assert_eq!(receiver.out(after(170)), [(5, 4)]);
+    assert!(receiver.requests(after(171)).is_empty());
+}
+
+#[test]
+fn nothing_is_asked_for_whose_answer_would_come_too_late() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, (0..10).filter(|fragment| *fragment != 4));
+    let last = after(5 + 60 - 20);
+    assert!(!receiver.requests(last).is_empty());
+    assert!(receiver.requests(last + COPY).is_empty());
+    assert_eq!(receiver.timeout(), after(65));
+}
+
+const COPY: Duration = Duration::from_millis(2);
+
+#[test]
+fn a_slow_start_does_not_move_the_deadlines_of_later_frames() {
+    let mut receiver = Receiver::new();
+    // The first frame takes 300 ms, as when its fragments had to be sent again; the next ones 5.
+    receiver.take(after(300), 0, 0..10);
+    assert_eq!(receiver.out(after(300)), [(0, 0)]);
+    for number in 10..20 {
+        let now = after(33 * number + 5);
+        receiver.take_after(now, number, if number == 10 { 10 } else { 1 }, 0..10);
+        assert_eq!(receiver.out(now).len(), 1);
+    }
+    receiver.take(after(33 * 20 + 5), 20, 0..9);
+    assert_eq!(
+        receiver.timeout().min(after(33 * 20 + 5 + 60)),
+        receiver.timeout()
+    );
+    assert!(receiver.out(after(33 * 20 + 5 + 60)).is_empty());
+    assert_eq!(receiver.arrivals.given_up(), 1);
+}
+
+#[test]
+fn no_more_frames_are_held_than_may_be() {
+    let mut receiver = Receiver::new();
+    for number in 0..1000 {
+        receiver.take(after(5), number, 0..1);
+        assert!(receiver.arrivals.coming.len() <= OPEN_MOST);
+    }
+    let mut receiver = Receiver::new();
+    receiver.arrivals.limits.held_most_bytes = 100_000;
+    for number in 0..20 {
+        receiver.take(after(5), number, 0..9);
+        let held: usize = receiver
+            .arrivals
+            .coming
+            .values()
+            .map(Coming::held_bytes)
+            .sum();
+        assert!(held <= 100_000, "{held}");
+    }
+    assert!(receiver.arrivals.given_up() > 0);
+}
+
+#[test]
+fn numbers_at_the_end_of_their_range_do_no_harm() {
+    let mut receiver = Receiver::new();
+    for (number, since) in [
+        (u64::MAX, 1),
+        (u64::MAX - 1, u16::MAX),
+        (0, 1),
+        (1, u16::MAX),
+    ] {
+        let mut facts = facts(0, 10_000);
+        facts.number = FrameNumber(number);
+        for captured in [i64::MIN, 0, i64::MAX] {
+            facts.captured = Timestamp::from_nanoseconds(captured);
+            let _ = receiver
+                .arrivals
+                .take(after(5), 1, facts, since, (0, &[0; 1000]));
+            let _ = receiver.arrivals.poll(after(6));
+            let _ = receiver.requests(after(7));
+            let _ = receiver.timeout();
+        }
+    }
+}
