@@ -6,6 +6,7 @@ mod lane;
 mod partial;
 mod replay;
 mod sealed;
+mod sent;
 
 pub(crate) use replay::ReplayWindow;
 pub use sealed::{DataHeader, DatagramOpener, DatagramSealer, OpenedDatagram, Rejected};
