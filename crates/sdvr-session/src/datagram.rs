@@ -4,6 +4,8 @@ mod arrivals;
 mod gaps;
 mod lane;
 mod partial;
+#[cfg(test)]
+mod recovery_tests;
 mod replay;
 mod sealed;
 mod sent;
