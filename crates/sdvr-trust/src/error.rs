@@ -124,6 +124,26 @@ pub enum TrustError {
         /// When.
         until: String,
     },
+    /// The camera's key was replaced before, and the one before that may be all that a server knows.
+    #[error(
+        "the key of {label} was replaced lately: servers that it has not met since know only the one before. Nothing was changed; try again after {until}"
+    )]
+    CameraRotatedLately {
+        /// Which camera.
+        label: String,
+        /// When.
+        until: String,
+    },
+    /// The camera has a new key already that its program has not seen.
+    #[error(
+        "{label} has a new key already, {next}, which its sdvrc takes when it runs; nothing was changed"
+    )]
+    CameraRotationWaits {
+        /// Which camera.
+        label: String,
+        /// The key.
+        next: Fingerprint,
+    },
     /// No camera that waits has that fingerprint.
     #[error(
         "no camera waits with the fingerprint {wanted:?} (at least {} characters of it are needed); waiting are: {pending}",

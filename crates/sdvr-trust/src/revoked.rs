@@ -97,7 +97,11 @@ fn find(directory: &KeyDirectory, wanted: &str) -> Result<(Revokee, Vec<PublicKe
         .collect();
     let is_label = cameras.iter().any(|camera| camera.label.as_str() == wanted);
     if !is_label {
-        let is_known = |key: &PublicKey| cameras.iter().any(|camera| camera.key == *key);
+        let is_known = |key: &PublicKey| {
+            cameras
+                .iter()
+                .any(|it| it.keys().any(|known| known == *key))
+        };
         let waiting = pending
             .iter()
             .filter(|camera| is_named(&camera.key) && !is_known(&camera.key));

@@ -49,6 +49,7 @@ fn admit(known: &mut KnownCameras, wanted: &[(u32, &str)]) -> Vec<String> {
             Admission::Refused(Refusal::Pending { is_new: false, .. }) => "waits".to_owned(),
             Admission::Refused(Refusal::Closed { .. }) => "closed".to_owned(),
             Admission::Refused(Refusal::TooManyPending { .. }) => "too many wait".to_owned(),
+            Admission::Refused(Refusal::KeyReplaced { .. }) => "replaced".to_owned(),
         })
         .collect()
 }

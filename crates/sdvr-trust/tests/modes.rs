@@ -51,6 +51,7 @@ fn admit(known: &mut KnownCameras, number: u32, wanted: &str) -> &'static str {
             Refusal::StoreFailed { .. } => "store failed",
             Refusal::TooManyNewKeys => "too many",
             Refusal::TooManyPending { .. } => "too many wait",
+            Refusal::KeyReplaced { .. } => "key replaced",
         },
         other => panic!("{other:?}"),
     }

@@ -1,7 +1,7 @@
 //! The commands that change who may come in.
 
 use sdvr_frame::Label;
-use sdvr_trust::{Forgotten, KeyDirectory, Revokee};
+use sdvr_trust::{Forgotten, KeyDirectory, Reinstatement, Revokee};
 
 use crate::output::print_line;
 
@@ -64,5 +64,15 @@ pub(super) fn rotate(directory: &KeyDirectory) -> anyhow::Result<()> {
         rotation.current.fingerprint(),
         rotation.old.fingerprint(),
         rotation.old_until
+    ))
+}
+
+pub(super) fn rotate_camera(directory: &KeyDirectory, label: &str) -> anyhow::Result<()> {
+    let rotation = sdvr_trust::rotate_camera_key(directory, label)?;
+    print_line(format_args!(
+        "the camera {} gets the key {}; its sdvrc announces it when it runs, and comes with it once its server knows it. Until then it comes with {}",
+        rotation.label,
+        rotation.next.fingerprint(),
+        rotation.current.fingerprint()
     ))
 }
