@@ -70,9 +70,10 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Let a camera in that waits
+    /// Let a camera in that waits, or a key that was revoked
     #[command(after_help = "\
 Compare the fingerprint with the one that the camera prints: whoever reaches the server can wait here under any label.
+A key that was revoked is not any more: its camera comes in again under the label it has, if it was not forgotten meanwhile.
 
 Examples:
   sdvr keys approve SHA256:uT3vq0Xc
@@ -88,7 +89,7 @@ Examples:
     /// Refuse a key from now on, whatever else is known of it
     #[command(after_help = "\
 Ends the camera's session within a second. Its label stays its own until `sdvr keys forget`.
-To take a revocation back, remove its line from ~/.sdvr/revoked.
+To take a revocation back: sdvr keys approve FINGERPRINT.
 
 Examples:
   sdvr keys revoke front-door --reason \"stolen in May\"

@@ -551,7 +551,7 @@ fn camera_refusal_text(reply: &SetupReply) -> String {
             )
         }
         SetupCode::Revoked => {
-            "the server refused this camera: its key was revoked there".to_owned()
+            "the server refused this camera: its key was revoked there. If that was a mistake, on the server: sdvr keys approve with its fingerprint".to_owned()
         }
         SetupCode::StoreFailed => {
             "the server could not record this camera (its disk may be full); its log says why"
@@ -577,7 +577,7 @@ fn close_text(close: &Close) -> String {
     let text = &close.text;
     match close.code {
         CloseCode::Revoked => format!(
-            "the server has revoked this camera's key ({text}). If that was a mistake, remove its line from ~/.sdvr/revoked on the server"
+            "the server has revoked this camera's key ({text}). If that was a mistake, on the server: sdvr keys approve with its fingerprint"
         ),
         CloseCode::Cloned => format!(
             "the server refused this camera: {text}. Was the storage of one copied to the other? Remove the key file of one of them (~/.sdvr/cameras), and it comes as a camera of its own"

@@ -96,7 +96,9 @@ pub enum Refusal {
         asker: Fingerprint,
     },
     /// Its key was revoked.
-    #[error("the key {asker} was revoked: {reason}")]
+    #[error(
+        "the key {asker} was revoked: {reason}. If that was a mistake: sdvr keys approve {asker}"
+    )]
     Revoked {
         /// The key.
         asker: Fingerprint,

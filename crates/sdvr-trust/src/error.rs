@@ -91,7 +91,7 @@ pub enum TrustError {
         line: usize,
     },
     /// A server's key is listed in `revoked`.
-    #[error("the server {address} has the key {key}, which {} says is revoked ({reason}); nothing was sent. Give the server a new key, or remove that line", path.display())]
+    #[error("the server {address} has the key {key}, which {} says is revoked ({reason}); nothing was sent. Give the server a new key; if the revocation was a mistake: sdvr keys approve {key}", path.display())]
     Revoked {
         /// Which server.
         address: String,
@@ -166,7 +166,7 @@ pub enum TrustError {
         label: String,
     },
     /// A camera to be approved is revoked.
-    #[error("{key} was revoked ({reason}), so it was not approved. If that was a mistake, remove its line from {}", path.display())]
+    #[error("{key} was revoked ({reason}, in {}), so it was not approved. If that was a mistake: sdvr keys approve {key}", path.display())]
     CameraRevoked {
         /// Its key.
         key: Fingerprint,

@@ -12,7 +12,7 @@ use crate::candidates::{LEAST_OF_KNOWN, ambiguous, begins, cameras_named, descri
 use crate::error::{TrustError, listed};
 use crate::known_cameras::read_known_cameras;
 use crate::known_servers::KnownServers;
-use crate::lines::{WallTime, Words, format_key, parse_lines};
+use crate::lines::{WallTime, Words, format_key, parse_lines, rewrite_lines};
 use crate::pending::{self, read_pending};
 use crate::store::{KeyDirectory, Snapshot};
 
@@ -177,6 +177,15 @@ pub(crate) fn read_revoked(directory: &KeyDirectory) -> Result<(Reasons, Snapsho
         None => Vec::new(),
     };
     Ok((revoked, file))
+}
+
+/// The file without the lines of these keys.
+pub(crate) fn without(content: &[u8], is_out: impl Fn(&PublicKey) -> bool) -> Vec<u8> {
+    rewrite_lines(content, |line| {
+        let key = Words::new(line).key();
+        let is_kept = key.is_ok_and(|key| !is_out(&key));
+        is_kept.then_some(line.into())
+    })
 }
 
 /// Parses `revoked`: the keys, and why.
