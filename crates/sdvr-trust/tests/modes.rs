@@ -52,6 +52,8 @@ fn admit(known: &mut KnownCameras, number: u32, wanted: &str) -> &'static str {
             Refusal::TooManyNewKeys => "too many",
             Refusal::TooManyPending { .. } => "too many wait",
             Refusal::KeyReplaced { .. } => "key replaced",
+            Refusal::NotNoted { .. } => "not noted",
+            Refusal::NotedTooFast { .. } => "noted too fast",
         },
         other => panic!("{other:?}"),
     }
