@@ -96,6 +96,8 @@ fn header(bytes: &[u8; 13]) -> MediaHeader {
         is_first: flags & 2 != 0,
         is_last: flags & 4 != 0,
         offset: far(offset, offset_high),
+        fragment_bytes: 0,
+        since: 0,
     }
 }
 
@@ -106,7 +108,7 @@ fn send(
     promised: &mut Promised,
 ) -> bool {
     let mut record = Vec::new();
-    let (sealer, _) = keys_of(client);
+    let (sealer, _) = keys_of(client).unwrap();
     let sealed = sealer.seal(&mut record, message.len(), |out| {
         out.extend_from_slice(message)
     });

@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
         let (content, rest) = rest.split_at(length);
         bytes = rest;
         let mut record = Vec::new();
-        let (sealer, _) = keys_of(from);
+        let (sealer, _) = keys_of(from).unwrap();
         let sealed = sealer.seal(&mut record, content.len(), |out| {
             out.extend_from_slice(content);
         });

@@ -112,7 +112,7 @@ impl HostileCamera {
     /// Seals whatever `plaintext` is as a record.
     pub fn send(&mut self, plaintext: &[u8]) {
         let mut record = Vec::new();
-        let (sealer, _) = sdvr_session::for_tests::keys_of(&mut self.session);
+        let (sealer, _) = sdvr_session::for_tests::keys_of(&mut self.session).unwrap();
         sealer
             .seal(&mut record, plaintext.len(), |out| {
                 out.extend_from_slice(plaintext)

@@ -465,7 +465,7 @@ fn a_camera_that_reads_nothing_ends_thrown_out() {
         let mut sealed = Vec::new();
         while begin.elapsed() < Duration::from_secs(20) {
             sealed.clear();
-            let (sealer, _) = sdvr_session::for_tests::keys_of(&mut camera.session);
+            let (sealer, _) = sdvr_session::for_tests::keys_of(&mut camera.session).unwrap();
             sealer
                 .seal(&mut sealed, pings.len(), |out| {
                     out.extend_from_slice(&pings)

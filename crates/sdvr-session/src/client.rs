@@ -13,7 +13,7 @@ use crate::keys::{Suite, Suites, wipe_stack};
 use crate::noise::{InitiatorStart, InitiatorWaiting};
 use crate::packet::{HELLO_BYTES, INITIATION_BYTES, PacketType};
 use crate::server::parse_granted;
-use crate::session::{Agreement, Role, Session};
+use crate::session::{Agreement, Carriage, Role, Session};
 
 /// A client that has sent HELLO.
 #[derive(Debug)]
@@ -157,8 +157,36 @@ impl ExpectResponse {
     ///
     /// When it is none, or the server does not own the key it named.
     pub fn handle_response(self, now: Timestamp, packet: &[u8]) -> Result<Session, HandshakeError> {
+        self.into_session(now, packet, |_| Carriage::Records)
+    }
+
+    /// The same where packets are datagrams. Those of the session name it by [`Self::index`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::handle_response`]. Others may have sent what is no answer: go on waiting with a copy of what was before.
+    pub fn handle_datagram_response(
+        self,
+        now: Timestamp,
+        packet: &[u8],
+    ) -> Result<Session, HandshakeError> {
+        self.into_session(now, packet, |receiver| Carriage::Datagrams { receiver })
+    }
+
+    /// How datagrams for this client name the session.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        u32::from_le_bytes(self.index)
+    }
+
+    fn into_session(
+        self,
+        now: Timestamp,
+        packet: &[u8],
+        carriage: impl FnOnce(u32) -> Carriage,
+    ) -> Result<Session, HandshakeError> {
         let mut reader = PacketType::Response.body(packet)?;
-        let _server_index = reader.u32()?;
+        let server_index = reader.u32()?;
         if reader.array()? != self.index {
             return Err(HandshakeError::WrongNonce);
         }
@@ -180,6 +208,7 @@ impl ExpectResponse {
                 record_bytes,
                 granted,
                 finished,
+                carriage: carriage(server_index),
             },
         )
     }

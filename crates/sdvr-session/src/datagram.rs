@@ -1,14 +1,25 @@
 //! Sessions over links that lose, repeat and reorder: UDP and raw Ethernet.
+//!
+//! A frame travels from `sent.rs`, at its `pace.rs`, through `sealed.rs` to `arrivals.rs`, where `partial.rs` puts it together and `gaps.rs`
+//! tells what to ask for again; control messages travel in `lane.rs`. `link.rs` holds one session's share of it all.
 
 mod arrivals;
 mod gaps;
 mod lane;
+mod link;
+mod pace;
 mod partial;
 #[cfg(test)]
 mod recovery_tests;
 mod replay;
+mod request;
 mod sealed;
 mod sent;
 
+pub(crate) use arrivals::{ArrivalLimits, WholeFrame};
+pub(crate) use gaps::RoundTrip;
+pub(crate) use link::{DatagramLink, LATENCY};
+pub(crate) use partial::FrameFacts;
 pub(crate) use replay::ReplayWindow;
-pub use sealed::{DataHeader, DatagramOpener, DatagramSealer, OpenedDatagram, Rejected};
+pub use request::FragmentRequest;
+pub use sealed::{DatagramOpener, DatagramSealer, Rejected};

@@ -1,10 +1,10 @@
 //! MEDIA: a piece of a frame.
 //!
 //! ```text
-//! byte 0    1       2         4              8              16             24       28   32
-//!      +----+-------+---------+--------------+--------------+--------------+--------+----+--------
-//!      | 20 | flags | stream  | frame length | frame number | capture time | offset | 0  | bytes
-//!      +----+-------+---------+--------------+--------------+--------------+--------+----+--------
+//! byte 0    1       2         4              8              16             24       28         30      32
+//!      +----+-------+---------+--------------+--------------+--------------+--------+----------+-------+--------
+//!      | 20 | flags | stream  | frame length | frame number | capture time | offset | fragment | since | bytes
+//!      +----+-------+---------+--------------+--------------+--------------+--------+----------+-------+--------
 //! ```
 
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
@@ -40,6 +40,11 @@ pub struct MediaHeader {
     pub is_last: bool,
     /// Where in the frame this piece begins.
     pub offset: u32,
+    /// Datagrams: the length of all pieces of the frame but the last. 0 in records, whose pieces are of any length.
+    pub fragment_bytes: u16,
+    /// Datagrams: by how much the frame's number is above that of the frame sent before it, so that who receives this one knows whether
+    /// another one is to come before it. 0 if there was none, or too long ago, and in records.
+    pub since: u16,
 }
 
 impl MediaHeader {
@@ -64,7 +69,8 @@ impl MediaHeader {
         out.put_u64(self.number.0);
         out.put_i64(self.captured.as_nanoseconds());
         out.put_u32(self.offset);
-        out.put_u32(0);
+        out.put_u16(self.fragment_bytes);
+        out.put_u16(self.since);
     }
 
     /// Parses a MEDIA message and gives its piece of the frame.
@@ -87,7 +93,7 @@ impl MediaHeader {
         let number = FrameNumber(reader.u64()?);
         let captured = Timestamp::from_nanoseconds(reader.i64()?);
         let offset = reader.u32()?;
-        reader.zeros(4)?;
+        let (fragment_bytes, since) = (reader.u16()?, reader.u16()?);
         let flag = |bit, flag| {
             if bits & bit != 0 {
                 flag
@@ -107,6 +113,8 @@ impl MediaHeader {
             is_first: bits & FIRST != 0,
             is_last: bits & LAST != 0,
             offset,
+            fragment_bytes,
+            since,
         };
         Ok((header, reader.rest()))
     }

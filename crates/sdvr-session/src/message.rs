@@ -12,6 +12,7 @@ use sdvr_frame::{
 };
 
 use crate::codec::{Put, Reader};
+use crate::datagram::FragmentRequest;
 use crate::error::Malformed;
 
 /// The most bytes of a stream's extradata.
@@ -80,6 +81,32 @@ pub enum Control {
         /// The answer.
         code: NewIdCode,
     },
+    /// Datagrams: asks whoever is at an address to say the same.
+    PathChallenge([u8; 8]),
+    /// Datagrams: the answer, from that address.
+    PathResponse([u8; 8]),
+    /// Datagrams: a numbered message, which is sent until it is acknowledged.
+    Lane {
+        /// Its number.
+        number: u32,
+        /// Any other message but a numbered one.
+        message: Vec<u8>,
+    },
+    /// Datagrams: every numbered message before this number has arrived.
+    LaneAck(u32),
+    /// Datagrams: fragments that have not arrived are asked for.
+    Nack {
+        /// Of which stream.
+        stream: StreamId,
+        /// Which.
+        requests: Vec<FragmentRequest>,
+    },
+    /// Datagrams: how many were opened in the session.
+    Received(u64),
+    /// Datagrams: a length is tried; the rest of the datagram is filled up.
+    Probe(u16),
+    /// Datagrams: one of this length has arrived.
+    ProbeAck(u16),
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -264,11 +291,38 @@ pub struct Report {
 }
 
 impl Control {
+    /// Whether it is only true for a moment. Over datagrams it is said once, and everything else until it is acknowledged.
+    pub(crate) const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Ping(_)
+                | Self::Pong(_)
+                | Self::PathChallenge(_)
+                | Self::PathResponse(_)
+                | Self::ClockRequest { .. }
+                | Self::ClockReply { .. }
+                | Self::LaneAck(_)
+                | Self::Report(_)
+                | Self::Nack { .. }
+                | Self::Received(_)
+                | Self::Probe(_)
+                | Self::ProbeAck(_)
+        )
+    }
+
     const fn number(&self) -> u8 {
         match self {
             Self::Ping(_) => 1,
             Self::Pong(_) => 2,
             Self::Close(_) => 3,
+            Self::PathChallenge(_) => 4,
+            Self::PathResponse(_) => 5,
+            Self::Lane { .. } => 8,
+            Self::LaneAck(_) => 9,
+            Self::Nack { .. } => 31,
+            Self::Received(_) => 33,
+            Self::Probe(_) => 61,
+            Self::ProbeAck(_) => 62,
             Self::ClockRequest { .. } => 6,
             Self::ClockReply { .. } => 7,
             Self::Setup(_) => 10,
@@ -301,7 +355,22 @@ impl Control {
 
     fn write_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Ping(number) | Self::Pong(number) | Self::Seen(number) => out.put_u64(*number),
+            Self::Ping(number)
+            | Self::Pong(number)
+            | Self::Seen(number)
+            | Self::Received(number) => out.put_u64(*number),
+            Self::PathChallenge(bytes) | Self::PathResponse(bytes) => out.put(bytes),
+            Self::Lane { number, message } => {
+                out.put_u32(*number);
+                out.put(message);
+            }
+            Self::LaneAck(number) => out.put_u32(*number),
+            Self::Nack { stream, requests } => {
+                out.put_u16(stream.0);
+                FragmentRequest::write_all(requests, out);
+            }
+            // What fills the datagram up stands after it, as messages that nobody knows.
+            Self::Probe(bytes) | Self::ProbeAck(bytes) => out.put_u16(*bytes),
             Self::Close(close) => {
                 out.put_u16(close.code.number());
                 out.put(cut_text(&close.text, CLOSE_TEXT_MOST_BYTES).as_bytes());
@@ -371,6 +440,21 @@ impl Control {
                     text: printable(text),
                 }));
             }
+            4 => Self::PathChallenge(reader.array()?),
+            5 => Self::PathResponse(reader.array()?),
+            8 => {
+                let number = reader.u32()?;
+                let message = reader.rest().to_vec();
+                return Ok(Self::Lane { number, message });
+            }
+            9 => Self::LaneAck(reader.u32()?),
+            31 => Self::Nack {
+                stream: StreamId(reader.u16()?),
+                requests: FragmentRequest::parse_all(&mut reader)?,
+            },
+            33 => Self::Received(reader.u64()?),
+            61 => Self::Probe(reader.u16()?),
+            62 => Self::ProbeAck(reader.u16()?),
             6 => Self::ClockRequest { t1: reader.i64()? },
             7 => Self::ClockReply {
                 t1: reader.i64()?,

@@ -13,7 +13,7 @@ use crate::hello::{HelloCore, HelloReply, Limits, agreed_record_bytes};
 use crate::keys::{Suite, Suites, wipe_stack};
 use crate::noise::{ResponderNamed, ResponderStart};
 use crate::packet::{HELLO_REPLY_BYTES, PacketType, RESPONSE_BYTES, VERSION};
-use crate::session::{Agreement, Role, Session};
+use crate::session::{Agreement, Carriage, Role, Session};
 use crate::token::{SourceAddress, TokenSubject, Tokens};
 
 const RESPONSE_PAYLOAD_BYTES: usize = 32;
@@ -236,6 +236,31 @@ impl Initiation {
         server_index: u32,
         random: &mut dyn CryptoRng,
     ) -> Result<(Session, [u8; RESPONSE_BYTES]), HandshakeError> {
+        self.into_session(now, server_index, Carriage::Records, random)
+    }
+
+    /// The same where packets are datagrams.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::accept`].
+    pub fn accept_datagrams(
+        self,
+        now: Timestamp,
+        server_index: u32,
+        random: &mut dyn CryptoRng,
+    ) -> Result<(Session, [u8; RESPONSE_BYTES]), HandshakeError> {
+        let receiver = u32::from_le_bytes(self.index);
+        self.into_session(now, server_index, Carriage::Datagrams { receiver }, random)
+    }
+
+    fn into_session(
+        self,
+        now: Timestamp,
+        server_index: u32,
+        carriage: Carriage,
+        random: &mut dyn CryptoRng,
+    ) -> Result<(Session, [u8; RESPONSE_BYTES]), HandshakeError> {
         let peer = self.noise.initiator();
         let (noise, payload) = self.noise.verify::<INITIATION_PAYLOAD_BYTES>()?;
         let mut reader = Reader::new(&payload);
@@ -260,6 +285,7 @@ impl Initiation {
             record_bytes: self.record_bytes,
             granted: self.granted,
             finished,
+            carriage,
         };
         let session = Session::new(now, agreement)?.with_newer_key(self.newer);
         Ok((session, padded(packet)))

@@ -1,37 +1,37 @@
 //! A session after its handshake: what either end may say, and when.
 //!
-//! The driver hands in records and time (`handle_*`), and takes out what happened ([`Session::poll_event`]), what to send
-//! ([`Session::poll_transmit`]) and when to call again ([`Session::poll_timeout`]).
+//! The driver hands in records or datagrams and time (`handle_*`), and takes out what happened ([`Session::poll_event`]), what to send
+//! ([`Session::poll_transmit`], [`Session::poll_datagram`]) and when to call again ([`Session::poll_timeout`]).
 
+mod carrier;
+mod datagrams;
+mod records;
 mod renewal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdvr_frame::{FrameFlags, FrameNumber, PublicKey, StreamId, Timestamp};
+use sdvr_frame::{PublicKey, StreamId, Timestamp};
 
 use crate::assembly::StreamOrder;
 use crate::clock::{ClockSample, PeerClock};
+use crate::datagram::{DatagramLink, DatagramOpener, DatagramSealer};
 use crate::error::{HandshakeError, SessionError};
 use crate::hello::Limits;
 use crate::keys::{Suite, wipe_stack};
-use crate::media::{MEDIA_HEADER_BYTES, MEDIA_TYPE, MediaFragment, MediaHeader};
 use crate::message::{
     Close, CloseCode, Control, NewIdCode, OpenStream, Report, Setup, SetupCode, SetupReply,
     StreamCode,
 };
 use crate::noise::Finished;
-use crate::record::{
-    Opened, RECORD_HEADER_BYTES, RECORD_OVERHEAD_BYTES, RecordOpener, RecordSealer,
-};
+use crate::record::{RecordOpener, RecordSealer};
+use carrier::{Carrier, Records};
+pub use datagrams::{ArrivedFrame, DatagramOutcome};
+pub use records::OutgoingFrame;
 use renewal::{Renewal, secrets};
 use zeroize::Zeroizing;
 
-/// The most a record may have before the camera was accepted.
-const UNACCEPTED_RECORD_BYTES: usize = 4096;
-/// The most control messages in a record: with the tag, what may be sent before the camera was accepted.
-const CONTROL_RECORD_BYTES: usize = UNACCEPTED_RECORD_BYTES - 16;
 /// A client says that it is there when it has sent nothing for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A server says what it received, while it receives.
@@ -39,6 +39,8 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 const CLOCK_INTERVAL_AT_FIRST: Duration = Duration::from_secs(1);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 const CLOCK_REQUESTS_AT_FIRST: u32 = 10;
+/// Every link carries datagrams of this length.
+const DATAGRAM_BYTES_AT_FIRST: usize = 1200;
 /// Events a peer may cause before the driver takes them. More in one record is an attack.
 const EVENTS_MOST: usize = 64;
 /// What may wait to be sent when a peer causes one more answer. An honest peer asks once a second.
@@ -62,6 +64,19 @@ pub(crate) struct Agreement {
     pub(crate) record_bytes: usize,
     pub(crate) granted: Limits,
     pub(crate) finished: Finished,
+    pub(crate) carriage: Carriage,
+}
+
+/// What the session's packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// Records of a byte stream.
+    Records,
+    /// Datagrams, which name the session that they are for.
+    Datagrams {
+        /// How the other end knows the session.
+        receiver: u32,
+    },
 }
 
 /// Something that happened.
@@ -124,12 +139,9 @@ pub struct Session {
     peer: PublicKey,
     record_bytes: usize,
     granted: Limits,
-    sealer: RecordSealer,
-    opener: RecordOpener,
+    carrier: Carrier,
     state: State,
     events: VecDeque<Event>,
-    /// Control messages, not yet sealed.
-    outbox: Vec<u8>,
     clock: PeerClock,
     timers: Timers,
     counters: Counters,
@@ -178,10 +190,25 @@ impl Session {
             record_bytes,
             granted,
             finished,
+            carriage,
         } = agreement;
         let (sending, receiving) = secrets(role, suite, &finished);
-        let sealer = RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?;
-        let opener = RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?;
+        let carrier = match carriage {
+            Carriage::Records => Carrier::Records(Records {
+                sealer: RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?,
+                opener: RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?,
+                outbox: Vec::new(),
+            }),
+            Carriage::Datagrams { receiver } => {
+                let sealer = DatagramSealer::new(&sending, suite, receiver);
+                let opener = DatagramOpener::new(&receiving, suite);
+                Carrier::Datagrams(Box::new(DatagramLink::new(
+                    sealer.ok_or(HandshakeError::Suite)?,
+                    opener.ok_or(HandshakeError::Suite)?,
+                    DATAGRAM_BYTES_AT_FIRST,
+                )))
+            }
+        };
         let renewal = Renewal::new(now, own, finished.handshake_hash);
         drop((sending, receiving, finished));
         wipe_stack();
@@ -191,11 +218,9 @@ impl Session {
             peer,
             record_bytes,
             granted,
-            sealer,
-            opener,
+            carrier,
             state: State::BeforeSetup,
             events: VecDeque::new(),
-            outbox: Vec::new(),
             clock: PeerClock::default(),
             timers: Timers {
                 last_heard: now,
@@ -247,92 +272,6 @@ impl Session {
         &self.clock
     }
 
-    /// The most bytes a record from the peer may have after its header, in the session's present state.
-    #[must_use]
-    pub const fn longest_record_bytes(&self) -> usize {
-        match (self.role, &self.state) {
-            (Role::Server, State::BeforeSetup | State::Deciding) => UNACCEPTED_RECORD_BYTES,
-            _ => self.record_bytes,
-        }
-    }
-
-    /// Takes in one whole record, which is opened in place.
-    ///
-    /// Gives the piece of a frame it carries, if any; what else it carries becomes events. At a server the pieces of a
-    /// frame come in order (see [`MediaFragment`]).
-    ///
-    /// # Errors
-    ///
-    /// The peer broke the protocol or the record is not authentic: the session is of no more use.
-    pub fn handle_record<'a>(
-        &mut self,
-        now: Timestamp,
-        record: &'a mut [u8],
-    ) -> Result<Option<MediaFragment<'a>>, SessionError> {
-        let record_bytes = record.len();
-        if record_bytes.saturating_sub(RECORD_HEADER_BYTES) > self.longest_record_bytes() {
-            let length = u32::try_from(record_bytes).unwrap_or(u32::MAX);
-            return Err(SessionError::RecordTooLong(length));
-        }
-        self.check_age(now)?;
-        let Opened {
-            mut messages,
-            begins_epoch,
-        } = self.opener.open(record)?;
-        if begins_epoch {
-            self.handle_new_epoch()?;
-        }
-        self.timers.last_heard = now;
-        self.counters.bytes_since_report = self
-            .counters
-            .bytes_since_report
-            .saturating_add(record_bytes as u64);
-        while let Some(&message_type) = messages.first() {
-            // What was on its way when the session ended is nobody's mistake.
-            let is_closing = matches!(self.state, State::Closing);
-            if matches!(self.state, State::Closed) || is_closing && message_type == MEDIA_TYPE {
-                return Ok(None);
-            }
-            if message_type == MEDIA_TYPE {
-                return self.handle_media(now, messages);
-            }
-            let (message, rest) = Control::parse(messages)?;
-            // The answer to what began before is in new keys if this was heard.
-            if !is_closing || matches!(message, Control::Close(_) | Control::Rekey2(_)) {
-                self.handle_control(now, message)?;
-            }
-            messages = rest;
-        }
-        Ok(None)
-    }
-
-    fn handle_media<'a>(
-        &mut self,
-        now: Timestamp,
-        message: &'a [u8],
-    ) -> Result<Option<MediaFragment<'a>>, SessionError> {
-        let (Role::Server, State::Accepted(streams)) = (self.role, &mut self.state) else {
-            return Err(SessionError::Unexpected("MEDIA"));
-        };
-        let (header, bytes) = MediaHeader::parse(message)?;
-        self.timers.schedule_report(now, self.counters.last_report);
-        let order = streams
-            .iter_mut()
-            .find(|order| order.stream == header.stream);
-        let order = order.ok_or(SessionError::Frame("its stream is not open"))?;
-        let missed = order.accept(&header, bytes.len())?;
-        self.counters.frames_received = self
-            .counters
-            .frames_received
-            .saturating_add(header.is_last.into());
-        self.counters.frames_lost = self.counters.frames_lost.saturating_add(missed);
-        Ok(Some(MediaFragment {
-            header,
-            bytes,
-            missed,
-        }))
-    }
-
     fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
         match (self.role, message) {
             (_, Control::Unknown(_) | Control::Pong(_)) => {}
@@ -365,6 +304,7 @@ impl Session {
             (Role::Server, Control::CloseStream(stream)) => {
                 if let State::Accepted(streams) = &mut self.state {
                     streams.retain(|order| order.stream != stream);
+                    self.carrier.stream_has_ended(stream);
                 }
                 self.push(Event::CloseStream(stream))?;
             }
@@ -372,7 +312,7 @@ impl Session {
             (Role::Server, Control::Rekey1(noise)) => self.handle_rekey1(now, noise)?,
             (Role::Client, Control::Rekey2(noise)) => self.handle_rekey2(now, &noise)?,
             (Role::Server, Control::ClockReply { t1, t2, t3 }) => {
-                self.sealer.keys.confirm_first_epoch();
+                self.carrier.sending_mut().confirm_first_epoch();
                 if let Some(sample) = ClockSample::new(t1, t2, t3, now.as_nanoseconds()) {
                     self.clock.add(sample);
                 }
@@ -385,7 +325,7 @@ impl Session {
                 if !matches!(self.state, State::Deciding) {
                     return Err(SessionError::Unexpected("SETUP_REPLY"));
                 }
-                self.sealer.keys.confirm_first_epoch();
+                self.carrier.sending_mut().confirm_first_epoch();
                 if reply.code == SetupCode::Accepted {
                     self.state = State::Accepted(Vec::new());
                 }
@@ -395,9 +335,11 @@ impl Session {
                 self.push(Event::StreamReply { stream, code })?
             }
             (Role::Client, Control::Report(report)) => {
-                self.sealer.keys.confirm(report.highest_counter);
+                self.carrier.sending_mut().confirm(report.highest_counter);
+                self.carrier.handle_report(&report);
                 self.push(Event::Report(report))?;
             }
+            (Role::Client, Control::Received(opened)) => self.carrier.handle_received(opened),
             (Role::Client, Control::NextKey(key)) if matches!(self.state, State::Accepted(_)) => {
                 self.push(Event::NextKey(key))?;
             }
@@ -420,7 +362,10 @@ impl Session {
             }
             // The stream is admitted when the driver answers it, after the camera was accepted.
             State::Deciding => {}
-            State::Accepted(streams) => streams.retain(|order| order.stream != open.stream),
+            State::Accepted(streams) => {
+                streams.retain(|order| order.stream != open.stream);
+                self.carrier.stream_has_ended(open.stream);
+            }
         }
         self.push(Event::OpenStream(open))
     }
@@ -438,13 +383,14 @@ impl Session {
 
     /// Acts on time that has passed. Calling it too early or too often does no harm.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.handle_datagram_timeout(now);
         if !matches!(self.state, State::Accepted(_)) {
             return;
         }
         match self.role {
             Role::Client => {
                 self.ask_for_rekey_if_due(now);
-                if now >= self.timers.last_sent + KEEPALIVE && self.outbox.is_empty() {
+                if now >= self.timers.last_sent + KEEPALIVE && self.carrier.waiting_bytes() == 0 {
                     self.queue(&Control::Ping(now.as_nanoseconds().cast_unsigned()));
                 }
             }
@@ -462,7 +408,7 @@ impl Session {
     /// When to call [`Self::handle_timeout`] if nothing else happens first.
     #[must_use]
     pub fn poll_timeout(&self) -> Timestamp {
-        match (self.role, &self.state) {
+        let conversation = match (self.role, &self.state) {
             (_, State::BeforeSetup | State::Deciding | State::Closing | State::Closed) => {
                 Timestamp::NEVER
             }
@@ -472,35 +418,13 @@ impl Session {
             (Role::Server, State::Accepted(_)) => {
                 self.timers.next_clock_request.min(self.timers.next_report)
             }
-        }
+        };
+        conversation.min(self.carrier.poll_timeout())
     }
 
     /// The next thing that happened; drain it until `None` after every `handle_*` call.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Appends what is to be said to `out`, if there is anything, as one or more records.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::KeysUsedUp`].
-    pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Result<(), SessionError> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
-        let outbox = std::mem::take(&mut self.outbox);
-        self.timers.last_sent = now;
-        self.sealer.keys.renew_if_due(now, &self.renewal.limits)?;
-        let mut rest = outbox.as_slice();
-        while !rest.is_empty() {
-            let messages;
-            (messages, rest) = split_messages(rest, CONTROL_RECORD_BYTES);
-            self.sealer
-                .seal(out, messages.len(), |out| out.extend_from_slice(messages))?;
-        }
-        self.outbox_was_sealed();
-        Ok(())
     }
 
     /// Client: introduces this camera and opens its streams.
@@ -522,51 +446,6 @@ impl Session {
     /// Client: ends a stream.
     pub fn close_stream(&mut self, stream: StreamId) {
         self.queue(&Control::CloseStream(stream));
-    }
-
-    /// Client: appends the next record of `frame`, whose bytes are `payload`, to `out`. Copies once.
-    ///
-    /// Returns whether that was the frame's last.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::KeysUsedUp`], or the frame is empty or longer than 4 GiB.
-    pub fn seal_frame(
-        &mut self,
-        now: Timestamp,
-        frame: &mut OutgoingFrame,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<bool, SessionError> {
-        let rest = payload
-            .get(frame.sent_bytes..)
-            .filter(|rest| !rest.is_empty())
-            .ok_or(SessionError::Frame("it is empty"))?;
-        self.check_age(now)?;
-        self.sealer.keys.renew_if_due(now, &self.renewal.limits)?;
-        let piece_most_bytes = self
-            .record_bytes
-            .saturating_sub(MEDIA_HEADER_BYTES + RECORD_OVERHEAD_BYTES);
-        let piece = rest.get(..piece_most_bytes).unwrap_or(rest);
-        let too_long = |_| SessionError::Frame("it is longer than 4 GiB");
-        let header = MediaHeader {
-            stream: frame.stream,
-            frame_bytes: u32::try_from(payload.len()).map_err(too_long)?,
-            number: frame.number,
-            captured: frame.captured,
-            flags: frame.flags,
-            is_first: frame.sent_bytes == 0,
-            is_last: piece.len() == rest.len(),
-            offset: u32::try_from(frame.sent_bytes).map_err(too_long)?,
-        };
-        self.sealer
-            .seal(out, piece.len().saturating_add(MEDIA_HEADER_BYTES), |out| {
-                header.write(out);
-                out.extend_from_slice(piece);
-            })?;
-        self.timers.last_sent = now;
-        frame.sent_bytes = frame.sent_bytes.saturating_add(piece.len());
-        Ok(header.is_last)
     }
 
     /// Server: lets the camera in under `label`. Asks for its clock at once, so that its first frame has a time.
@@ -623,6 +502,7 @@ impl Session {
             if code == StreamCode::Open {
                 streams.push(StreamOrder::new(open));
             }
+            self.carrier.stream_was_answered(open, code);
         }
         self.queue(&Control::StreamReply {
             stream: open.stream,
@@ -642,14 +522,6 @@ impl Session {
             State::Closing => State::Closing,
             State::BeforeSetup | State::Deciding | State::Closed => State::Closed,
         };
-    }
-
-    /// Server: a part of a record has arrived. Reports go on, so that a client whose link takes seconds for a record hears
-    /// that somebody is there.
-    pub fn handle_part_of_record(&mut self, now: Timestamp) {
-        if self.role == Role::Server && matches!(self.state, State::Accepted(_)) {
-            self.timers.schedule_report(now, self.counters.last_report);
-        }
     }
 
     fn request_clock(&mut self, now: Timestamp) {
@@ -678,7 +550,7 @@ impl Session {
             .unwrap_or(0);
         let round_trip = self.clock.round_trip().unwrap_or_default().as_micros();
         let report = Report {
-            highest_counter: self.opener.counter(),
+            highest_counter: self.carrier.received_counter(),
             frames_received: counters.frames_received,
             frames_lost: counters.frames_lost,
             jitter_us: 0,
@@ -691,25 +563,24 @@ impl Session {
         // The next piece of a frame starts the timer again: an idle session says nothing.
         self.timers.next_report = Timestamp::NEVER;
         self.queue(&Control::Report(report));
+        if let Some(opened) = self.carrier.opened_datagrams() {
+            self.queue(&Control::Received(opened));
+        }
     }
 
     fn queue(&mut self, message: &Control) {
         if !matches!(self.state, State::Closing | State::Closed) {
-            message.write(&mut self.outbox);
+            self.carrier.queue(message);
         }
     }
 
     /// Queues what a peer asked for, which may not pile up: a peer that asks and does not read would fill the memory.
     fn answer(&mut self, message: &Control) -> Result<(), SessionError> {
-        if self.outbox.len() > ANSWERS_MOST_BYTES {
+        if self.carrier.waiting_bytes() > ANSWERS_MOST_BYTES {
             return Err(SessionError::Unexpected("flood of"));
         }
         self.queue(message);
         Ok(())
-    }
-
-    pub(crate) const fn keys(&mut self) -> (&mut RecordSealer, &mut RecordOpener) {
-        (&mut self.sealer, &mut self.opener)
     }
 
     fn push(&mut self, event: Event) -> Result<(), SessionError> {
@@ -718,51 +589,5 @@ impl Session {
         }
         self.events.push_back(event);
         Ok(())
-    }
-}
-
-/// Splits off as many whole control messages as fit into `most_bytes`, but at least one.
-fn split_messages(messages: &[u8], most_bytes: usize) -> (&[u8], &[u8]) {
-    let mut end: usize = 0;
-    while let Some(&[_, _, low, high]) = messages.get(end..).and_then(<[u8]>::first_chunk) {
-        let message_bytes = usize::from(u16::from_le_bytes([low, high])).saturating_add(4);
-        let next = end.saturating_add(message_bytes);
-        if end > 0 && next > most_bytes {
-            break;
-        }
-        end = next;
-    }
-    messages
-        .split_at_checked(end)
-        .filter(|(first, _)| !first.is_empty())
-        .unwrap_or((messages, &[]))
-}
-
-/// A frame on its way out, and how far it is.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingFrame {
-    stream: StreamId,
-    number: FrameNumber,
-    captured: Timestamp,
-    flags: FrameFlags,
-    sent_bytes: usize,
-}
-
-impl OutgoingFrame {
-    /// A frame of which nothing was sent.
-    #[must_use]
-    pub const fn new(
-        stream: StreamId,
-        number: FrameNumber,
-        captured: Timestamp,
-        flags: FrameFlags,
-    ) -> Self {
-        Self {
-            stream,
-            number,
-            captured,
-            flags,
-            sent_bytes: 0,
-        }
     }
 }

@@ -127,6 +127,7 @@ prop_compose! {
         captured in any::<i64>(),
         flags in 0..8_u32,
         (is_first, is_last) in any::<(bool, bool)>(),
+        (fragment_bytes, since) in any::<(u16, u16)>(),
     ) -> MediaHeader {
         MediaHeader {
             stream: StreamId(stream),
@@ -137,6 +138,8 @@ prop_compose! {
             is_first,
             is_last,
             offset,
+            fragment_bytes,
+            since,
         }
     }
 }

@@ -246,6 +246,8 @@ fn media_is_laid_out_as_the_page_says() {
         is_first: true,
         is_last: false,
         offset: 0x1112_1314,
+        fragment_bytes: 0,
+        since: 0,
     };
     let mut bytes = Vec::new();
     header.write(&mut bytes);

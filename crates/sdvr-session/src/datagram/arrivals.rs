@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, Timestamp};
 
+use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
 use super::partial::{FrameFacts, PartialFrame};
 use crate::error::SessionError;
@@ -32,13 +33,6 @@ pub(crate) struct WholeFrame {
     pub(crate) bytes: Vec<u8>,
     /// Frames between the one handed out before and this one.
     pub(crate) missed: u64,
-}
-
-/// A request for what has not arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) number: FrameNumber,
-    pub(crate) fragments: Range<u32>,
 }
 
 /// Bounds on what a stream may hold.
@@ -321,7 +315,7 @@ impl Arrivals {
         now: Timestamp,
         newest: u64,
         round_trip: RoundTrip,
-    ) -> Vec<Request> {
+    ) -> Vec<FragmentRequest> {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
         for (&number, coming) in &mut self.coming {
@@ -331,7 +325,7 @@ impl Arrivals {
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });
             let runs = coming.gaps().poll(now, newest, round_trip);
-            requests.extend(runs.into_iter().map(|run| Request {
+            requests.extend(runs.into_iter().map(|run| FragmentRequest {
                 number: FrameNumber(number),
                 fragments: if is_unheard { ALL_FRAGMENTS } else { run },
             }));

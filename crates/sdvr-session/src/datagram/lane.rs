@@ -12,8 +12,6 @@ use crate::error::SessionError;
 
 /// How many messages may be on their way at once.
 const WINDOW: u32 = 16;
-/// What may wait to be sent. Beyond that the other end does not listen.
-const WAITING_MOST: usize = 1024;
 /// A message is not sent again sooner than this, whatever the round trip.
 const AGAIN_LEAST: Duration = Duration::from_millis(50);
 const AGAIN_MOST: Duration = Duration::from_secs(1);
@@ -37,21 +35,28 @@ struct OnTheWay {
 
 impl LaneSender {
     /// Takes a message to be sent.
-    ///
-    /// # Errors
-    ///
-    /// Too many wait already: the other end does not acknowledge.
-    pub(crate) fn push(&mut self, message: Vec<u8>) -> Result<(), SessionError> {
-        if self.waiting.len() >= WAITING_MOST {
-            return Err(SessionError::Unexpected("silence after"));
-        }
+    pub(crate) fn push(&mut self, message: Vec<u8>) {
         self.waiting.push_back(message);
-        Ok(())
+    }
+
+    /// What waits or was not acknowledged.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let on_the_way = self.on_the_way.iter().map(|sent| sent.message.len());
+        on_the_way.chain(self.waiting.iter().map(Vec::len)).sum()
     }
 
     /// Whether everything was acknowledged.
     pub(crate) fn is_idle(&self) -> bool {
         self.on_the_way.is_empty() && self.waiting.is_empty()
+    }
+
+    /// How long the message is that [`Self::poll`] gives now.
+    pub(crate) fn due_bytes(&mut self, now: Timestamp) -> Option<usize> {
+        self.fill(now);
+        let mut on_the_way = self.on_the_way.iter();
+        on_the_way
+            .find(|sent| sent.due <= now)
+            .map(|sent| sent.message.len())
     }
 
     /// The next message to send now, with its number.
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn a_message_is_sent_until_it_is_acknowledged_ever_more_seldom() {
         let mut sender = LaneSender::default();
-        sender.push(b"one".to_vec()).unwrap();
+        sender.push(b"one".to_vec());
         let mut times = Vec::new();
         for millisecond in 0..5000 {
             if !sent(&mut sender, after(millisecond)).is_empty() {
@@ -205,7 +210,7 @@ mod tests {
     #[test]
     fn no_more_than_the_window_is_on_the_way() {
         let mut sender = LaneSender::default();
-        (0..20).for_each(|number| sender.push(vec![number]).unwrap());
+        (0..20).for_each(|number| sender.push(vec![number]));
         assert_eq!(
             numbers(&sent(&mut sender, NOW)),
             (0..16).collect::<Vec<_>>()
@@ -214,13 +219,6 @@ mod tests {
         assert_eq!(numbers(&sent(&mut sender, NOW)), [16, 17]);
         assert!(sender.acknowledge(1), "one that was overtaken");
         assert!(!sender.acknowledge(19), "of what was not sent");
-    }
-
-    #[test]
-    fn who_does_not_acknowledge_is_given_up() {
-        let mut sender = LaneSender::default();
-        let pushed = (0..2000).filter(|_| sender.push(vec![0]).is_ok()).count();
-        assert_eq!(pushed, WAITING_MOST);
     }
 
     #[test]
@@ -273,7 +271,7 @@ mod tests {
                     received.len()
                 );
                 if pushed < 300 {
-                    sender.push(pushed.to_le_bytes().to_vec()).unwrap();
+                    sender.push(pushed.to_le_bytes().to_vec());
                     pushed += 1;
                 }
                 for (number, message) in sent(&mut sender, after(millisecond)) {

@@ -12,8 +12,8 @@ use sdvr_frame::Timestamp;
 const SHORT: Duration = Duration::from_millis(2);
 /// Fragments leave in groups, as sending them one by one costs more: so far apart at least.
 const GROUP: Duration = Duration::from_micros(250);
-/// Losses of more than this share of what was sent, in a report, make it slower.
-const LOSS_SLOWS: f64 = 0.005;
+/// Losses of more than one in so many, in a report, make it slower.
+const LOSS_SLOWS: u64 = 200;
 /// So many reports without losses make it faster again.
 const CLEAN_REPORTS: u32 = 20;
 
@@ -54,7 +54,12 @@ impl Pace {
         if let Some(last) = self.last_frame {
             // Half of the shortest interval lately.
             let half = now.saturating_since(last) / 2;
-            self.most = self.most.saturating_mul(9).checked_div(8).unwrap_or(half).min(half);
+            self.most = self
+                .most
+                .saturating_mul(9)
+                .checked_div(8)
+                .unwrap_or(half)
+                .min(half);
         }
         self.last_frame = Some(now);
         self.frame = Some(Leaving {
@@ -78,24 +83,31 @@ impl Pace {
         });
     }
 
-    /// The other end says what share of the packets since its last report was lost.
-    pub(crate) fn handle_losses(&mut self, lost_share: f64, bursts_are_to_blame: bool) {
-        if lost_share > LOSS_SLOWS && bursts_are_to_blame {
-            self.clean_reports = 0;
-            self.spread = self.spread.saturating_mul(2).min(self.most.max(SHORT));
-        } else if lost_share <= LOSS_SLOWS {
+    /// The other end says that of `sent` packets since its last report `lost` were lost. Whether bursts are to blame shows by trying: where
+    /// losses stay, it becomes faster again.
+    pub(crate) fn handle_losses(&mut self, lost: u64, sent: u64) {
+        if lost.saturating_mul(LOSS_SLOWS) <= sent {
             self.clean_reports = self.clean_reports.saturating_add(1);
             if self.clean_reports >= CLEAN_REPORTS {
                 self.clean_reports = 0;
-                self.spread = (self.spread.saturating_mul(3) / 4).max(SHORT);
+                self.spread = shorter(self.spread);
             }
+        } else {
+            self.clean_reports = 0;
+            self.spread = self.spread.saturating_mul(2).min(self.most.max(SHORT));
         }
     }
 }
 
+fn shorter(spread: Duration) -> Duration {
+    let three_quarters = spread.saturating_mul(3).checked_div(4);
+    three_quarters.unwrap_or(SHORT).max(SHORT)
+}
+
 impl Leaving {
     fn due(self) -> Timestamp {
-        let share = u64::from(self.left).saturating_mul(u64::try_from(self.spread.as_nanos()).unwrap_or(u64::MAX));
+        let share = u64::from(self.left)
+            .saturating_mul(u64::try_from(self.spread.as_nanos()).unwrap_or(u64::MAX));
         let wait = Duration::from_nanos(share.checked_div(self.fragments.into()).unwrap_or(0));
         // In groups: what is due within one leaves at its begin.
         let groups = wait.as_nanos() / GROUP.as_nanos();

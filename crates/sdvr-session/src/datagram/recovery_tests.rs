@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 
-use super::arrivals::{ArrivalLimits, Arrivals, Request};
+use super::FragmentRequest;
+use super::arrivals::{ArrivalLimits, Arrivals};
 use super::gaps::RoundTrip;
 use super::partial::FrameFacts;
 use super::sent::{Fragment, SentFrames};
@@ -64,7 +65,7 @@ impl Link {
 
 enum Packet {
     Fragment(u64, Fragment),
-    Requests(Vec<Request>),
+    Requests(Vec<FragmentRequest>),
 }
 
 /// What came of many frames.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 
-use super::arrivals::Request;
+use super::FragmentRequest;
 use super::partial::FrameFacts;
 
 /// What may be sent again at once after a time without losses, in bytes: a frame of a usual size.
@@ -131,7 +131,7 @@ impl SentFrames {
     pub(crate) fn handle_request(
         &mut self,
         now: Timestamp,
-        request: &Request,
+        request: &FragmentRequest,
         round_trip: Duration,
     ) {
         let latency = self.latency;
@@ -166,11 +166,13 @@ impl SentFrames {
     }
 
     /// The next fragment to send: what was asked for, then what has not been sent yet.
+    #[cfg(test)]
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Fragment> {
         self.poll_again(now).or_else(|| self.poll_first())
     }
 
-    fn poll_again(&mut self, now: Timestamp) -> Option<Fragment> {
+    /// The next fragment that was asked for.
+    pub(crate) fn poll_again(&mut self, now: Timestamp) -> Option<Fragment> {
         while let Some((number, fragment)) = self.again.pop_front() {
             let latency = self.latency;
             let Some(frame) = self.find(number) else {
@@ -192,7 +194,8 @@ impl SentFrames {
         None
     }
 
-    fn poll_first(&mut self) -> Option<Fragment> {
+    /// The next fragment that was not sent yet.
+    pub(crate) fn poll_first(&mut self) -> Option<Fragment> {
         let next = self.next?;
         let frame = self.find(next.number)?;
         let fragment = frame.fragment(next.fragment, false);
@@ -271,7 +274,7 @@ mod tests {
         number: u64,
         fragments: std::ops::Range<u32>,
     ) -> Vec<u32> {
-        let request = Request {
+        let request = FragmentRequest {
             number: FrameNumber(number),
             fragments,
         };

@@ -153,7 +153,7 @@ impl Session {
         let noise = noise.try_into().map_err(|_| SessionError::NotAuthentic)?;
         self.renewal.handshake = Handshake::Waiting(waiting);
         // So that the server knows which keys the next epoch has: REKEY2's.
-        self.sealer.keys.chain().await_fresh();
+        self.carrier.sending_mut().chain().await_fresh();
         self.queue(&Control::Rekey1(noise));
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Session {
         let finished = ready.write(random, &[], &mut answer)?;
         let answer = answer.try_into().map_err(|_| SessionError::NotAuthentic)?;
         let (sending, receiving) = secrets(self.role, self.suite, &finished);
-        self.opener.chain.set_fresh(receiving);
+        self.carrier.receive_fresh(receiving);
         self.renewal.finished(now, &finished);
         self.renewal.handshake = Handshake::Answering(sending);
         self.queue(&Control::Rekey2(answer));
@@ -198,8 +198,8 @@ impl Session {
         }
         self.renewal.handshake = Handshake::Heard(noise);
         // What follows REKEY2 is under the new keys, so nothing more may begin under the old.
-        self.opener.chain.await_fresh();
-        self.sealer.keys.chain().await_fresh();
+        self.carrier.receive_no_other_epoch();
+        self.carrier.sending_mut().chain().await_fresh();
         self.push(Event::Rekey)
     }
 
@@ -215,10 +215,11 @@ impl Session {
         };
         let (finished, []) = waiting.read(noise)?;
         let (sending, receiving) = secrets(self.role, self.suite, &finished);
-        self.opener.chain.set_fresh(receiving);
-        self.sealer.keys.chain().set_fresh(sending);
+        self.carrier.receive_fresh(receiving);
+        self.carrier.sending_mut().chain().set_fresh(sending);
         // It answers a record of the present epoch, which could not end meanwhile.
-        self.sealer.keys.confirm(self.sealer.counter());
+        let sending = self.carrier.sending_mut();
+        sending.confirm(sending.counter());
         self.renewal.finished(now, &finished);
         drop(finished);
         wipe_stack();
@@ -226,7 +227,7 @@ impl Session {
     }
 
     fn keys_are_settled(&self) -> bool {
-        self.sealer.keys.is_settled() && self.opener.chain.is_settled()
+        self.carrier.sending().is_settled() && self.carrier.receiving().is_settled()
     }
 
     /// Client: when a handshake is due, if none is under way.
@@ -235,7 +236,8 @@ impl Session {
         if !matches!(renewal.handshake, Handshake::None) || !self.keys_are_settled() {
             return Timestamp::NEVER;
         }
-        let after = if self.sealer.keys.bytes_since_handshake() >= renewal.limits.rekey_bytes {
+        let after = if self.carrier.sending().bytes_since_handshake() >= renewal.limits.rekey_bytes
+        {
             HANDSHAKES_APART_AT_CLIENT
         } else {
             let [low, high, ..] = renewal.handshake_hash;
@@ -261,37 +263,37 @@ impl Session {
 
     /// The other end has gone on to its next epoch: it may if the one before was confirmed, and this confirms the new one.
     pub(super) fn handle_new_epoch(&mut self) -> Result<(), SessionError> {
-        match self.state {
-            State::BeforeSetup | State::Deciding => {
-                Err(SessionError::Epoch(self.opener.chain.epoch()))
-            }
-            State::Accepted(_) if self.renewal.owes_seen => {
-                Err(SessionError::Epoch(self.opener.chain.epoch()))
-            }
-            State::Accepted(_) => {
-                self.renewal.owes_seen = true;
-                self.answer(&Control::Seen(self.opener.counter()))
-            }
-            State::Closing | State::Closed => Ok(()),
+        let is_in_turn = match self.state {
+            State::Closing | State::Closed => return Ok(()),
+            State::Accepted(_) => !self.renewal.owes_seen,
+            // What has let this client in may be lost and said again, and what followed it have arrived.
+            State::Deciding => self.role == Role::Client && !self.carrier.keeps_order(),
+            State::BeforeSetup => false,
+        };
+        // Datagrams confirm by REPORT, too, which may be said before SEEN.
+        if !is_in_turn && (self.carrier.keeps_order() || !self.renewal.owes_seen) {
+            return Err(SessionError::Epoch(self.carrier.receiving().epoch()));
         }
+        self.renewal.owes_seen = true;
+        self.answer(&Control::Seen(self.carrier.received_counter()))
     }
 
     pub(super) fn handle_seen(&mut self, records: u64) -> Result<(), SessionError> {
-        if self.sealer.keys.confirm(records) {
+        if self.carrier.sending_mut().confirm(records) {
             Ok(())
         } else {
             Err(SessionError::Unexpected("SEEN"))
         }
     }
 
-    /// All that was said is sealed, REKEY2 under the keys that it replaces.
-    pub(super) fn outbox_was_sealed(&mut self) {
+    /// The other end has all that was said, or will have it before anything else: REKEY2 under the keys that it replaces.
+    pub(super) fn all_was_said(&mut self) {
         self.renewal.owes_seen = false;
         if matches!(self.renewal.handshake, Handshake::Answering(_))
             && let Handshake::Answering(secret) =
                 std::mem::replace(&mut self.renewal.handshake, Handshake::None)
         {
-            self.sealer.keys.chain().set_fresh(secret);
+            self.carrier.sending_mut().chain().set_fresh(secret);
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const FITS: &str = "a piece does not fit into its frame";
 /// A record of `from` with any content.
 pub(crate) fn sealed(from: &mut Session, content: &[u8]) -> Vec<u8> {
     let mut record = Vec::new();
-    let (sealer, _) = keys_of(from);
+    let (sealer, _) = keys_of(from).unwrap();
     sealer
         .seal(&mut record, content.len(), |out| {
             out.extend_from_slice(content);
@@ -56,6 +56,8 @@ pub(crate) fn media(edit: impl FnOnce(&mut MediaHeader), piece: &[u8]) -> Vec<u8
         is_first: true,
         is_last: true,
         offset: 0,
+        fragment_bytes: 0,
+        since: 0,
     };
     edit(&mut header);
     let mut bytes = Vec::new();

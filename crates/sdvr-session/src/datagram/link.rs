@@ -1,0 +1,327 @@
+//! What a session over datagrams keeps besides its conversation: keys with explicit counters, the lane of control messages, frames on their
+//! way out and in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sdvr_frame::{StreamId, Timestamp};
+
+use super::arrivals::{ArrivalLimits, Arrivals};
+use super::gaps::RoundTrip;
+use super::lane::{LaneReceiver, LaneSender};
+use super::pace::Pace;
+use super::partial::FrameFacts;
+use super::sealed::{DATAGRAM_OVERHEAD_BYTES, DatagramOpener, DatagramSealer};
+use super::sent::{Fragment, SentFrames};
+use crate::error::SessionError;
+use crate::key_limits::KeyLimits;
+use crate::media::{MEDIA_HEADER_BYTES, MediaHeader};
+use crate::message::{Control, Report};
+
+/// Before a round trip was measured.
+const ROUND_TRIP_AT_FIRST: Duration = Duration::from_millis(100);
+/// How long a frame may take beyond the quickest ones, if the stream does not say.
+pub(crate) const LATENCY: Duration = Duration::from_millis(120);
+/// What a lane message has around it: its own header, and that of the lane.
+const LANE_OVERHEAD_BYTES: usize = 8;
+
+/// Everything of a session that depends on datagrams being lost.
+#[derive(Debug)]
+pub(crate) struct DatagramLink {
+    pub(crate) sealer: DatagramSealer,
+    pub(crate) opener: DatagramOpener,
+    pub(crate) lane: LaneSender,
+    pub(crate) heard: LaneReceiver,
+    /// Messages that are only true for a moment.
+    passing: VecDeque<Vec<u8>>,
+    /// The most bytes of a datagram.
+    datagram_bytes: usize,
+    pub(crate) round_trip: RoundTrip,
+    /// Datagrams opened.
+    pub(crate) opened: u64,
+    /// Client: the highest counter that the server has reported.
+    reported: u64,
+    /// Client: the one before that, and how many datagrams the server had opened then.
+    told: (u64, u64),
+    /// Client: its streams.
+    outgoing: Vec<Outgoing>,
+    /// Server: the streams that are open.
+    arrivals: Vec<(StreamId, Arrivals)>,
+}
+
+/// A stream at its sender.
+#[derive(Debug)]
+struct Outgoing {
+    stream: StreamId,
+    frames: SentFrames,
+    pace: Pace,
+}
+
+impl DatagramLink {
+    pub(crate) fn new(
+        sealer: DatagramSealer,
+        opener: DatagramOpener,
+        datagram_bytes: usize,
+    ) -> Self {
+        Self {
+            sealer,
+            opener,
+            lane: LaneSender::default(),
+            heard: LaneReceiver::default(),
+            passing: VecDeque::new(),
+            datagram_bytes,
+            round_trip: RoundTrip {
+                time: ROUND_TRIP_AT_FIRST,
+                spread: Duration::ZERO,
+            },
+            opened: 0,
+            reported: 0,
+            told: (0, 0),
+            outgoing: Vec::new(),
+            arrivals: Vec::new(),
+        }
+    }
+
+    /// Takes a message to be said.
+    pub(crate) fn queue(&mut self, message: &Control) {
+        let mut bytes = Vec::new();
+        message.write(&mut bytes);
+        if message.is_passing() {
+            self.passing.push_back(bytes);
+        } else {
+            self.lane.push(bytes);
+        }
+    }
+
+    /// What waits to be said.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let passing: usize = self.passing.iter().map(Vec::len).sum();
+        passing.saturating_add(self.lane.held_bytes())
+    }
+
+    /// The room for messages in a datagram.
+    const fn room(&self) -> usize {
+        self.datagram_bytes.saturating_sub(DATAGRAM_OVERHEAD_BYTES)
+    }
+
+    /// The length of a frame's fragments: rounded down, so that no two of them share a word.
+    pub(crate) fn fragment_bytes(&self) -> u16 {
+        let room = self.room().saturating_sub(MEDIA_HEADER_BYTES);
+        u16::try_from(room - room % 8).unwrap_or(0)
+    }
+
+    /// Appends one datagram to `out`, if there is something to say now.
+    pub(crate) fn poll_datagram(
+        &mut self,
+        now: Timestamp,
+        limits: &KeyLimits,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, SessionError> {
+        let messages = self.poll_messages(now);
+        if !messages.is_empty() {
+            self.sealer.keys.renew_if_due(now, limits)?;
+            self.sealer
+                .seal(out, |out| out.extend_from_slice(&messages))?;
+            return Ok(true);
+        }
+        let Some(fragment) = self.poll_fragment(now) else {
+            return Ok(false);
+        };
+        self.sealer.keys.renew_if_due(now, limits)?;
+        self.sealer.seal(out, |out| {
+            media_header(&fragment).write(out);
+            out.extend_from_slice(fragment.bytes());
+        })?;
+        Ok(true)
+    }
+
+    /// As many messages as there are and fit.
+    fn poll_messages(&mut self, now: Timestamp) -> Vec<u8> {
+        let mut messages = Vec::new();
+        if let Some(next) = self.heard.poll_acknowledgement() {
+            Control::LaneAck(next).write(&mut messages);
+        }
+        let room = self.room();
+        let fits = |messages: &Vec<u8>, more: usize| {
+            messages.is_empty() || messages.len().saturating_add(more) <= room
+        };
+        while let Some(message) = self.passing.front()
+            && fits(&messages, message.len())
+        {
+            messages.extend_from_slice(message);
+            self.passing.pop_front();
+        }
+        while let Some(bytes) = self.lane.due_bytes(now)
+            && fits(&messages, bytes.saturating_add(LANE_OVERHEAD_BYTES))
+            && let Some((number, message)) = self.lane.poll(now, self.round_trip.time)
+        {
+            let message = message.to_vec();
+            Control::Lane { number, message }.write(&mut messages);
+        }
+        messages
+    }
+
+    /// The next fragment that may leave now.
+    fn poll_fragment(&mut self, now: Timestamp) -> Option<Fragment> {
+        self.outgoing.iter_mut().find_map(|outgoing| {
+            let Outgoing { frames, pace, .. } = outgoing;
+            let again = frames.poll_again(now);
+            again.or_else(|| {
+                let is_due = pace.due() <= now;
+                let first = is_due.then(|| frames.poll_first()).flatten()?;
+                pace.left();
+                Some(first)
+            })
+        })
+    }
+
+    /// Client: whether the last frame of the stream has left.
+    pub(crate) fn is_sending(&self, stream: StreamId) -> bool {
+        self.outgoing
+            .iter()
+            .any(|outgoing| outgoing.stream == stream && outgoing.frames.is_sending())
+    }
+
+    /// Client: sends a frame, unless the one before has not left.
+    pub(crate) fn send_frame(&mut self, now: Timestamp, facts: FrameFacts, bytes: Vec<u8>) {
+        let stream = facts.stream;
+        let place = self
+            .outgoing
+            .iter()
+            .position(|outgoing| outgoing.stream == stream);
+        let place = place.unwrap_or_else(|| {
+            self.outgoing.push(Outgoing {
+                stream,
+                frames: SentFrames::new(LATENCY, KEPT_MOST_BYTES),
+                pace: Pace::new(),
+            });
+            self.outgoing.len().saturating_sub(1)
+        });
+        if let Some(Outgoing { frames, pace, .. }) = self.outgoing.get_mut(place)
+            && !frames.is_sending()
+        {
+            pace.begin(now, facts.fragments());
+            frames.push(now, facts, bytes);
+        }
+    }
+
+    /// Client: the server says what it has received.
+    pub(crate) fn handle_report(&mut self, report: &Report) {
+        self.reported = report.highest_counter.max(self.reported);
+        // It says 0 until it has measured one.
+        if report.round_trip_us > 0 {
+            self.round_trip.time = Duration::from_micros(report.round_trip_us.into());
+        }
+    }
+
+    /// Client: that were so many datagrams, of those up to the counter of the report that came with it.
+    pub(crate) fn handle_received(&mut self, opened: u64) {
+        let (counter, opened_before) = self.told;
+        let sent = self.reported.saturating_sub(counter);
+        let lost = sent.saturating_sub(opened.saturating_sub(opened_before));
+        self.told = (self.reported, opened.max(opened_before));
+        if sent > 0 {
+            for outgoing in &mut self.outgoing {
+                outgoing.pace.handle_losses(lost, sent);
+            }
+        }
+    }
+
+    /// Client: the stream is opened or ends: what was sent of it is not asked for any more.
+    pub(crate) fn forget_sent(&mut self, stream: StreamId) {
+        self.outgoing.retain(|outgoing| outgoing.stream != stream);
+    }
+
+    /// Client: the server asks for fragments.
+    pub(crate) fn handle_requests(
+        &mut self,
+        now: Timestamp,
+        stream: StreamId,
+        requests: &[super::FragmentRequest],
+    ) {
+        let round_trip = self.round_trip.time;
+        for outgoing in &mut self.outgoing {
+            if outgoing.stream == stream {
+                for request in requests {
+                    outgoing.frames.handle_request(now, request, round_trip);
+                }
+            }
+        }
+    }
+
+    /// Server: frames of the stream are taken from now on.
+    pub(crate) fn open_stream(&mut self, stream: StreamId, limits: ArrivalLimits) {
+        self.close_stream(stream);
+        self.arrivals.push((stream, Arrivals::new(limits)));
+    }
+
+    /// Server: and not any more.
+    pub(crate) fn close_stream(&mut self, stream: StreamId) {
+        self.arrivals.retain(|(open, _)| *open != stream);
+    }
+
+    /// Server: the stream's frames on their way.
+    pub(crate) fn arrivals(&mut self, stream: StreamId) -> Option<&mut Arrivals> {
+        let mut arrivals = self.arrivals.iter_mut();
+        arrivals
+            .find(|(open, _)| *open == stream)
+            .map(|(_, arrivals)| arrivals)
+    }
+
+    /// Server: of all streams.
+    pub(crate) fn all_arrivals(&mut self) -> impl Iterator<Item = &mut Arrivals> {
+        self.arrivals.iter_mut().map(|(_, arrivals)| arrivals)
+    }
+
+    /// Server: asks for what is missing.
+    pub(crate) fn ask(&mut self, now: Timestamp) {
+        let newest = self.opener.end_counter();
+        for (stream, arrivals) in &mut self.arrivals {
+            let requests = arrivals.poll_requests(now, newest, self.round_trip);
+            for requests in requests.chunks(super::request::REQUESTS_MOST) {
+                let mut bytes = Vec::new();
+                let requests = requests.to_vec();
+                Control::Nack {
+                    stream: *stream,
+                    requests,
+                }
+                .write(&mut bytes);
+                self.passing.push_back(bytes);
+            }
+        }
+    }
+
+    /// When there is something to do if nothing arrives before.
+    pub(crate) fn poll_timeout(&self) -> Timestamp {
+        let newest = self.opener.end_counter();
+        let arrivals = self
+            .arrivals
+            .iter()
+            .map(|(_, arrivals)| arrivals.poll_timeout(newest, self.round_trip));
+        let paces = self.outgoing.iter().map(|outgoing| outgoing.pace.due());
+        arrivals
+            .chain(paces)
+            .chain([self.lane.poll_timeout(), self.opener.poll_timeout()])
+            .min()
+            .unwrap_or(Timestamp::NEVER)
+    }
+}
+
+/// What a stream's sent frames may take.
+const KEPT_MOST_BYTES: usize = 64 << 20;
+
+fn media_header(fragment: &Fragment) -> MediaHeader {
+    let facts = &fragment.facts;
+    MediaHeader {
+        stream: facts.stream,
+        frame_bytes: facts.frame_bytes,
+        number: facts.number,
+        captured: facts.captured,
+        flags: facts.flags,
+        is_first: fragment.number == 0,
+        is_last: fragment.number.saturating_add(1) == facts.fragments(),
+        offset: fragment.offset(),
+        fragment_bytes: facts.fragment_bytes,
+        since: fragment.since,
+    }
+}

@@ -1,0 +1,309 @@
+//! A session over datagrams: what is lost is said again, asked for again, or given up in time.
+
+use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
+
+use super::carrier::Carrier;
+use super::{Role, Session, State};
+use crate::datagram::{DatagramLink, FrameFacts, Rejected, RoundTrip, WholeFrame};
+use crate::error::{Malformed, SessionError};
+use crate::media::{MEDIA_TYPE, MediaFragment, MediaHeader};
+use crate::message::Control;
+
+const NO_DATAGRAMS: SessionError =
+    SessionError::Unexpected("a datagram in a session over a byte stream and no");
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatagramOutcome {
+    /// It was opened.
+    Opened {
+        /// Whether none of a higher number was before: only such a one may tell that the other end has moved.
+        is_newest: bool,
+    },
+    /// It was not. Anybody can send such, so the session goes on as if it had not come.
+    Rejected(Rejected),
+}
+
+/// A frame that has arrived as a whole, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrivedFrame {
+    header: MediaHeader,
+    bytes: Vec<u8>,
+    missed: u64,
+}
+
+impl ArrivedFrame {
+    /// The frame, as a byte stream would have brought it in one piece.
+    #[must_use]
+    pub fn as_fragment(&self) -> MediaFragment<'_> {
+        MediaFragment {
+            header: self.header,
+            bytes: &self.bytes,
+            missed: self.missed,
+        }
+    }
+}
+
+impl Session {
+    const fn datagram_link(&mut self) -> Option<&mut DatagramLink> {
+        match &mut self.carrier {
+            Carrier::Records(_) => None,
+            Carrier::Datagrams(link) => Some(link),
+        }
+    }
+
+    /// Takes in one datagram, which is opened in place. Frames that it completes are given by [`Self::poll_frame`]; what else it carries
+    /// becomes events.
+    ///
+    /// # Errors
+    ///
+    /// The other end broke the protocol: the session is of no more use. A datagram that is not the other end's is no error.
+    pub fn handle_datagram(
+        &mut self,
+        now: Timestamp,
+        datagram: &mut [u8],
+    ) -> Result<DatagramOutcome, SessionError> {
+        self.check_age(now)?;
+        let datagram_bytes = datagram.len() as u64;
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        let round_trip = link.round_trip.time;
+        let opened = match link.opener.open(now, round_trip, datagram) {
+            Ok(opened) => opened,
+            Err(rejected) => return Ok(DatagramOutcome::Rejected(rejected)),
+        };
+        link.opened = link.opened.saturating_add(1);
+        let (messages, counter, is_newest) = (opened.messages, opened.counter, opened.is_newest);
+        if opened.begins_epoch {
+            self.handle_new_epoch()?;
+        }
+        self.timers.last_heard = now;
+        self.counters.bytes_since_report = self
+            .counters
+            .bytes_since_report
+            .saturating_add(datagram_bytes);
+        self.handle_messages(now, counter, messages)?;
+        self.handle_lane(now)?;
+        Ok(DatagramOutcome::Opened { is_newest })
+    }
+
+    fn handle_messages(
+        &mut self,
+        now: Timestamp,
+        counter: u64,
+        mut messages: &[u8],
+    ) -> Result<(), SessionError> {
+        while let Some(&message_type) = messages.first() {
+            if message_type == MEDIA_TYPE {
+                return self.handle_fragment(now, counter, messages);
+            }
+            let (message, rest) = Control::parse(messages)?;
+            self.handle_outside_lane(now, message)?;
+            messages = rest;
+        }
+        Ok(())
+    }
+
+    /// What is only true for a moment, and the lane itself.
+    fn handle_outside_lane(
+        &mut self,
+        now: Timestamp,
+        message: Control,
+    ) -> Result<(), SessionError> {
+        let role = self.role;
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        match message {
+            Control::Lane { number, message } => link.heard.take(number, &message),
+            Control::LaneAck(next) => {
+                if !link.lane.acknowledge(next) {
+                    return Err(SessionError::Unexpected("LANE_ACK"));
+                }
+                if link.lane.is_idle() {
+                    self.all_was_said();
+                }
+                Ok(())
+            }
+            Control::Nack { stream, requests } if role == Role::Client => {
+                link.handle_requests(now, stream, &requests);
+                Ok(())
+            }
+            message if matches!(self.state, State::Closing | State::Closed) => {
+                // What was on its way when the session ended is nobody's mistake.
+                drop(message);
+                Ok(())
+            }
+            message if message.is_passing() => self.handle_control(now, message),
+            Control::Unknown(_) => Ok(()),
+            _ => Err(SessionError::Unexpected(
+                "a message outside the lane, and no",
+            )),
+        }
+    }
+
+    /// The messages of the lane, in order.
+    fn handle_lane(&mut self, now: Timestamp) -> Result<(), SessionError> {
+        while let Some(bytes) = self.datagram_link().and_then(|link| link.heard.poll()) {
+            let (message, rest) = Control::parse(&bytes)?;
+            if !rest.is_empty() {
+                return Err(Malformed::Trailing.into());
+            }
+            if message.is_passing() || matches!(message, Control::Lane { .. }) {
+                return Err(SessionError::Unexpected("a message in the lane, and no"));
+            }
+            match self.state {
+                State::Closed => {}
+                State::Closing if !matches!(message, Control::Close(_) | Control::Rekey2(_)) => {}
+                _ => self.handle_control(now, message)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_fragment(
+        &mut self,
+        now: Timestamp,
+        counter: u64,
+        message: &[u8],
+    ) -> Result<(), SessionError> {
+        if matches!(self.state, State::Closing | State::Closed) {
+            return Ok(());
+        }
+        let (Role::Server, State::Accepted(_)) = (self.role, &self.state) else {
+            return Err(SessionError::Unexpected("MEDIA"));
+        };
+        let (header, bytes) = MediaHeader::parse(message)?;
+        let facts = FrameFacts {
+            stream: header.stream,
+            number: header.number,
+            frame_bytes: header.frame_bytes,
+            fragment_bytes: header.fragment_bytes,
+            captured: header.captured,
+            flags: header.flags,
+        };
+        self.timers.schedule_report(now, self.counters.last_report);
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        // Fragments may overtake the message that closes their stream, or be overtaken by it.
+        let Some(arrivals) = link.arrivals(header.stream) else {
+            return Ok(());
+        };
+        arrivals.take(now, counter, facts, header.since, (header.offset, bytes))?;
+        link.ask(now);
+        Ok(())
+    }
+
+    /// Server: the next frame that is whole, in order. Drain it after every `handle_*` call.
+    pub fn poll_frame(&mut self, now: Timestamp) -> Option<ArrivedFrame> {
+        if !matches!(self.state, State::Accepted(_)) {
+            return None;
+        }
+        let link = self.datagram_link()?;
+        let whole = link
+            .all_arrivals()
+            .find_map(|arrivals| arrivals.poll(now))?;
+        let WholeFrame {
+            facts,
+            bytes,
+            missed,
+        } = whole;
+        let counters = &mut self.counters;
+        counters.frames_received = counters.frames_received.saturating_add(1);
+        counters.frames_lost = counters.frames_lost.saturating_add(missed);
+        Some(ArrivedFrame {
+            header: MediaHeader {
+                stream: facts.stream,
+                frame_bytes: facts.frame_bytes,
+                number: facts.number,
+                captured: facts.captured,
+                flags: facts.flags,
+                is_first: true,
+                is_last: true,
+                offset: 0,
+                fragment_bytes: 0,
+                since: 0,
+            },
+            bytes,
+            missed,
+        })
+    }
+
+    /// Client: whether a frame of the stream is still leaving: the next one is to wait, or to be left out.
+    #[must_use]
+    pub fn is_sending(&self, stream: StreamId) -> bool {
+        match &self.carrier {
+            Carrier::Records(_) => false,
+            Carrier::Datagrams(link) => link.is_sending(stream),
+        }
+    }
+
+    /// Client: sends a frame. It leaves by [`Self::poll_datagram`], and is kept as long as it may be asked for again.
+    ///
+    /// # Errors
+    ///
+    /// The frame is empty or longer than 4 GiB, or the one before has not left yet.
+    pub fn send_frame(
+        &mut self,
+        now: Timestamp,
+        stream: StreamId,
+        (number, captured, flags): (FrameNumber, Timestamp, FrameFlags),
+        bytes: Vec<u8>,
+    ) -> Result<(), SessionError> {
+        if bytes.is_empty() {
+            return Err(SessionError::Frame("it is empty"));
+        }
+        let too_long = |_| SessionError::Frame("it is longer than 4 GiB");
+        let frame_bytes = u32::try_from(bytes.len()).map_err(too_long)?;
+        self.check_age(now)?;
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        if link.is_sending(stream) {
+            return Err(SessionError::Frame("the one before has not left"));
+        }
+        let facts = FrameFacts {
+            stream,
+            number,
+            frame_bytes,
+            fragment_bytes: link.fragment_bytes(),
+            captured,
+            flags,
+        };
+        link.send_frame(now, facts, bytes);
+        Ok(())
+    }
+
+    /// Appends one datagram to `out`, if there is something to say now; whether there was. Call it until there is not, after every
+    /// `handle_*` call and [`Self::send_frame`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::KeysUsedUp`].
+    pub fn poll_datagram(
+        &mut self,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, SessionError> {
+        let limits = self.renewal.limits;
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        let has_said = link.poll_datagram(now, &limits, out)?;
+        if has_said {
+            self.timers.last_sent = now;
+        }
+        Ok(has_said)
+    }
+
+    /// What datagrams need when time has passed.
+    pub(super) fn handle_datagram_timeout(&mut self, now: Timestamp) {
+        let round_trip = self.clock.round_trip();
+        let is_server = self.role == Role::Server;
+        let Some(link) = self.datagram_link() else {
+            return;
+        };
+        link.opener.forget_previous(now);
+        if is_server {
+            if let Some(time) = round_trip {
+                link.round_trip = RoundTrip {
+                    time,
+                    ..link.round_trip
+                };
+            }
+            link.ask(now);
+        }
+    }
+}
