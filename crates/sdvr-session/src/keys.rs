@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{
+    AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
+};
 use blake2::Blake2s256;
 use hmac::{KeyInit, Mac, SimpleHmac};
 use zeroize::{Zeroize, Zeroizing};
@@ -229,30 +231,49 @@ impl TrafficKey {
     /// The nonce of the next record, for sealing. The counter advances even if sealing fails: a number used twice under one
     /// key would break the cipher.
     pub(crate) fn next_nonce(&mut self, record_bytes: usize) -> Result<Nonce, SessionError> {
-        if self.bytes >= Self::SENDER_BYTES || self.records >= Self::SENDER_RECORDS {
+        if self.bytes >= Self::SENDER_BYTES
+            || self.records >= Self::SENDER_RECORDS
+            || self.counter == u64::MAX
+        {
             return Err(SessionError::KeysUsedUp);
         }
-        let nonce = self.peek_nonce()?;
-        self.advance(record_bytes);
+        let nonce = self.nonce(self.counter);
+        self.counter = self.counter.saturating_add(1);
+        self.count(record_bytes);
         Ok(nonce)
     }
 
-    /// The nonce of the next record, for opening; [`Self::advance`] when it has opened.
-    pub(crate) fn peek_nonce(&self) -> Result<Nonce, SessionError> {
-        let hard_limit =
+    /// Opens what was sealed as number `counter`, in place. What does not open changes nothing.
+    pub(crate) fn open<'a, A: AsRef<[u8]>>(
+        &mut self,
+        counter: u64,
+        header: A,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8], SessionError> {
+        let is_used_up =
             self.bytes >= 2 * Self::SENDER_BYTES || self.records >= 2 * Self::SENDER_RECORDS;
-        if hard_limit || self.counter == u64::MAX {
+        if is_used_up || counter == u64::MAX {
             return Err(SessionError::KeysUsedUp);
         }
-        let mut nonce = **self.iv;
-        for (byte, counter) in nonce.iter_mut().skip(4).zip(self.counter.to_be_bytes()) {
-            *byte ^= counter;
-        }
-        Ok(Nonce::assume_unique_for_key(nonce))
+        let sealed_bytes = sealed.len();
+        let content = self
+            .key
+            .open_in_place(self.nonce(counter), Aad::from(header), sealed)
+            .map_err(|_| SessionError::NotAuthentic)?;
+        self.counter = self.counter.max(counter.saturating_add(1));
+        self.count(sealed_bytes);
+        Ok(content)
     }
 
-    pub(crate) const fn advance(&mut self, record_bytes: usize) {
-        self.counter = self.counter.saturating_add(1);
+    fn nonce(&self, counter: u64) -> Nonce {
+        let mut nonce = **self.iv;
+        for (byte, counter) in nonce.iter_mut().skip(4).zip(counter.to_be_bytes()) {
+            *byte ^= counter;
+        }
+        Nonce::assume_unique_for_key(nonce)
+    }
+
+    const fn count(&mut self, record_bytes: usize) {
         self.records = self.records.saturating_add(1);
         self.bytes = self.bytes.saturating_add(record_bytes as u64);
     }
@@ -298,18 +319,25 @@ mod tests {
         assert!(key((1 << 26) - 1, (1 << 38) - 1).next_nonce(1).is_ok());
         assert_eq!(key(1 << 26, 0).next_nonce(1).map(|_| ()), refused);
         assert_eq!(key(0, 1 << 38).next_nonce(1).map(|_| ()), refused);
-        assert!(key((1 << 27) - 1, (1 << 39) - 1).peek_nonce().is_ok());
-        assert_eq!(key(1 << 27, 0).peek_nonce().map(|_| ()), refused);
-        assert_eq!(key(0, 1 << 39).peek_nonce().map(|_| ()), refused);
+        let open = |mut key: TrafficKey, counter| {
+            let mut sealed = [0; 32];
+            key.open(counter, [], &mut sealed).map(|_| ())
+        };
+        // It has not been sealed under this key: until then, nothing speaks against opening it.
+        let tried = Err(SessionError::NotAuthentic);
+        assert_eq!(open(key((1 << 27) - 1, (1 << 39) - 1), 0), tried);
+        assert_eq!(open(key(1 << 27, 0), 0), refused);
+        assert_eq!(open(key(0, 1 << 39), 0), refused);
+        assert_eq!(open(key(0, 0), u64::MAX), refused);
         let mut at_the_end = key(0, 0);
         at_the_end.counter = u64::MAX;
-        assert_eq!(at_the_end.peek_nonce().map(|_| ()), refused);
+        assert_eq!(at_the_end.next_nonce(1).map(|_| ()), refused);
     }
 
     #[test]
     fn the_next_epoch_has_another_key_and_goes_on_with_the_counter() {
         let (mut first, next) = secret().epoch(Suite::Aes256Gcm, 7).unwrap();
-        first.advance(10);
+        first.next_nonce(10).unwrap();
         let (second, after) = next.epoch(Suite::Aes256Gcm, first.counter()).unwrap();
         assert_eq!(
             (second.counter(), second.records(), second.bytes()),

@@ -27,6 +27,7 @@ mod assembly;
 pub mod client;
 mod clock;
 mod codec;
+mod epochs;
 mod error;
 mod hello;
 mod key_limits;

@@ -357,7 +357,7 @@ impl Session {
             (Role::Server, Control::Rekey1(noise)) => self.handle_rekey1(now, noise)?,
             (Role::Client, Control::Rekey2(noise)) => self.handle_rekey2(now, &noise)?,
             (Role::Server, Control::ClockReply { t1, t2, t3 }) => {
-                self.sealer.confirm_first_epoch();
+                self.sealer.keys.confirm_first_epoch();
                 if let Some(sample) = ClockSample::new(t1, t2, t3, now.as_nanoseconds()) {
                     self.clock.add(sample);
                 }
@@ -370,7 +370,7 @@ impl Session {
                 if !matches!(self.state, State::Deciding) {
                     return Err(SessionError::Unexpected("SETUP_REPLY"));
                 }
-                self.sealer.confirm_first_epoch();
+                self.sealer.keys.confirm_first_epoch();
                 if reply.code == SetupCode::Accepted {
                     self.state = State::Accepted(Vec::new());
                 }
@@ -380,7 +380,7 @@ impl Session {
                 self.push(Event::StreamReply { stream, code })?
             }
             (Role::Client, Control::Report(report)) => {
-                self.sealer.confirm(report.highest_counter);
+                self.sealer.keys.confirm(report.highest_counter);
                 self.push(Event::Report(report))?;
             }
             (Role::Client, Control::NextKey(key)) if matches!(self.state, State::Accepted(_)) => {
@@ -459,7 +459,7 @@ impl Session {
         }
         let outbox = std::mem::take(&mut self.outbox);
         self.timers.last_sent = now;
-        self.sealer.renew_if_due(now, &self.renewal.limits)?;
+        self.sealer.keys.renew_if_due(now, &self.renewal.limits)?;
         let mut rest = outbox.as_slice();
         while !rest.is_empty() {
             let messages;
@@ -511,7 +511,7 @@ impl Session {
             .filter(|rest| !rest.is_empty())
             .ok_or(SessionError::Frame("it is empty"))?;
         self.check_age(now)?;
-        self.sealer.renew_if_due(now, &self.renewal.limits)?;
+        self.sealer.keys.renew_if_due(now, &self.renewal.limits)?;
         let piece_most_bytes = self
             .record_bytes
             .saturating_sub(MEDIA_HEADER_BYTES + RECORD_OVERHEAD_BYTES);

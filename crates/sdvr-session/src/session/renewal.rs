@@ -153,7 +153,7 @@ impl Session {
         let noise = noise.try_into().map_err(|_| SessionError::NotAuthentic)?;
         self.renewal.handshake = Handshake::Waiting(waiting);
         // So that the server knows which keys the next epoch has: REKEY2's.
-        self.sealer.await_fresh();
+        self.sealer.keys.chain().await_fresh();
         self.queue(&Control::Rekey1(noise));
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Session {
         let finished = ready.write(random, &[], &mut answer)?;
         let answer = answer.try_into().map_err(|_| SessionError::NotAuthentic)?;
         let (sending, receiving) = secrets(self.role, self.suite, &finished);
-        self.opener.set_fresh(receiving);
+        self.opener.chain.set_fresh(receiving);
         self.renewal.finished(now, &finished);
         self.renewal.handshake = Handshake::Answering(sending);
         self.queue(&Control::Rekey2(answer));
@@ -198,8 +198,8 @@ impl Session {
         }
         self.renewal.handshake = Handshake::Heard(noise);
         // What follows REKEY2 is under the new keys, so nothing more may begin under the old.
-        self.opener.await_fresh();
-        self.sealer.await_fresh();
+        self.opener.chain.await_fresh();
+        self.sealer.keys.chain().await_fresh();
         self.push(Event::Rekey)
     }
 
@@ -215,10 +215,10 @@ impl Session {
         };
         let (finished, []) = waiting.read(noise)?;
         let (sending, receiving) = secrets(self.role, self.suite, &finished);
-        self.opener.set_fresh(receiving);
-        self.sealer.set_fresh(sending);
+        self.opener.chain.set_fresh(receiving);
+        self.sealer.keys.chain().set_fresh(sending);
         // It answers a record of the present epoch, which could not end meanwhile.
-        self.sealer.confirm(self.sealer.counter());
+        self.sealer.keys.confirm(self.sealer.counter());
         self.renewal.finished(now, &finished);
         drop(finished);
         wipe_stack();
@@ -226,7 +226,7 @@ impl Session {
     }
 
     fn keys_are_settled(&self) -> bool {
-        self.sealer.is_settled() && self.opener.is_settled()
+        self.sealer.keys.is_settled() && self.opener.chain.is_settled()
     }
 
     /// Client: when a handshake is due, if none is under way.
@@ -235,7 +235,7 @@ impl Session {
         if !matches!(renewal.handshake, Handshake::None) || !self.keys_are_settled() {
             return Timestamp::NEVER;
         }
-        let after = if self.sealer.bytes_since_handshake() >= renewal.limits.rekey_bytes {
+        let after = if self.sealer.keys.bytes_since_handshake() >= renewal.limits.rekey_bytes {
             HANDSHAKES_APART_AT_CLIENT
         } else {
             let [low, high, ..] = renewal.handshake_hash;
@@ -262,9 +262,11 @@ impl Session {
     /// The other end has gone on to its next epoch: it may if the one before was confirmed, and this confirms the new one.
     pub(super) fn handle_new_epoch(&mut self) -> Result<(), SessionError> {
         match self.state {
-            State::BeforeSetup | State::Deciding => Err(SessionError::Epoch(self.opener.epoch())),
+            State::BeforeSetup | State::Deciding => {
+                Err(SessionError::Epoch(self.opener.chain.epoch()))
+            }
             State::Accepted(_) if self.renewal.owes_seen => {
-                Err(SessionError::Epoch(self.opener.epoch()))
+                Err(SessionError::Epoch(self.opener.chain.epoch()))
             }
             State::Accepted(_) => {
                 self.renewal.owes_seen = true;
@@ -275,7 +277,7 @@ impl Session {
     }
 
     pub(super) fn handle_seen(&mut self, records: u64) -> Result<(), SessionError> {
-        if self.sealer.confirm(records) {
+        if self.sealer.keys.confirm(records) {
             Ok(())
         } else {
             Err(SessionError::Unexpected("SEEN"))
@@ -289,7 +291,7 @@ impl Session {
             && let Handshake::Answering(secret) =
                 std::mem::replace(&mut self.renewal.handshake, Handshake::None)
         {
-            self.sealer.set_fresh(secret);
+            self.sealer.keys.chain().set_fresh(secret);
         }
     }
 }
