@@ -61,6 +61,24 @@ impl Publisher {
             .map_or(self.position, |frame| frame.position + frame.length)
     }
 
+    /// Goes on with frame `n`, as if those between had been overwritten, and so had all before: what is in the ring has no gap.
+    pub(crate) fn skip_to(&mut self, words: Words<'_>, n: u64) {
+        self.frame = None;
+        self.published = n;
+        self.reclaim = self.reclaim.max(self.position);
+        // Relaxed: the next frame's fence and W6 order it; who sees it sooner only takes a frame for overwritten.
+        store(words.control, RECLAIM_WORD, self.reclaim, Ordering::Relaxed);
+        // As W6.
+        store(words.control, HEAD_WORD, n, Ordering::Release);
+    }
+
+    /// Goes on with the figures of an earlier ring.
+    pub(crate) fn set_figures(&mut self, words: Words<'_>, lost: u64, bytes: u64) {
+        (self.lost, self.bytes) = (lost, bytes);
+        store(words.control, LOST_WORD, lost, Ordering::Relaxed);
+        store(words.control, BYTES_WORD, bytes, Ordering::Relaxed);
+    }
+
     /// Begins a frame; one that was begun before and not published is given up. False when it does not fit.
     pub(crate) fn begin(&mut self, words: Words<'_>, length: u64) -> bool {
         self.frame = None;
