@@ -190,8 +190,9 @@ impl Camera {
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
-                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
-                    camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
+                let may_kib = (room.total_bytes / 2).min(room.free_bytes) >> 10;
+                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, camera_may_kib = may_kib, camera_has_kib = room.camera_bytes >> 10, free_kib = room.free_bytes >> 10, memory_kib = room.total_bytes >> 10,
+                    "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
             }
             return Err(StreamCode::NoMemory);
         };

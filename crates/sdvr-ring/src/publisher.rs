@@ -10,7 +10,7 @@ use crate::layout::{
     BYTES_WORD, FRAME_ALIGNMENT, FrameMeta, Geometry, HEAD_WORD, LAST_KEY_WORD, LOST_WORD,
     RECLAIM_WORD, STATE_WORD, WORD_BYTES, Words, usize_of,
 };
-use crate::slot::{slot_fields, slot_words, store};
+use crate::slot::{RECLAIMED, slot_fields, slot_words, store};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// The writer's private state: what it needs to know it never reads back.
@@ -186,8 +186,8 @@ impl Publisher {
     /// Makes every frame unreadable, before their memory is given back.
     pub(crate) fn reclaim_all(&mut self, words: Words<'_>) {
         self.frame = None;
-        self.reclaim = u64::MAX;
-        store(words.control, RECLAIM_WORD, u64::MAX, Ordering::Relaxed);
+        self.reclaim = RECLAIMED;
+        store(words.control, RECLAIM_WORD, RECLAIMED, Ordering::Relaxed);
         // Pairs with F3: who reads a hole sees that it may not.
         fence(Ordering::Release);
     }

@@ -14,8 +14,8 @@ use sdvr_frame::{
 use crate::directory::{RingDirectory, RingName, UNFINISHED_PREFIX};
 use crate::file_lock;
 use crate::layout::{
-    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo,
-    WORD_BYTES, usize_of,
+    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, RATE_WORD,
+    RingInfo, WORD_BYTES, usize_of,
 };
 use crate::predecessor::{Predecessor, TakenOver};
 use crate::publisher::Publisher;
@@ -418,17 +418,13 @@ impl RingWriter {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Gives the memory of the frames back, even while programs have the ring mapped. Nothing can be read afterwards.
+    /// Gives all memory but the first page back, even while programs have the ring mapped. Nothing can be read afterwards.
     pub fn release_memory(&mut self) {
         self.publisher.reclaim_all(self.mapping.words());
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let begin = HEADER_BYTES as u64;
         // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
-        let _ = rustix::fs::fallocate(
-            &self.file,
-            hole,
-            self.geometry.data_offset(),
-            self.geometry.data_bytes,
-        );
+        let _ = rustix::fs::fallocate(&self.file, hole, begin, self.geometry.file_bytes() - begin);
     }
 }
 
