@@ -96,6 +96,33 @@ fn the_memory_of_a_ring_that_has_ended_is_given_back_though_a_stopped_reader_has
 }
 
 #[test]
+fn a_reader_goes_through_many_generations_of_a_ring_and_misses_nothing() {
+    let system = System::with_daemon();
+    let camera = system.start_client("camera", "test:?format=BNCH&bytes=50000&fps=50", &[]);
+    system.wait_for_state("camera", "live");
+    let ring = system.rings().pop().unwrap();
+    let inode = || std::fs::metadata(&ring).ok().map(|file| file.ino());
+    let mut inodes = vec![inode()];
+    let findings = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| system.verify("camera", 10.0));
+        std::thread::sleep(Duration::from_millis(500));
+        for _ in 0..8 {
+            std::fs::remove_file(&ring).unwrap();
+            wait_until("the ring is back", || inode().is_some());
+            inodes.push(inode());
+        }
+        reader.join().unwrap()
+    });
+    inodes.dedup();
+    assert_eq!(inodes.len(), 9);
+    assert!(findings["frames"].as_u64().unwrap() > 300, "{findings}");
+    camera.assert_nothing_lost(&findings);
+    // One count over all of them.
+    let frames = system.list()[0]["frames"].as_u64().unwrap();
+    assert!(frames > 300, "{frames}");
+}
+
+#[test]
 fn a_lost_camera_keeps_its_ring_and_goes_on_in_it() {
     let system = System::with_daemon();
     let source = "test:?format=BNCH&bytes=20000&fps=20";

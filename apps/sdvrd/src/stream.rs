@@ -78,10 +78,12 @@ impl Stream {
     /// What a ring for `open` takes over from this one's, if it is of the same run.
     pub(crate) fn predecessor(&self, open: &OpenStream) -> Option<Predecessor> {
         let before = &self.open;
-        let taken_over = if (before.format, &before.extradata) == (open.format, &open.extradata) {
-            TakenOver::LastIntervals
-        } else {
+        let taken_over = if (before.format, &before.extradata) != (open.format, &open.extradata) {
             TakenOver::Nothing
+        } else if self.ring.writer.is_replaced() {
+            TakenOver::Everything
+        } else {
+            TakenOver::LastIntervals
         };
         (before.instance == open.instance).then(|| self.ring.writer.predecessor(taken_over))
     }

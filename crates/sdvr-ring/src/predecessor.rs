@@ -16,6 +16,8 @@ const KEY_FRAMES: usize = 2;
 /// Which frames a newer ring takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenOver {
+    /// All that there are: the older ring had lost its name, and who let go of it finds there what came since.
+    Everything,
     /// Those since the last key frame but one, or all that there are.
     LastIntervals,
     /// None, since they would not be what the newer ring says its frames are. Only the count goes on.
@@ -55,18 +57,18 @@ impl Predecessor {
 
     /// The frame with which a newer ring begins that is made now. A search through what there is, at worst all slots.
     pub(crate) fn begin(&self) -> u64 {
-        let head = self.head();
-        if self.taken_over == TakenOver::Nothing {
-            return head;
-        }
-        let mut begin = head;
-        let mut keys = 0;
-        while keys < KEY_FRAMES
+        let mut begin = self.head();
+        let mut keys = match self.taken_over {
+            TakenOver::Everything => usize::MAX,
+            TakenOver::LastIntervals => KEY_FRAMES,
+            TakenOver::Nothing => 0,
+        };
+        while keys > 0
             && let Some(n) = begin.checked_sub(1)
             && let Ok(found) = slot::find(self.mapping.words(), self.geometry, n)
         {
             begin = n;
-            keys += usize::from(found.meta.flags.contains(FrameFlags::KEY));
+            keys -= usize::from(found.meta.flags.contains(FrameFlags::KEY));
         }
         begin
     }

@@ -75,6 +75,16 @@ fn the_count_goes_on_and_the_last_two_intervals_are_there() {
 }
 
 #[test]
+fn of_a_ring_that_lost_its_name_all_that_is_left_is_taken_over() {
+    let place = Place::new();
+    let mut old = place.ring(32, 64 << 10);
+    (0..37).for_each(|n| publish(&mut old, n, 1000));
+    let before = old.predecessor(TakenOver::Everything);
+    let _new = RingWriter::create_after(&place.rings, options(64, 64 << 10), &before).unwrap();
+    assert_holds(&place.open(), 5..37, 1000);
+}
+
+#[test]
 fn frames_of_another_kind_are_not_taken_over() {
     let place = Place::new();
     let mut old = place.ring(64, 64 << 10);
