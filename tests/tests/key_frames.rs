@@ -152,6 +152,13 @@ fn the_ring_reaches_back_to_the_last_key_frame_but_one_and_readers_lose_nothing_
     let mut late = late.frames(Policy::Every).map(Result::unwrap);
     assert!(late.any(|frame| frame.number().0 == 2 * INTERVAL));
     assert!(late.any(|frame| frame.number().0 == 3 * INTERVAL));
+    // Whoever removes the file: the next one is as deep, and has all that the first one had.
+    let oldest = ring.oldest();
+    std::fs::remove_file(&system.rings()[0]).unwrap();
+    wait_until("the ring is back", || !system.rings().is_empty());
+    let next = crate::ring(&system);
+    assert_eq!(next.info().data_bytes, ring.info().data_bytes);
+    assert_eq!(next.oldest(), oldest);
     stop.store(true, Ordering::Relaxed);
     assert_eq!(reader.join().unwrap(), camera.number);
     let log = system.daemon().log();

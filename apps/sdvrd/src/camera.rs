@@ -185,7 +185,8 @@ impl Camera {
             }
             return Err(StreamCode::TooOften);
         }
-        let Some((size, share)) = self.reserve(open, Reach::default(), place) else {
+        let reach = self.known_reach(now, open);
+        let Some((size, share)) = self.reserve(open, reach, place) else {
             place.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
@@ -243,6 +244,15 @@ impl Camera {
         }
         self.said_refusal = Some((stream, code, now));
         true
+    }
+
+    /// What the run of `open` has shown to need, if it is there already.
+    fn known_reach(&self, now: Timestamp, open: &OpenStream) -> Reach {
+        let is_of_run = |stream: &&Stream| {
+            (stream.open.stream, stream.open.instance) == (open.stream, open.instance)
+        };
+        let stream = self.streams.iter().find(is_of_run);
+        stream.map_or_else(Reach::default, |stream| stream.known_reach(now))
     }
 
     /// Takes memory for a ring.
@@ -485,7 +495,8 @@ impl Camera {
             if !self.openings.take(now) {
                 continue;
             }
-            let Some((size, share)) = self.reserve(&open, Reach::default(), place) else {
+            let reach = self.known_reach(now, &open);
+            let Some((size, share)) = self.reserve(&open, reach, place) else {
                 continue;
             };
             warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");

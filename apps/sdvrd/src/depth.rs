@@ -86,7 +86,7 @@ impl Depth {
 
     /// What it will have to hold, as far as can be told: two intervals like the last one if there was one, and else twice what
     /// it is now. With a quarter more, since frames differ.
-    fn foreseen(&self, now: Timestamp) -> Option<Reach> {
+    pub(crate) fn foreseen(&self, now: Timestamp) -> Option<Reach> {
         let needed = self.needed(now)?;
         let (reach, time) = match (self.key_before, self.last_key) {
             (Some(before), Some(last)) => {

@@ -98,6 +98,11 @@ impl Stream {
         }
     }
 
+    /// What any ring for it should hold.
+    pub(crate) fn known_reach(&self, now: Timestamp) -> Reach {
+        self.depth.foreseen(now).unwrap_or_default()
+    }
+
     /// What a deeper ring should hold, if the stream needs one and none is there already.
     pub(crate) fn wants_deeper(&self, now: Timestamp) -> Option<Reach> {
         if self.next.is_some() || !self.is_open {
