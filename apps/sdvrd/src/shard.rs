@@ -415,7 +415,7 @@ impl Shard {
                 member.camera.close_all(now, &self.place);
             }
             Ending::Said(_) | Ending::Cut | Ending::Broken(_) | Ending::Deaf => {
-                member.camera.link_was_cut();
+                member.camera.link_was_cut(now, &self.place);
             }
         }
     }
