@@ -573,8 +573,12 @@ fn refusal_reply(refusal: &Refusal, label: Label) -> SetupReply {
         Refusal::Pending { .. } => (SetupCode::Pending, 1, [0; 32]),
         Refusal::Closed { .. } => (SetupCode::Closed, 60, [0; 32]),
         Refusal::TooManyPending { .. } => (SetupCode::TooManyNew, 60, [0; 32]),
-        Refusal::TooManyNewKeys => (SetupCode::TooManyNew, 5, [0; 32]),
-        Refusal::StoreFailed { .. } => (SetupCode::StoreFailed, 5, [0; 32]),
+        Refusal::TooManyNewKeys | Refusal::NotedTooFast { .. } => {
+            (SetupCode::TooManyNew, 5, [0; 32])
+        }
+        Refusal::StoreFailed { .. } | Refusal::NotNoted { .. } => {
+            (SetupCode::StoreFailed, 5, [0; 32])
+        }
     };
     SetupReply {
         code,

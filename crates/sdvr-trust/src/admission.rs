@@ -139,6 +139,24 @@ pub enum Refusal {
         /// What went wrong.
         problem: String,
     },
+    /// It should wait for approval, and could not be noted.
+    #[error(
+        "{asker} would wait for approval, but could not be noted among those that wait, so sdvr keys pending does not show it: {problem}. It asks again"
+    )]
+    NotNoted {
+        /// Who asks.
+        asker: Fingerprint,
+        /// What went wrong.
+        problem: String,
+    },
+    /// It should wait for approval, and too many came at once for all of them to be noted.
+    #[error(
+        "{asker} would wait for approval, but was not noted: at most {NOTED_BURST} are at once, and {NOTED_PER_SECOND} a second after that. It asks again"
+    )]
+    NotedTooFast {
+        /// Who asks.
+        asker: Fingerprint,
+    },
     /// Too many came, or are known.
     #[error(
         "too many new cameras, so it was not let in: at most {CAMERAS_MOST} in all, and {NEW_PER_SECOND} a second after the first {NEW_BURST}. It may try again; sdvr keys forget makes room"
@@ -237,6 +255,27 @@ pub(crate) struct Known {
     by_label: HashMap<Label, usize>,
     pub(crate) pending: HashSet<PublicKey>,
     pub(crate) revoked: HashMap<PublicKey, String>,
+}
+
+/// What became of those that were not known.
+#[derive(Debug, Default)]
+struct Stored {
+    /// The keys that are on disk from now on: known, or noted.
+    new: HashSet<PublicKey>,
+    /// Why others were not added to the known cameras. Nothing when there were too many.
+    failure: Option<String>,
+    /// The same for those that wait.
+    not_noted: Option<String>,
+}
+
+impl Stored {
+    fn nothing(error: &TrustError) -> Self {
+        Self {
+            new: HashSet::new(),
+            failure: Some(error.to_string()),
+            not_noted: Some(error.to_string()),
+        }
+    }
 }
 
 /// What is to be done about a newcomer.
@@ -429,17 +468,14 @@ impl KnownCameras {
             Decision::Note(_) => may_note,
         });
         // An empty allowance costs no system call: a flood of new keys is refused from memory.
-        let stored = if has_open {
+        let Stored {
+            new,
+            failure,
+            not_noted,
+        } = if has_open {
             self.remember(now, &wanted)
         } else {
-            Ok(HashSet::new())
-        };
-        let (new, failure) = match stored {
-            Ok(new) => (new, Refusal::TooManyNewKeys),
-            Err(error) => {
-                let problem = error.to_string();
-                (HashSet::new(), Refusal::StoreFailed { problem })
-            }
+            Stored::default()
         };
         let decide = |newcomer: &Newcomer| match self.decide(newcomer) {
             Decision::Settled(Admission::Known { label }) if new.contains(&newcomer.key) => {
@@ -454,7 +490,17 @@ impl KnownCameras {
             Decision::Promote(label) => Admission::Known { label },
             // It is told what it would be told anyway, whether or not it could be noted.
             Decision::Note(refusal @ Refusal::LabelTaken { .. }) => Admission::Refused(refusal),
-            Decision::Note(_) | Decision::Add => Admission::Refused(failure.clone()),
+            Decision::Note(_) => {
+                let asker = newcomer.key.fingerprint();
+                Admission::Refused(match not_noted.clone() {
+                    Some(problem) => Refusal::NotNoted { asker, problem },
+                    None => Refusal::NotedTooFast { asker },
+                })
+            }
+            Decision::Add => Admission::Refused(match failure.clone() {
+                Some(problem) => Refusal::StoreFailed { problem },
+                None => Refusal::TooManyNewKeys,
+            }),
         };
         wanted.iter().map(decide).collect()
     }
@@ -464,61 +510,72 @@ impl KnownCameras {
     }
 
     /// Adds those that may be added, on disk first; gives their keys.
-    fn remember(
-        &mut self,
-        now: Timestamp,
-        wanted: &[Newcomer],
-    ) -> Result<HashSet<PublicKey>, TrustError> {
-        let lock = self.directory.lock()?;
-        let Contents {
-            mut cameras,
-            pending,
-        } = self.read_for_change()?;
+    fn remember(&mut self, now: Timestamp, wanted: &[Newcomer]) -> Stored {
+        let read = self.directory.lock().and_then(|lock| {
+            let contents = self.read_for_change()?;
+            Ok((lock, contents))
+        });
+        let (lock, contents) = match read {
+            Ok(read) => read,
+            Err(error) => return Stored::nothing(&error),
+        };
         let (new, noted) = self.choose_new(now, wanted);
         let keys: HashSet<PublicKey> = new.iter().map(|camera| camera.key).collect();
-        let promoted = self.promotions(wanted);
-        if !new.is_empty() || !promoted.is_empty() {
-            if !promoted.is_empty() {
-                cameras = with_lines(&cameras, &promoted);
-            }
-            cameras.extend_from_slice(format_known_cameras(&new).as_bytes());
-            match self.replace_cameras(&lock, &cameras) {
-                Ok(()) => promoted.into_iter().for_each(|it| self.known.change(it)),
-                Err(error) => {
-                    self.allowance.give_back(new.len());
-                    self.noting.give_back(noted.len());
-                    return Err(error);
-                }
-            }
-            // A camera that was forgotten and let in again has a new session, which must not end.
-            self.removed.retain(|removed| !keys.contains(&removed.key));
-        }
         let waited = new.iter().any(|new| self.known.pending.contains(&new.key));
-        new.into_iter().for_each(|camera| self.known.add(camera));
-        if !waited && noted.is_empty() {
-            return Ok(keys);
+        if let Err(error) = self.add_cameras(&lock, contents.cameras, new, wanted) {
+            self.allowance.give_back(keys.len());
+            self.noting.give_back(noted.len());
+            return Stored::nothing(&error);
         }
-        let mut pending = pending::without(&pending, |key| self.known.of_key(key).is_some());
+        // A camera that was forgotten and let in again has a new session, which must not end.
+        self.removed.retain(|removed| !keys.contains(&removed.key));
+        let mut stored = Stored {
+            new: keys,
+            ..Stored::default()
+        };
+        if !waited && noted.is_empty() {
+            return stored;
+        }
+        let mut pending =
+            pending::without(&contents.pending, |key| self.known.of_key(key).is_some());
         pending.extend_from_slice(format_pending(&noted).as_bytes());
         match self.directory.replace(&lock, pending::FILE, &pending) {
             Ok(seen) => {
                 let [_, of_pending, _] = &mut self.seen;
                 *of_pending = seen;
+                let noted = noted.into_iter().map(|pending| pending.key);
+                self.known.pending.extend(noted.clone());
+                stored.new.extend(noted);
             }
             // Those that are known now stay known; that they stand in both files does no harm.
-            Err(_) if noted.is_empty() => return Ok(keys),
             Err(error) => {
                 self.noting.give_back(noted.len());
-                return if keys.is_empty() {
-                    Err(error)
-                } else {
-                    Ok(keys)
-                };
+                stored.not_noted = Some(error.to_string());
             }
         }
-        let noted = noted.into_iter().map(|pending| pending.key);
-        self.known.pending.extend(noted.clone());
-        Ok(keys.into_iter().chain(noted).collect())
+        stored
+    }
+
+    /// Writes the cameras that are new and those that have proved another key, and knows them from then on.
+    fn add_cameras(
+        &mut self,
+        lock: &DirectoryLock,
+        mut content: Vec<u8>,
+        new: Vec<KnownCamera>,
+        wanted: &[Newcomer],
+    ) -> Result<(), TrustError> {
+        let promoted = self.promotions(wanted);
+        if new.is_empty() && promoted.is_empty() {
+            return Ok(());
+        }
+        if !promoted.is_empty() {
+            content = with_lines(&content, &promoted);
+        }
+        content.extend_from_slice(format_known_cameras(&new).as_bytes());
+        self.replace_cameras(lock, &content)?;
+        promoted.into_iter().for_each(|it| self.known.change(it));
+        new.into_iter().for_each(|camera| self.known.add(camera));
+        Ok(())
     }
 
     /// The cameras that have proved the keys that they had announced.

@@ -72,7 +72,8 @@ pub fn revoke(
     if matches!(whose, Revokee::Pending(_)) {
         let (_, file) = read_pending(directory)?;
         let rest = pending::without(&file.content.unwrap_or_default(), |key| keys.contains(key));
-        directory.replace(&lock, pending::FILE, &rest)?;
+        // Where that cannot be written it is revoked all the same, and not listed among those that wait.
+        let _ = directory.replace(&lock, pending::FILE, &rest);
     }
     Ok(Revocation {
         whose,

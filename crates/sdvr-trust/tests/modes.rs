@@ -52,6 +52,8 @@ fn admit(known: &mut KnownCameras, number: u32, wanted: &str) -> &'static str {
             Refusal::TooManyNewKeys => "too many",
             Refusal::TooManyPending { .. } => "too many wait",
             Refusal::KeyReplaced { .. } => "key replaced",
+            Refusal::NotNoted { .. } => "not noted",
+            Refusal::NotedTooFast { .. } => "noted too fast",
         },
         other => panic!("{other:?}"),
     }
@@ -319,7 +321,7 @@ fn a_damaged_file_of_those_that_wait_lets_nobody_start_and_loses_nobody() {
         // A daemon that runs goes on with what it knew.
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "waits");
-        assert_eq!(admit(&mut known, 2, "yard"), "store failed");
+        assert_eq!(admit(&mut known, 2, "yard"), "not noted");
         home.write("pending", whole.as_bytes());
         known.refresh().unwrap();
     }
@@ -353,7 +355,7 @@ fn a_file_that_others_can_read_or_that_is_a_link_is_refused_with_the_remedy_by_e
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "revoked");
         assert_eq!(admit(&mut known, 2, "yard"), "waits");
-        assert_eq!(admit(&mut known, 3, "gate"), "store failed");
+        assert_eq!(admit(&mut known, 3, "gate"), "not noted");
         chmod(&path, 0o600);
         assert_eq!(fs::read(&path).unwrap(), whole);
         known.refresh().unwrap();
