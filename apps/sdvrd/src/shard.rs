@@ -378,6 +378,10 @@ impl Shard {
                     "this camera is not known any more".to_owned(),
                 ),
                 Removal::Revoked { reason } => (CloseCode::Revoked, reason.clone()),
+                Removal::KeyReplaced => (
+                    CloseCode::Refused,
+                    "this camera has another key, and the time of this one is over".to_owned(),
+                ),
             };
             connection.ingest.close(code, &text);
         }

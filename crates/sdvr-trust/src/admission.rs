@@ -200,6 +200,8 @@ pub enum Removal {
         /// Why.
         reason: String,
     },
+    /// It has another key, and the time of this one is over.
+    KeyReplaced,
 }
 
 /// The cameras a server knows, held in memory and kept on disk.
@@ -255,6 +257,8 @@ pub(crate) struct Known {
     by_label: HashMap<Label, usize>,
     pub(crate) pending: HashSet<PublicKey>,
     pub(crate) revoked: HashMap<PublicKey, String>,
+    /// When the next of the keys before is not good any more.
+    next_over: Option<WallTime>,
 }
 
 /// What became of those that were not known.
@@ -304,6 +308,7 @@ impl Known {
         let index = self.cameras.len();
         self.by_key.extend(camera.keys().map(|key| (key, index)));
         self.by_label.insert(camera.label.clone(), index);
+        self.note_old(&camera);
         self.pending.remove(&camera.key);
         self.cameras.push(camera);
     }
@@ -320,7 +325,37 @@ impl Known {
             self.by_key.remove(&key);
         }
         self.by_key.extend(camera.keys().map(|key| (key, index)));
-        *before = camera;
+        *before = camera.clone();
+        self.note_old(&camera);
+    }
+
+    fn note_old(&mut self, camera: &KnownCamera) {
+        if let Some((_, until)) = camera.old.filter(|(_, until)| !until.is_over()) {
+            self.next_over = Some(self.next_over.map_or(until, |next| next.min(until)));
+        }
+    }
+
+    /// The keys before whose time is over since this was asked last.
+    fn take_over(&mut self) -> Vec<Removed> {
+        let Some(since) = self.next_over.filter(|next| next.is_over()) else {
+            return Vec::new();
+        };
+        self.next_over = None;
+        let mut over = Vec::new();
+        for camera in &self.cameras {
+            match camera.old {
+                Some((key, until)) if until.is_over() && until >= since => over.push(Removed {
+                    key,
+                    label: camera.label.clone(),
+                    why: Removal::KeyReplaced,
+                }),
+                Some((_, until)) if !until.is_over() => {
+                    self.next_over = Some(self.next_over.map_or(until, |next| next.min(until)));
+                }
+                _ => {}
+            }
+        }
+        over
     }
 
     fn decide(&self, acceptance: Acceptance, newcomer: &Newcomer) -> Decision {
@@ -369,8 +404,12 @@ impl Known {
             let reason = reason.clone();
             return Some(Removal::Revoked { reason });
         }
-        let is_known = self.of_key(key).is_some_and(|now| now.label == *label);
-        (!is_known).then_some(Removal::Forgotten)
+        match self.of_key(key).filter(|now| now.label == *label) {
+            None => Some(Removal::Forgotten),
+            Some(now) => {
+                matches!(now.standing(key), Some(Standing::Over(_))).then_some(Removal::KeyReplaced)
+            }
+        }
     }
 }
 
@@ -678,6 +717,7 @@ impl KnownCameras {
                 })?;
             }
         }
+        self.removed.extend(self.known.take_over());
         Ok(Changes {
             removed: std::mem::take(&mut self.removed),
         })
@@ -719,6 +759,8 @@ impl KnownCameras {
 
         self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
         self.complained_of = None;
+        // What ran out until now would not be noticed in what was read.
+        self.removed.extend(self.known.take_over());
         let before = std::mem::replace(&mut self.known, known);
         for camera in &before.cameras {
             let label = &camera.label;
