@@ -114,7 +114,7 @@ fn a_closed_server_takes_only_cameras_that_it_knows() {
 
 #[test]
 fn a_revoked_camera_is_thrown_out_of_its_session_and_stays_out() {
-    let system = system_that("tofu");
+    let mut system = system_that("tofu");
     let client = system.start_client("door", SOURCE, &[]);
     let other = system.start_client("yard", SOURCE, &[]);
     system.wait_for_state("door", "live");
@@ -141,6 +141,21 @@ fn a_revoked_camera_is_thrown_out_of_its_session_and_stays_out() {
     assert!(text(&output.stderr).contains("revoked"), "{output:?}");
     let findings = system.verify("yard", 1.0);
     other.assert_nothing_lost(&findings);
+    // It was a mistake: what both ends say is the way back.
+    let log = system.daemon().log();
+    let (_, command) = log.rsplit_once("If that was a mistake: sdvr ").unwrap();
+    let command: Vec<&str> = command.split_whitespace().take(3).collect();
+    let back = keys(&system, &command[1..]);
+    assert!(back.contains("the camera door comes in"), "{back}");
+    drop(client);
+    let _client = system.start_client("door", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    assert!(!keys(&system, &["list"]).contains("REVOKED"));
+    let again = system.sdvr(&[&["keys"], &command[1..]].concat());
+    assert!(
+        text(&again.stderr).contains("is known already, as door"),
+        "{again:?}"
+    );
 }
 
 /// The keys of this host's cameras, for a second program that uses one of them.

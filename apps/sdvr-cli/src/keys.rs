@@ -20,6 +20,7 @@ Examples:
   sdvr keys revoke front-door --reason stolen
   sdvr keys forget front-door           the camera was replaced: its label is free
   sdvr keys rotate                      another key for this server; cameras follow by themselves
+  sdvr keys rotate --camera front-door  another key for that camera of this host; servers follow
   sdvr keys forget nvr.lan              (on a camera's host) the server was reinstalled
 
 A fingerprint's beginning is enough where it fits one key only. A running sdvrd follows within a second.
@@ -69,9 +70,10 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Let a camera in that waits
+    /// Let a camera in that waits, or a key that was revoked
     #[command(after_help = "\
 Compare the fingerprint with the one that the camera prints: whoever reaches the server can wait here under any label.
+A key that was revoked is not any more: its camera comes in again under the label it has, if it was not forgotten meanwhile.
 
 Examples:
   sdvr keys approve SHA256:uT3vq0Xc
@@ -87,7 +89,7 @@ Examples:
     /// Refuse a key from now on, whatever else is known of it
     #[command(after_help = "\
 Ends the camera's session within a second. Its label stays its own until `sdvr keys forget`.
-To take a revocation back, remove its line from ~/.sdvr/revoked.
+To take a revocation back: sdvr keys approve FINGERPRINT.
 
 Examples:
   sdvr keys revoke front-door --reason \"stolen in May\"
@@ -100,16 +102,25 @@ Examples:
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Give this host another key as a server
+    /// Give this host another key as a server, or one of its cameras another
     #[command(after_help = "\
 A running sdvrd announces it to the cameras that are connected, and to others when they come; each takes it when a
 connection has proved it. Nothing is to be done on the cameras' hosts. The key before is good for 30 days.
 Cameras that were given --server-key need the new fingerprint.
 
+With --camera, on the camera's host: a running sdvrc announces the new key to its server within a second, and comes with it from
+the next connection on, once the server has said that it is on its disk. Nothing is to be approved again. Servers take the key
+before for 30 days after that; the camera keeps it for servers that it has not met since.
+
 Examples:
   sdvr keys rotate
+  sdvr keys rotate --camera front-door
   sdvr keys fingerprint          what it is from now on")]
-    Rotate,
+    Rotate {
+        /// Give this camera of this host another key, instead of the server
+        #[arg(long, value_name = "LABEL")]
+        camera: Option<String>,
+    },
     /// Forget a server, a camera, or one that waits
     #[command(after_help = "\
 Examples:
@@ -141,7 +152,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Pending { json } => list::pending(&directory, *json),
         Command::Approve { wanted, label } => change::approve(&directory, wanted, label.clone()),
         Command::Revoke { wanted, reason } => change::revoke(&directory, wanted, reason.as_deref()),
-        Command::Rotate => change::rotate(&directory),
+        Command::Rotate { camera: None } => change::rotate(&directory),
+        Command::Rotate {
+            camera: Some(label),
+        } => change::rotate_camera(&directory, label),
         Command::Forget { wanted } => change::forget(&directory, wanted),
     };
     result.map_err(as_wrong_usage)

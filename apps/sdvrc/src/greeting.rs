@@ -8,9 +8,7 @@ use sdvr_frame::Timestamp;
 use sdvr_session::client::{ExpectHelloReply, ExpectResponse};
 use sdvr_session::{HandshakeError, Limits, Packet, Session, Suites, next_handshake_packet};
 use sdvr_transport::{Received, TcpLink};
-use sdvr_trust::{
-    CameraIdentity, KeyDirectory, KnownServers, Mismatch, ServerDecision, TrustError,
-};
+use sdvr_trust::{KeyDirectory, KnownServers, Mismatch, SecretKey, ServerDecision, TrustError};
 use tracing::info;
 
 use crate::config::Config;
@@ -95,7 +93,7 @@ impl Greeting {
         now: Timestamp,
         config: &Config,
         keys: &KeyDirectory,
-        identity: &CameraIdentity,
+        own: &SecretKey,
     ) -> Result<Option<Session>, GreetingError> {
         let mut buffer = [0; GREETING_BYTES];
         match self.link.read(&mut buffer) {
@@ -115,9 +113,7 @@ impl Greeting {
         {
             let packet: Vec<u8> = self.received.drain(..bytes).collect();
             match std::mem::replace(&mut self.state, State::Over) {
-                State::Hello(expect) => {
-                    self.handle_reply(expect, &packet, config, keys, identity)?
-                }
+                State::Hello(expect) => self.handle_reply(expect, &packet, config, keys, own)?,
                 State::Proving {
                     expect,
                     version,
@@ -140,7 +136,7 @@ impl Greeting {
         packet: &[u8],
         config: &Config,
         keys: &KeyDirectory,
-        identity: &CameraIdentity,
+        own: &SecretKey,
     ) -> Result<(), GreetingError> {
         let offer = expect.handle_reply(packet)?;
         let version = offer.version();
@@ -162,7 +158,7 @@ impl Greeting {
                 });
             }
         };
-        let (expect, initiation) = offer.initiate(identity.key.expose(), &mut UnwrapErr(SysRng))?;
+        let (expect, initiation) = offer.initiate(own.expose(), &mut UnwrapErr(SysRng))?;
         send(&self.link, &initiation)?;
         self.state = State::Proving {
             expect,

@@ -16,6 +16,7 @@ mod fleet;
 mod greeting;
 mod link;
 mod list;
+mod own_key;
 mod retry;
 mod roster;
 mod signals;

@@ -7,8 +7,8 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
 use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, OutgoingFrame, Packet, Session, SessionError, Setup,
-    SetupCode, SetupReply, StreamCode, next_record,
+    Close, CloseCode, Event, KeyLimits, NewIdCode, OutgoingFrame, Packet, Session, SessionError,
+    Setup, SetupCode, SetupReply, StreamCode, next_record,
 };
 use sdvr_source::CapturedFrame;
 use sdvr_transport::{Received, TcpLink};
@@ -115,6 +115,10 @@ pub(crate) struct Streaming {
     frames_given_up: u64,
     /// What the server has announced.
     next_key: Option<PublicKey>,
+    /// The server's answer on the key that this camera has announced.
+    new_id: Option<(PublicKey, NewIdCode)>,
+    /// Whether the server has just let this camera in.
+    was_accepted: bool,
 }
 
 impl Streaming {
@@ -150,6 +154,8 @@ impl Streaming {
             frames_arrived: 0,
             frames_given_up: 0,
             next_key: None,
+            new_id: None,
+            was_accepted: false,
         };
         streaming.transmit(now)?;
         Ok(streaming)
@@ -184,6 +190,27 @@ impl Streaming {
             Some(next) => Some((self.session.peer(), next)),
             None => None,
         }
+    }
+
+    /// Tells the server which key this camera will come with.
+    pub(crate) fn announce(&mut self, now: Timestamp, key: PublicKey) -> Result<(), Ending> {
+        self.session.announce_new_id(key);
+        self.transmit(now)
+    }
+
+    /// The server's answer to that, once.
+    pub(crate) const fn take_new_id(&mut self) -> Option<(PublicKey, NewIdCode)> {
+        self.new_id.take()
+    }
+
+    /// Whether the server has let this camera in since this was asked last.
+    pub(crate) const fn take_accepted(&mut self) -> bool {
+        std::mem::replace(&mut self.was_accepted, false)
+    }
+
+    /// Whether the server has let this camera in.
+    pub(crate) const fn is_accepted(&self) -> bool {
+        self.is_accepted
     }
 
     /// Whether the server has said that frames of this session have arrived.
@@ -393,6 +420,7 @@ impl Streaming {
         match event {
             Event::SetupReply(reply) if reply.code == SetupCode::Accepted => {
                 self.is_accepted = true;
+                self.was_accepted = true;
                 info!(label = %reply.label, server = %self.session.peer().fingerprint(), cipher = %self.session.suite(), "connected");
             }
             Event::SetupReply(reply) => return Err(Ending::Refused(Box::new(reply))),
@@ -400,11 +428,12 @@ impl Streaming {
                 self.handle_stream_reply(now, code, announcement)?;
             }
             Event::NextKey(key) => self.next_key = Some(key),
+            Event::NewIdReply { key, code } => self.new_id = Some((key, code)),
             Event::Report(report) => self.frames_arrived = report.frames_received,
             Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
             Event::Closed(close) => return Err(Ending::Said(close)),
             // The server's, which the session does not let through at a client.
-            Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) => {}
+            Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
         }
         Ok(())
     }
@@ -522,7 +551,7 @@ fn camera_refusal_text(reply: &SetupReply) -> String {
             )
         }
         SetupCode::Revoked => {
-            "the server refused this camera: its key was revoked there".to_owned()
+            "the server refused this camera: its key was revoked there. If that was a mistake, on the server: sdvr keys approve with its fingerprint".to_owned()
         }
         SetupCode::StoreFailed => {
             "the server could not record this camera (its disk may be full); its log says why"
@@ -533,6 +562,10 @@ fn camera_refusal_text(reply: &SetupReply) -> String {
         SetupCode::Closed => {
             "the server refused this camera: it takes no new ones (--accept closed)".to_owned()
         }
+        SetupCode::KeyReplaced => format!(
+            "the server refused this camera: {label} has had another key there for longer than this one was good. \
+             Is this a copy of the camera's old storage? If the camera has lost its new key, on the server:  sdvr keys forget {label}"
+        ),
         SetupCode::Accepted | SetupCode::Other(_) => {
             "the server refused this camera; its log says why".to_owned()
         }
@@ -544,7 +577,7 @@ fn close_text(close: &Close) -> String {
     let text = &close.text;
     match close.code {
         CloseCode::Revoked => format!(
-            "the server has revoked this camera's key ({text}). If that was a mistake, remove its line from ~/.sdvr/revoked on the server"
+            "the server has revoked this camera's key ({text}). If that was a mistake, on the server: sdvr keys approve with its fingerprint"
         ),
         CloseCode::Cloned => format!(
             "the server refused this camera: {text}. Was the storage of one copied to the other? Remove the key file of one of them (~/.sdvr/cameras), and it comes as a camera of its own"

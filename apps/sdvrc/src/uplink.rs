@@ -10,15 +10,15 @@ mod connecting;
 use sdvr_frame::{FrameNumber, InstanceId, Timestamp};
 use sdvr_source::{Next, Source};
 use sdvr_transport::{Poller, Waker};
-use sdvr_trust::{CameraIdentity, KeyDirectory};
+use sdvr_trust::KeyDirectory;
 use tracing::{error, info, warn};
 
 use crate::announcement::{Announcement, REFUSED_WAIT};
 use crate::config::Config;
 use crate::dropped::DroppedFrames;
 use crate::failure::Failure;
-use crate::greeting::Greeting;
 use crate::link::Link;
+use crate::own_key::OwnKey;
 use crate::retry::Retry;
 use crate::signals::SignalPipe;
 use crate::streaming::{Ending, Sent, Streaming};
@@ -30,7 +30,7 @@ use crate::waiting::{Ready, wait};
 struct Uplink<'a> {
     config: &'a Config,
     keys: KeyDirectory,
-    identity: CameraIdentity,
+    own_key: OwnKey,
     source: Source,
     instance: InstanceId,
     link: Link,
@@ -94,7 +94,7 @@ pub(crate) fn run(config: &Config, signals: Signals) -> Result<(), Failure> {
     let mut uplink = Uplink {
         config,
         keys,
-        identity,
+        own_key: OwnKey::new(identity, Timestamp::now()),
         source,
         instance: InstanceId(instance),
         link: Link::Preparing,
@@ -146,6 +146,7 @@ impl Uplink<'_> {
         if let Some(trigger) = self.trigger.as_mut().filter(|_| ready.triggered) {
             trigger.look();
         }
+        self.look_after_keys(now)?;
         if self.advance_link(now, ready)? {
             return Ok(true);
         }
@@ -164,7 +165,36 @@ impl Uplink<'_> {
     fn wait(&self) -> Ready {
         let source = Some(&self.source).filter(|_| self.wants_source(Timestamp::now()));
         let trigger = self.trigger.as_ref().map(Trigger::signals);
-        wait(&self.interrupted, trigger, &self.poller, &self.link, source)
+        wait(
+            &self.interrupted,
+            trigger,
+            &self.poller,
+            &self.link,
+            source,
+            self.own_key.poll_timeout(),
+        )
+    }
+
+    /// Takes another key of this camera, if there is one, and tells the server.
+    fn look_after_keys(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let Link::Streaming(streaming) = &mut self.link else {
+            self.own_key.look(now, false);
+            return Ok(());
+        };
+        let address = self.config.server.to_string();
+        if streaming.take_accepted() {
+            self.own_key.was_accepted(now, &self.keys, &address);
+        }
+        self.own_key.look(now, streaming.is_accepted());
+        if let Some(answer) = streaming.take_new_id() {
+            self.own_key
+                .handle_answer(now, answer, &self.keys, &address);
+        }
+        let announced = self.own_key.take_announcement(now);
+        match announced.map(|key| streaming.announce(now, key)) {
+            Some(Err(ending)) => self.session_ended(now, &ending),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Does what the link's state asks for; true at the end.
@@ -177,7 +207,7 @@ impl Uplink<'_> {
                     self.waker.clear();
                 }
                 match dial.poll() {
-                    Some(Ok(link)) => match Greeting::start(link, now, self.config, &self.keys) {
+                    Some(Ok(link)) => match self.begin_greeting(now, link) {
                         Ok(greeting) => self.link = Link::Greeting(Box::new(greeting)),
                         Err(problem) => self.greeting_failed(now, &problem)?,
                     },

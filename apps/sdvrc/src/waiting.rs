@@ -27,6 +27,7 @@ pub(crate) fn wait(
     dialled: &Poller,
     link: &Link,
     source: Option<&Source>,
+    until: Timestamp,
 ) -> Ready {
     // Where there is none, something takes its place that is waited for anyway: no allocation for each frame.
     let other = PollFd::new(interrupted, PollFlags::IN);
@@ -54,6 +55,7 @@ pub(crate) fn wait(
     let wait = link
         .poll_timeout(now)
         .min(source_timeout.unwrap_or(Timestamp::NEVER))
+        .min(until)
         .saturating_since(now)
         .min(Duration::from_secs(3600));
     let timeout = Timespec {

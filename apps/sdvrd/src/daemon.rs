@@ -22,7 +22,7 @@ use crate::account::become_user;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::confine::confine;
-use crate::door::{Descriptors, Door};
+use crate::door::{Descriptors, Door, DoorHandle};
 use crate::figures::Figures;
 use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
@@ -101,12 +101,20 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
+    let (poller, waker) =
+        Door::<UnwrapErr<SysRng>>::poller(&listener).context("cannot wait for connections")?;
+    let (door_handle, messages) = DoorHandle::new(waker.clone());
     for _ in 0..config.threads {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
-        let (shard, handle) =
-            Shard::new(keeper.clone(), budget.clone(), config.ring_time, counters)
-                .context("cannot make a shard")?;
+        let (shard, handle) = Shard::new(
+            keeper.clone(),
+            budget.clone(),
+            config.ring_time,
+            counters,
+            door_handle.clone(),
+        )
+        .context("cannot make a shard")?;
         shards.push(shard);
         handles.push(handle);
     }
@@ -120,12 +128,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         known,
         server_key_watch,
         shards: handles.clone(),
+        messages,
+        waker: waker.clone(),
         random,
         descriptors,
         counters: Arc::clone(&figures.door),
         stop: Arc::clone(&stop),
     };
-    let (poller, waker) = door.poller().context("cannot wait for connections")?;
     let door = thread::Builder::new().name("door".to_owned()).spawn({
         let guard = EndsDaemon(signals.handle());
         move || {

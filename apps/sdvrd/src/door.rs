@@ -12,16 +12,18 @@ use std::fs::File;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use rand_core::CryptoRng;
 use rustix::io::Errno;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
-use sdvr_session::{Session, Setup, SetupCode, SetupReply, Site};
+use sdvr_session::{NewIdCode, Session, Setup, SetupCode, SetupReply, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
 use sdvr_trust::{
-    Admission, KnownCameras, Newcomer, Refusal, Removal, Removed, SecretKey, ServerKeyWatch,
+    Admission, Announced, Announcement, KnownCameras, Newcomer, Refusal, Removal, Removed,
+    SecretKey, ServerKeyWatch,
 };
 use tracing::{info, warn};
 
@@ -41,6 +43,35 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
 
+/// What the door is told.
+#[derive(Debug)]
+pub(crate) enum ToDoor {
+    /// A camera has announced the key that it will come with.
+    NewId(Announced),
+}
+
+/// How others reach the door.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorHandle {
+    sender: Sender<ToDoor>,
+    waker: Waker,
+}
+
+impl DoorHandle {
+    /// A handle, and what comes of it.
+    pub(crate) fn new(waker: Waker) -> (Self, Receiver<ToDoor>) {
+        let (sender, receiver) = channel();
+        (Self { sender, waker }, receiver)
+    }
+
+    pub(crate) fn send(&self, message: ToDoor) {
+        // A door that is gone has ended with the daemon.
+        if self.sender.send(message).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
 /// Everything the door has.
 pub(crate) struct Door<R> {
     pub(crate) listener: Listener,
@@ -48,6 +79,9 @@ pub(crate) struct Door<R> {
     pub(crate) known: KnownCameras,
     pub(crate) server_key_watch: ServerKeyWatch,
     pub(crate) shards: Vec<ShardHandle>,
+    /// What the shards have to say, and what says that they have.
+    pub(crate) messages: Receiver<ToDoor>,
+    pub(crate) waker: Waker,
     pub(crate) random: R,
     pub(crate) descriptors: Descriptors,
     pub(crate) counters: Arc<DoorCounters>,
@@ -78,10 +112,10 @@ struct Introduction {
 }
 
 impl<R: CryptoRng> Door<R> {
-    /// Makes the poller and its waker, so that the daemon can stop the door.
-    pub(crate) fn poller(&self) -> std::io::Result<(Poller, Waker)> {
+    /// Makes the poller and its waker, so that the daemon can stop the door, and shards can reach it.
+    pub(crate) fn poller(listener: &Listener) -> std::io::Result<(Poller, Waker)> {
         let poller = Poller::new()?;
-        poller.add(&self.listener, LISTENER, Interest::Read)?;
+        poller.add(listener, LISTENER, Interest::Read)?;
         let waker = poller.add_waker(WAKER)?;
         Ok((poller, waker))
     }
@@ -124,7 +158,11 @@ impl<R: CryptoRng> Running<R> {
         let now = Timestamp::now();
         for event in ready.iter() {
             match event.token {
-                LISTENER | WAKER => {}
+                LISTENER => {}
+                WAKER => {
+                    self.door.waker.clear();
+                    self.hear_shards(now);
+                }
                 token => self.handle_knock(now, token),
             }
         }
@@ -328,7 +366,10 @@ impl<R: CryptoRng> Running<R> {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
         session.accept(now, label.clone());
-        let home = self.home(session.peer());
+        let key = session.peer();
+        let mut other_keys = self.door.known.keys_of(&key);
+        other_keys.retain(|other| *other != key);
+        let home = self.home(key, &other_keys);
         let peer = knock.peer;
         let (link, received) = knock.into_link();
         if let Some(shard) = self.door.shards.get(home) {
@@ -337,13 +378,18 @@ impl<R: CryptoRng> Running<R> {
                 peer,
                 session,
                 label,
+                other_keys,
                 received,
             }));
         }
     }
 
-    /// The shard of a camera: the one it had, or the one with the fewest.
-    fn home(&mut self, key: PublicKey) -> usize {
+    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
+    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
+        let of_others = others.iter().find_map(|other| self.homes.get(other));
+        if let Some(&home) = of_others {
+            self.homes.entry(key).or_insert(home);
+        }
         *self.homes.entry(key).or_insert_with(|| {
             let fewest = self
                 .cameras_per_shard
@@ -415,6 +461,61 @@ impl<R: CryptoRng> Running<R> {
         self.report.handle_time(now);
     }
 
+    /// Takes what the shards have sent: all keys that were announced share one write.
+    fn hear_shards(&mut self, now: Timestamp) {
+        let announced: Vec<Announced> = self
+            .door
+            .messages
+            .try_iter()
+            .map(|ToDoor::NewId(announced)| announced)
+            .collect();
+        if announced.is_empty() {
+            return;
+        }
+        // Nobody is given another key who was forgotten or revoked a moment ago.
+        self.refresh();
+        let answers = self.door.known.announce_all(now, &announced);
+        for (announced, answer) in announced.into_iter().zip(answers) {
+            self.answer_new_id(announced, &answer);
+        }
+    }
+
+    fn answer_new_id(&mut self, announced: Announced, answer: &Announcement) {
+        let Announced { proved, next } = announced;
+        let code = match answer {
+            Announcement::Recorded { label, is_new } => {
+                if *is_new && self.report.gets_line(Matter::NewKey) {
+                    info!(camera = %label, fingerprint = %proved.fingerprint(), next = %next.fingerprint(),
+                        "the camera has announced another key, which takes over when it comes with it");
+                }
+                NewIdCode::Recorded
+            }
+            Announcement::Refused(why) => {
+                if self.report.gets_line(Matter::Refused) {
+                    warn!(fingerprint = %proved.fingerprint(), "{why}");
+                }
+                NewIdCode::Refused
+            }
+            Announcement::TooOften => NewIdCode::TooOften,
+            Announcement::StoreFailed { problem } => {
+                if self.report.gets_line(Matter::Fault) {
+                    warn!(
+                        "the key that a camera has announced could not be recorded; the camera goes on with the one it has: {problem}"
+                    );
+                }
+                NewIdCode::StoreFailed
+            }
+        };
+        if let Some(shard) = self
+            .homes
+            .get(&proved)
+            .and_then(|&home| self.door.shards.get(home))
+        {
+            let (camera, key) = (proved, next);
+            shard.send(ToShard::NewIdReply { camera, key, code });
+        }
+    }
+
     /// Looks whether the server has another key, which all that are connected then hear of.
     fn refresh_server_keys(&mut self) {
         match self.door.server_key_watch.refresh() {
@@ -444,6 +545,7 @@ impl<R: CryptoRng> Running<R> {
                     let what = match why {
                         Removal::Forgotten => "forgotten",
                         Removal::Revoked { .. } => "revoked",
+                        Removal::KeyReplaced => "its key before is not good any more",
                     };
                     info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
                     if let Some(shard) = self
@@ -468,11 +570,16 @@ fn refusal_reply(refusal: &Refusal, label: Label) -> SetupReply {
     let (code, retry_after_s, in_the_way) = match refusal {
         Refusal::LabelTaken { holder, .. } => (SetupCode::LabelTaken, 10, *holder.as_bytes()),
         Refusal::Revoked { .. } => (SetupCode::Revoked, 60, [0; 32]),
+        Refusal::KeyReplaced { .. } => (SetupCode::KeyReplaced, 60, [0; 32]),
         Refusal::Pending { .. } => (SetupCode::Pending, 1, [0; 32]),
         Refusal::Closed { .. } => (SetupCode::Closed, 60, [0; 32]),
         Refusal::TooManyPending { .. } => (SetupCode::TooManyNew, 60, [0; 32]),
-        Refusal::TooManyNewKeys => (SetupCode::TooManyNew, 5, [0; 32]),
-        Refusal::StoreFailed { .. } => (SetupCode::StoreFailed, 5, [0; 32]),
+        Refusal::TooManyNewKeys | Refusal::NotedTooFast { .. } => {
+            (SetupCode::TooManyNew, 5, [0; 32])
+        }
+        Refusal::StoreFailed { .. } | Refusal::NotNoted { .. } => {
+            (SetupCode::StoreFailed, 5, [0; 32])
+        }
     };
     SetupReply {
         code,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use sdvr_frame::Timestamp;
+use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::{
     Close, CloseCode, Event, KeyLimits, Malformed, OpenStream, Packet, Session, SessionError,
     StreamCode, next_record,
@@ -65,6 +65,8 @@ pub(crate) struct Ingest {
     /// Replies that the kernel did not take yet.
     unsent: Vec<u8>,
     scratch: Vec<u8>,
+    /// The key that the camera has announced since this was asked last.
+    announced: Option<PublicKey>,
 }
 
 impl Ingest {
@@ -75,6 +77,7 @@ impl Ingest {
             peer,
             mut session,
             label: _,
+            other_keys: _,
             received,
         } = arrival;
         if let Some(limits) = key_limits() {
@@ -87,12 +90,18 @@ impl Ingest {
             leftover: received,
             unsent: Vec::new(),
             scratch: Vec::new(),
+            announced: None,
         }
     }
 
     /// Whether replies wait for the kernel.
     pub(crate) fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
+    }
+
+    /// The key that the camera has announced since this was asked last.
+    pub(crate) const fn take_announced(&mut self) -> Option<PublicKey> {
+        self.announced.take()
     }
 
     /// Reads once and handles all whole records.
@@ -180,13 +189,15 @@ impl Ingest {
                 }
                 Event::CloseStream(stream) => camera.close_stream(now, stream, place),
                 Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
+                Event::NewId(key) => self.announced = Some(key),
                 Event::Closed(close) => return Err(Ending::Said(close)),
                 // The client's, which the session does not let through at a server, and SETUP, which the door has handled.
                 Event::Setup(_)
                 | Event::SetupReply(_)
                 | Event::StreamReply { .. }
                 | Event::Report(_)
-                | Event::NextKey(_) => {}
+                | Event::NextKey(_)
+                | Event::NewIdReply { .. } => {}
             }
         }
         Ok(())

@@ -194,6 +194,8 @@ pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
     pub(crate) session: Box<Session>,
     pub(crate) label: Label,
+    /// The keys under which it may have come before.
+    pub(crate) other_keys: Vec<PublicKey>,
     /// Bytes that came after the packet which let it in.
     pub(crate) received: Vec<u8>,
 }

@@ -7,13 +7,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
-use sdvr_session::CloseCode;
+use sdvr_session::{CloseCode, NewIdCode};
 use sdvr_transport::{Interest, Poller, Ready, Waker};
-use sdvr_trust::Removal;
+use sdvr_trust::{Announced, Removal};
 use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::camera::{Camera, LOST_AFTER, RingPlace};
+use crate::door::{DoorHandle, ToDoor};
 use crate::figures::ShardCounters;
 use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
 use crate::knock::Arrival;
@@ -39,6 +40,14 @@ pub(crate) enum ToShard {
     Dismiss(PublicKey, Removal),
     /// The server has another key from now on.
     NextKey(PublicKey),
+    /// The answer to a camera that has announced a key.
+    NewIdReply {
+        /// The key that it has proved.
+        camera: PublicKey,
+        /// The one that it has announced.
+        key: PublicKey,
+        code: NewIdCode,
+    },
     /// A ring was made, or could not be.
     RingMade(Box<RingMade>),
     /// The daemon ends.
@@ -67,6 +76,8 @@ pub(crate) struct Shard {
     waker: Waker,
     poller: Poller,
     place: RingPlace,
+    door: DoorHandle,
+    /// By the key that each has proved last.
     cameras: HashMap<PublicKey, Member>,
     /// Connections by token; each knows whose it is.
     connections: Slots<Connection>,
@@ -119,6 +130,7 @@ impl Shard {
         budget: Budget,
         ring_time: Duration,
         counters: Arc<ShardCounters>,
+        door: DoorHandle,
     ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
         let waker = poller.add_waker(WAKER)?;
@@ -140,6 +152,7 @@ impl Shard {
             waker,
             poller,
             place,
+            door,
             cameras: HashMap::new(),
             connections: Slots::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -186,6 +199,9 @@ impl Shard {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
                 ToShard::Dismiss(key, why) => self.dismiss(key, &why),
                 ToShard::NextKey(key) => self.announce_next_key(key),
+                ToShard::NewIdReply { camera, key, code } => {
+                    self.reply_new_id(&camera, key, code);
+                }
                 ToShard::RingMade(made) => self.ring_was_made(*made),
                 ToShard::Stop => return true,
             }
@@ -197,6 +213,7 @@ impl Shard {
         let key = arrival.session.peer();
         let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
         let now = Timestamp::now();
+        self.follow_key(key, &arrival.other_keys);
         let mut ingest = Ingest::new(arrival);
         let member = self.cameras.entry(key).or_insert_with(|| Member {
             camera: Camera::new(now, key, label.clone()),
@@ -270,6 +287,42 @@ impl Shard {
         }
     }
 
+    /// A camera that has proved another key is the one it was: what it streams goes on, in the same rings.
+    fn follow_key(&mut self, key: PublicKey, others: &[PublicKey]) {
+        if self.cameras.contains_key(&key) {
+            return;
+        }
+        let before = others.iter().find_map(|other| self.cameras.remove(other));
+        let Some(mut member) = before else {
+            return;
+        };
+        if let Some(connection) = member
+            .connection
+            .and_then(|token| self.connections.get_mut(token))
+        {
+            connection.key = key;
+        }
+        // Rings that are on their way would not find it.
+        member.camera.link_was_cut();
+        member.camera.key = key;
+        self.cameras.insert(key, member);
+    }
+
+    /// The camera may come with the key that it has announced, or not.
+    fn reply_new_id(&mut self, camera: &PublicKey, key: PublicKey, code: NewIdCode) {
+        let token = self.cameras.get(camera).and_then(|it| it.connection);
+        let Some((token, connection)) =
+            token.and_then(|token| Some((token, self.connections.get_mut(token)?)))
+        else {
+            return;
+        };
+        connection.ingest.session.reply_new_id(key, code);
+        match connection.ingest.transmit(Timestamp::now()) {
+            Ok(()) => self.update_interest(token),
+            Err(ending) => self.end(token, &ending),
+        }
+    }
+
     /// A ring is there, or cannot be: its camera hears, if it still waits.
     fn ring_was_made(&mut self, made: RingMade) {
         let now = Timestamp::now();
@@ -325,6 +378,10 @@ impl Shard {
                     "this camera is not known any more".to_owned(),
                 ),
                 Removal::Revoked { reason } => (CloseCode::Revoked, reason.clone()),
+                Removal::KeyReplaced => (
+                    CloseCode::Refused,
+                    "this camera has another key, and the time of this one is over".to_owned(),
+                ),
             };
             connection.ingest.close(code, &text);
         }
@@ -351,6 +408,11 @@ impl Shard {
         }
         if event.writable && result.is_ok() {
             result = connection.ingest.transmit(Timestamp::now());
+        }
+        if let Some(next) = connection.ingest.take_announced() {
+            let proved = connection.ingest.session.peer();
+            // Writing to the disk takes its time, which no frame may wait for.
+            self.door.send(ToDoor::NewId(Announced { proved, next }));
         }
         match result {
             Ok(()) => self.update_interest(event.token),

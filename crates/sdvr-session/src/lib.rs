@@ -50,7 +50,9 @@ pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
 pub use key_limits::KeyLimits;
 pub use keys::{Suite, Suites};
 pub use media::MediaFragment;
-pub use message::{Close, CloseCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode};
+pub use message::{
+    Close, CloseCode, NewIdCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
+};
 pub use packet::{
     HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, RESPONSE_BYTES,
     next_handshake_packet, next_record,

@@ -71,6 +71,15 @@ pub enum Control {
     Seen(u64),
     /// The server announces the key that it has from now on.
     NextKey(PublicKey),
+    /// The client announces the key that it will come with.
+    NewId(PublicKey),
+    /// The server's answer to [`Control::NewId`].
+    NewIdReply {
+        /// The key that was announced.
+        key: PublicKey,
+        /// The answer.
+        code: NewIdCode,
+    },
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -153,6 +162,8 @@ codes! {
         Pending = 5,
         /// The server takes no new cameras.
         Closed = 6,
+        /// The camera has had another key for so long that this one is not good any more.
+        KeyReplaced = 7,
     }
 }
 
@@ -171,6 +182,20 @@ codes! {
         Internal = 4,
         /// The camera opens streams too often.
         TooOften = 5,
+    }
+}
+
+codes! {
+    /// The code of the answer to [`Control::NewId`].
+    NewIdCode {
+        /// The key is on the server's disk: the camera may come with it.
+        Recorded = 0,
+        /// The key is not this camera's to have, or this camera has come with a key that is not its current one.
+        Refused = 1,
+        /// Too many keys are announced; to be asked again later.
+        TooOften = 2,
+        /// The server could not record the key.
+        StoreFailed = 3,
     }
 }
 
@@ -256,6 +281,8 @@ impl Control {
             Self::Rekey2(_) => 53,
             Self::Seen(_) => 54,
             Self::NextKey(_) => 50,
+            Self::NewId(_) => 51,
+            Self::NewIdReply { .. } => 55,
             Self::Unknown(number) => *number,
         }
     }
@@ -302,7 +329,11 @@ impl Control {
             Self::Report(report) => report.write(out),
             Self::Rekey1(noise) => out.put(noise),
             Self::Rekey2(noise) => out.put(noise),
-            Self::NextKey(key) => out.put(&key.0),
+            Self::NextKey(key) | Self::NewId(key) => out.put(&key.0),
+            Self::NewIdReply { key, code } => {
+                out.put(&key.0);
+                out.put_u16(code.number());
+            }
             Self::Unknown(_) => {}
         }
     }
@@ -367,6 +398,11 @@ impl Control {
             53 => Self::Rekey2(reader.array()?),
             54 => Self::Seen(reader.u64()?),
             50 => Self::NextKey(PublicKey(reader.array()?)),
+            51 => Self::NewId(PublicKey(reader.array()?)),
+            55 => Self::NewIdReply {
+                key: PublicKey(reader.array()?),
+                code: NewIdCode::from_number(reader.u16()?),
+            },
             // Whatever a later version says in it; a known type with bytes after its body is malformed.
             unknown => return Ok(Self::Unknown(unknown)),
         };

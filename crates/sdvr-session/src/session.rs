@@ -18,7 +18,8 @@ use crate::hello::Limits;
 use crate::keys::{Suite, wipe_stack};
 use crate::media::{MEDIA_HEADER_BYTES, MEDIA_TYPE, MediaFragment, MediaHeader};
 use crate::message::{
-    Close, CloseCode, Control, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
+    Close, CloseCode, Control, NewIdCode, OpenStream, Report, Setup, SetupCode, SetupReply,
+    StreamCode,
 };
 use crate::noise::Finished;
 use crate::record::{
@@ -42,6 +43,8 @@ const CLOCK_REQUESTS_AT_FIRST: u32 = 10;
 const EVENTS_MOST: usize = 64;
 /// What may wait to be sent when a peer causes one more answer. An honest peer asks once a second.
 const ANSWERS_MOST_BYTES: usize = 16 * 1024;
+/// How far apart the keys are at least that a client announces: each makes the server write to its disk.
+const NEW_ID_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -85,6 +88,15 @@ pub enum Event {
     Rekey,
     /// Client: the server announces another key, which it has from now on beside the one that it has proved.
     NextKey(PublicKey),
+    /// Server: the camera announces the key that it will come with. Answer with [`Session::reply_new_id`].
+    NewId(PublicKey),
+    /// Client: the server's answer to [`Session::announce_new_id`].
+    NewIdReply {
+        /// The key that was announced.
+        key: PublicKey,
+        /// The answer.
+        code: NewIdCode,
+    },
     /// The other end ended the session.
     Closed(Close),
 }
@@ -124,6 +136,8 @@ pub struct Session {
     renewal: Renewal,
     /// Server: what an accepted client is to hear, which still knows the key before.
     newer_key: Option<PublicKey>,
+    /// Server: when the client has announced a key last.
+    new_id_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -193,6 +207,7 @@ impl Session {
             counters: Counters::default(),
             renewal,
             newer_key: None,
+            new_id_at: None,
         })
     }
 
@@ -386,6 +401,12 @@ impl Session {
             (Role::Client, Control::NextKey(key)) if matches!(self.state, State::Accepted(_)) => {
                 self.push(Event::NextKey(key))?;
             }
+            (Role::Server, Control::NewId(key)) => self.handle_new_id(now, key)?,
+            (Role::Client, Control::NewIdReply { key, code })
+                if matches!(self.state, State::Accepted(_)) =>
+            {
+                self.push(Event::NewIdReply { key, code })?;
+            }
             (Role::Server, _) => return Err(SessionError::Unexpected("server's")),
             (Role::Client, _) => return Err(SessionError::Unexpected("client's")),
         }
@@ -402,6 +423,17 @@ impl Session {
             State::Accepted(streams) => streams.retain(|order| order.stream != open.stream),
         }
         self.push(Event::OpenStream(open))
+    }
+
+    fn handle_new_id(&mut self, now: Timestamp, key: PublicKey) -> Result<(), SessionError> {
+        let is_too_soon = self
+            .new_id_at
+            .is_some_and(|last| now.saturating_since(last) < NEW_ID_INTERVAL);
+        if !matches!(self.state, State::Accepted(_)) || is_too_soon {
+            return Err(SessionError::Unexpected("NEW_ID"));
+        }
+        self.new_id_at = Some(now);
+        self.push(Event::NewId(key))
     }
 
     /// Acts on time that has passed. Calling it too early or too often does no harm.
@@ -559,6 +591,21 @@ impl Session {
     pub fn announce_next_key(&mut self, key: PublicKey) {
         if self.role == Role::Server && matches!(self.state, State::Accepted(_)) {
             self.queue(&Control::NextKey(key));
+        }
+    }
+
+    /// Client: tells a server that has accepted it which key it will come with. That is to be used only when the answer has
+    /// said that it is on the server's disk. At most once a second: more often ends the session.
+    pub fn announce_new_id(&mut self, key: PublicKey) {
+        if self.role == Role::Client && matches!(self.state, State::Accepted(_)) {
+            self.queue(&Control::NewId(key));
+        }
+    }
+
+    /// Server: answers [`Event::NewId`].
+    pub fn reply_new_id(&mut self, key: PublicKey, code: NewIdCode) {
+        if self.role == Role::Server && matches!(self.state, State::Accepted(_)) {
+            self.queue(&Control::NewIdReply { key, code });
         }
     }
 

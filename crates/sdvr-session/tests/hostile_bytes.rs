@@ -10,14 +10,14 @@ mod support;
 
 use proptest::prelude::*;
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, StreamFormat, StreamId,
-    StreamKind, Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat,
+    StreamId, StreamKind, Timestamp,
 };
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::for_tests::{Control, HelloCore, HelloReply, MediaHeader};
 use sdvr_session::{
-    Limits, OpenStream, Packet, Report, Setup, SetupCode, SetupReply, StreamCode, Suites,
-    next_handshake_packet, next_record,
+    Limits, NewIdCode, OpenStream, Packet, Report, Setup, SetupCode, SetupReply, StreamCode,
+    Suites, next_handshake_packet, next_record,
 };
 use support::peer::{bytes_of, say};
 use support::{CLIENT_PRIVATE_KEY, NOW, Seeded, door, established, source, streaming};
@@ -97,6 +97,11 @@ fn any_control() -> impl Strategy<Value = Control> {
         (any::<u16>(), 5..=u16::MAX).prop_map(|(stream, code)| Control::StreamReply {
             stream: StreamId(stream),
             code: StreamCode::Other(code),
+        }),
+        any::<[u8; 32]>().prop_map(|key| Control::NewId(PublicKey(key))),
+        (any::<[u8; 32]>(), 4..=u16::MAX).prop_map(|(key, code)| Control::NewIdReply {
+            key: PublicKey(key),
+            code: NewIdCode::Other(code),
         }),
         (any::<[u64; 3]>(), any::<[u32; 4]>()).prop_map(|(long, short)| {
             let [highest_counter, frames_received, frames_lost] = long;

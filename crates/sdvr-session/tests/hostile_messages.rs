@@ -8,10 +8,11 @@
 
 mod support;
 
-use sdvr_frame::{StreamId, Timestamp};
+use sdvr_frame::{PublicKey, StreamId, Timestamp};
 use sdvr_session::for_tests::Control;
 use sdvr_session::{
-    Close, CloseCode, Event, Malformed, OpenStream, Packet, Report, SessionError, next_record,
+    Close, CloseCode, Event, Malformed, NewIdCode, OpenStream, Packet, Report, SessionError,
+    next_record,
 };
 use support::peer::{Victim, bytes_of, from_client, from_server, hear, media, say};
 use support::{NOW, established, exchange, setup, stream, streaming};
@@ -118,6 +119,7 @@ fn messages_out_of_their_order_end_the_session() {
         ),
         (Control::ClockRequest { t1: 0 }, "server's"),
         (Control::Report(Report::default()), "server's"),
+        (Control::NewId(PublicKey([9; 32])), "NEW_ID"),
     ] {
         let (mut client, mut server) = established(true);
         let heard = say(&mut client, &mut server, &bytes_of(&message));
@@ -139,6 +141,7 @@ fn messages_out_of_their_order_end_the_session() {
             t2: 0,
             t3: 0,
         },
+        Control::NewId(PublicKey([9; 32])),
     ] {
         let (mut client, mut server) = streaming(true);
         let heard = say(&mut server, &mut client, &bytes_of(&message));
@@ -320,4 +323,35 @@ fn texts_for_people_carry_no_control_characters() {
     let not_utf8 = [3, 0, 3, 0, 2, 0, 0xff];
     let heard = say(&mut client, &mut server, &not_utf8);
     assert_eq!(heard, Err(SessionError::Malformed(Malformed::Text)));
+}
+
+/// Every key that is announced makes the server write to its disk.
+#[test]
+fn keys_are_announced_by_accepted_clients_and_at_most_once_a_second() {
+    let (mut client, mut server) = established(true);
+    client.introduce(setup(), &[]);
+    exchange(&mut client, &mut server);
+    let announced = |number| bytes_of(&Control::NewId(PublicKey([number; 32])));
+    let refused = Err(SessionError::Unexpected("NEW_ID"));
+    // Nobody has decided on it.
+    assert_eq!(say(&mut client, &mut server, &announced(1)), refused);
+
+    let (mut client, mut server) = streaming(true);
+    client.announce_new_id(PublicKey([1; 32]));
+    exchange(&mut client, &mut server);
+    let (key, code) = (PublicKey([1; 32]), NewIdCode::Recorded);
+    assert_eq!(server.poll_event(), Some(Event::NewId(key)));
+    server.reply_new_id(key, code);
+    exchange(&mut server, &mut client);
+    assert_eq!(client.poll_event(), Some(Event::NewIdReply { key, code }));
+    assert_eq!(say(&mut client, &mut server, &announced(2)), refused);
+    // The answer is the server's alone.
+    let (mut client, mut server) = streaming(true);
+    let answer = bytes_of(&Control::NewIdReply { key, code });
+    let heard = say(&mut client, &mut server, &answer);
+    assert_eq!(heard, Err(SessionError::Unexpected("server's")));
+    // Nobody answers before the camera was accepted.
+    let (mut client, mut server) = established(true);
+    let heard = say(&mut server, &mut client, &answer);
+    assert_eq!(heard, Err(SessionError::Unexpected("client's")));
 }

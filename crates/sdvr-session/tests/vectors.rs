@@ -20,8 +20,8 @@ use sdvr_frame::{
 };
 use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
 use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, OpenStream, OutgoingFrame, Packet, Report, Setup,
-    SetupCode, SetupReply, StreamCode, Suite, next_handshake_packet,
+    Close, CloseCode, Event, KeyLimits, NewIdCode, OpenStream, OutgoingFrame, Packet, Report,
+    Setup, SetupCode, SetupReply, StreamCode, Suite, next_handshake_packet,
 };
 use support::{
     Handshake, NOW, Seeded, deliver_at, exchange_at, handshake, label, seal_frame, start_streaming,
@@ -213,6 +213,14 @@ fn every_control_message() -> Vec<(&'static str, Control)> {
         ),
         ("seen", Control::Seen(0x0102_0304_0506_0708)),
         ("next_key", Control::NextKey(PublicKey([0xcd; 32]))),
+        ("new_id", Control::NewId(PublicKey([0xce; 32]))),
+        (
+            "new_id_reply",
+            Control::NewIdReply {
+                key: PublicKey([0xcf; 32]),
+                code: NewIdCode::StoreFailed,
+            },
+        ),
     ]
 }
 

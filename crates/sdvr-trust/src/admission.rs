@@ -3,18 +3,22 @@
 //! Held in memory, so that a camera that comes back costs no reading; on disk before a new one is let in. Other processes may
 //! change the files (`sdvr keys`): every change is made under the lock, to what is on disk then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
 
+use crate::announced::Announcing;
 use crate::error::TrustError;
 use crate::forget;
-use crate::known_cameras::{self, KnownCamera, format_known_cameras, read_known_cameras};
+use crate::known::{Decision, Known};
+use crate::known_cameras::{
+    self, KnownCamera, Standing, format_known_cameras, read_known_cameras, with_lines,
+};
 use crate::lines::WallTime;
 use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending, read_pending};
 use crate::revoked;
-use crate::store::{KeyDirectory, Seen, Version};
+use crate::store::{DirectoryLock, KeyDirectory, Seen, Version};
 
 /// Cameras remembered at most.
 const CAMERAS_MOST: usize = 65_536;
@@ -93,12 +97,26 @@ pub enum Refusal {
         asker: Fingerprint,
     },
     /// Its key was revoked.
-    #[error("the key {asker} was revoked: {reason}")]
+    #[error(
+        "the key {asker} was revoked: {reason}. If that was a mistake: sdvr keys approve {asker}"
+    )]
     Revoked {
         /// The key.
         asker: Fingerprint,
         /// Why.
         reason: String,
+    },
+    /// The camera has had another key for longer than this one was good.
+    #[error(
+        "the key {asker} was the camera {label}'s until it got another one, and was good until {until}. If the camera lost its new key: sdvr keys forget {label}, and it comes as a new one; else this is a copy of its old key"
+    )]
+    KeyReplaced {
+        /// The key.
+        asker: Fingerprint,
+        /// The camera.
+        label: Label,
+        /// Until when it was good.
+        until: String,
     },
     /// It waits for somebody who approves it.
     #[error("it waits for approval: sdvr keys approve {asker}")]
@@ -121,6 +139,24 @@ pub enum Refusal {
     StoreFailed {
         /// What went wrong.
         problem: String,
+    },
+    /// It should wait for approval, and could not be noted.
+    #[error(
+        "{asker} would wait for approval, but could not be noted among those that wait, so sdvr keys pending does not show it: {problem}. It asks again"
+    )]
+    NotNoted {
+        /// Who asks.
+        asker: Fingerprint,
+        /// What went wrong.
+        problem: String,
+    },
+    /// It should wait for approval, and too many came at once for all of them to be noted.
+    #[error(
+        "{asker} would wait for approval, but was not noted: at most {NOTED_BURST} are at once, and {NOTED_PER_SECOND} a second after that. It asks again"
+    )]
+    NotedTooFast {
+        /// Who asks.
+        asker: Fingerprint,
     },
     /// Too many came, or are known.
     #[error(
@@ -165,6 +201,8 @@ pub enum Removal {
         /// Why.
         reason: String,
     },
+    /// It has another key, and the time of this one is over.
+    KeyReplaced,
 }
 
 /// The cameras a server knows, held in memory and kept on disk.
@@ -188,9 +226,10 @@ pub enum Removal {
 /// ```
 #[derive(Debug)]
 pub struct KnownCameras {
-    directory: KeyDirectory,
+    pub(crate) directory: KeyDirectory,
     acceptance: Acceptance,
-    known: Known,
+    pub(crate) known: Known,
+    pub(crate) announcing: Announcing,
     /// The files as they were read: [`FILES`].
     seen: [Seen; 3],
     allowance: Allowance,
@@ -205,100 +244,29 @@ const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
 
 /// What the two files say that a server writes.
 #[derive(Debug, Default)]
-struct Contents {
-    cameras: Vec<u8>,
+pub(crate) struct Contents {
+    pub(crate) cameras: Vec<u8>,
     pending: Vec<u8>,
 }
 
-/// What the files say.
+/// What became of those that were not known.
 #[derive(Debug, Default)]
-struct Known {
-    cameras: Vec<KnownCamera>,
-    by_key: HashMap<PublicKey, usize>,
-    by_label: HashMap<Label, usize>,
-    pending: HashSet<PublicKey>,
-    revoked: HashMap<PublicKey, String>,
+struct Stored {
+    /// The keys that are on disk from now on: known, or noted.
+    new: HashSet<PublicKey>,
+    /// Why others were not added to the known cameras. Nothing when there were too many.
+    failure: Option<String>,
+    /// The same for those that wait.
+    not_noted: Option<String>,
 }
 
-/// What is to be done about a newcomer.
-enum Decision {
-    Settled(Admission),
-    /// It is to be added to the known cameras.
-    Add,
-    /// It is to be added to those that wait; until then, and afterwards, it is refused.
-    Note(Refusal),
-}
-
-impl Known {
-    fn of_key(&self, key: &PublicKey) -> Option<&KnownCamera> {
-        let index = self.by_key.get(key)?;
-        self.cameras.get(*index)
-    }
-
-    fn of_label(&self, label: &Label) -> Option<&KnownCamera> {
-        let index = self.by_label.get(label)?;
-        self.cameras.get(*index)
-    }
-
-    fn add(&mut self, camera: KnownCamera) {
-        let index = self.cameras.len();
-        self.by_key.insert(camera.key, index);
-        self.by_label.insert(camera.label.clone(), index);
-        self.pending.remove(&camera.key);
-        self.cameras.push(camera);
-    }
-
-    fn decide(&self, acceptance: Acceptance, newcomer: &Newcomer) -> Decision {
-        let Newcomer { key, label, .. } = newcomer;
-        if let Some(reason) = self.revoked.get(key) {
-            return Decision::Settled(Admission::Refused(Refusal::Revoked {
-                asker: key.fingerprint(),
-                reason: reason.clone(),
-            }));
+impl Stored {
+    fn nothing(error: &TrustError) -> Self {
+        Self {
+            new: HashSet::new(),
+            failure: Some(error.to_string()),
+            not_noted: Some(error.to_string()),
         }
-        if let Some(camera) = self.of_key(key) {
-            let label = camera.label.clone();
-            return Decision::Settled(Admission::Known { label });
-        }
-        let asker = key.fingerprint();
-        let refusal = match (acceptance, self.of_label(label)) {
-            (Acceptance::Closed, _) => {
-                return Decision::Settled(Admission::Refused(Refusal::Closed { asker }));
-            }
-            (Acceptance::Tofu, None) => return Decision::Add,
-            (Acceptance::Ask, None) if self.has_room_for(key) => Refusal::Pending {
-                asker,
-                is_new: !self.pending.contains(key),
-            },
-            (Acceptance::Ask, None) => Refusal::TooManyPending { asker },
-            (Acceptance::Tofu | Acceptance::Ask, Some(holder)) => Refusal::LabelTaken {
-                label: label.clone(),
-                holder: holder.key.fingerprint(),
-                asker,
-            },
-        };
-        // Noted also when the label is another camera's, so that it can be approved under another one.
-        if self.pending.contains(key) || !self.has_room_for(key) {
-            Decision::Settled(Admission::Refused(refusal))
-        } else {
-            Decision::Note(refusal)
-        }
-    }
-
-    fn has_room_for(&self, key: &PublicKey) -> bool {
-        self.pending.len() < PENDING_MOST || self.pending.contains(key)
-    }
-
-    /// Why a session of this camera, admitted under this label, must end.
-    fn removal(&self, camera: &KnownCamera) -> Option<Removal> {
-        if let Some(reason) = self.revoked.get(&camera.key) {
-            let reason = reason.clone();
-            return Some(Removal::Revoked { reason });
-        }
-        let is_known = self
-            .of_key(&camera.key)
-            .is_some_and(|now| now.label == camera.label);
-        (!is_known).then_some(Removal::Forgotten)
     }
 }
 
@@ -315,6 +283,7 @@ impl KnownCameras {
             acceptance: Acceptance::default(),
             known: Known::default(),
             seen: Default::default(),
+            announcing: Announcing::new(now),
             allowance: Allowance::new(now, NEW_BURST, NEW_PER_SECOND),
             noting: Allowance::new(now, NOTED_BURST, NOTED_PER_SECOND),
             removed: Vec::new(),
@@ -343,6 +312,13 @@ impl KnownCameras {
         self.known.revoked.get(key).map(String::as_str)
     }
 
+    /// The keys of the camera that has this one, this one among them: each of them is that camera. None when it is not known.
+    #[must_use]
+    pub fn keys_of(&self, key: &PublicKey) -> Vec<PublicKey> {
+        let camera = self.known.of_key(key);
+        camera.map_or_else(Vec::new, |camera| camera.keys().collect())
+    }
+
     /// Whether a camera that names this key, and has not proved it, need not go on: it would be refused without a reason that
     /// it should hear.
     #[must_use]
@@ -365,21 +341,19 @@ impl KnownCameras {
         let (may_add, may_note) = (self.allowance.has_any(now), self.noting.has_any(now));
         let has_open = wanted.iter().any(|newcomer| match self.decide(newcomer) {
             Decision::Settled(_) => false,
+            Decision::Promote(_) => true,
             Decision::Add => may_add,
             Decision::Note(_) => may_note,
         });
         // An empty allowance costs no system call: a flood of new keys is refused from memory.
-        let stored = if has_open {
+        let Stored {
+            new,
+            failure,
+            not_noted,
+        } = if has_open {
             self.remember(now, &wanted)
         } else {
-            Ok(HashSet::new())
-        };
-        let (new, failure) = match stored {
-            Ok(new) => (new, Refusal::TooManyNewKeys),
-            Err(error) => {
-                let problem = error.to_string();
-                (HashSet::new(), Refusal::StoreFailed { problem })
-            }
+            Stored::default()
         };
         let decide = |newcomer: &Newcomer| match self.decide(newcomer) {
             Decision::Settled(Admission::Known { label }) if new.contains(&newcomer.key) => {
@@ -390,9 +364,21 @@ impl KnownCameras {
                 Admission::Refused(Refusal::Pending { asker, is_new })
             }
             Decision::Settled(admission) => admission,
+            // It has proved a key that is on disk; that it stands there as the next one yet does no harm.
+            Decision::Promote(label) => Admission::Known { label },
             // It is told what it would be told anyway, whether or not it could be noted.
             Decision::Note(refusal @ Refusal::LabelTaken { .. }) => Admission::Refused(refusal),
-            Decision::Note(_) | Decision::Add => Admission::Refused(failure.clone()),
+            Decision::Note(_) => {
+                let asker = newcomer.key.fingerprint();
+                Admission::Refused(match not_noted.clone() {
+                    Some(problem) => Refusal::NotNoted { asker, problem },
+                    None => Refusal::NotedTooFast { asker },
+                })
+            }
+            Decision::Add => Admission::Refused(match failure.clone() {
+                Some(problem) => Refusal::StoreFailed { problem },
+                None => Refusal::TooManyNewKeys,
+            }),
         };
         wanted.iter().map(decide).collect()
     }
@@ -402,64 +388,99 @@ impl KnownCameras {
     }
 
     /// Adds those that may be added, on disk first; gives their keys.
-    fn remember(
-        &mut self,
-        now: Timestamp,
-        wanted: &[Newcomer],
-    ) -> Result<HashSet<PublicKey>, TrustError> {
-        let lock = self.directory.lock()?;
-        let Contents {
-            mut cameras,
-            pending,
-        } = self.read_for_change()?;
+    fn remember(&mut self, now: Timestamp, wanted: &[Newcomer]) -> Stored {
+        let read = self.directory.lock().and_then(|lock| {
+            let contents = self.read_for_change()?;
+            Ok((lock, contents))
+        });
+        let (lock, contents) = match read {
+            Ok(read) => read,
+            Err(error) => return Stored::nothing(&error),
+        };
         let (new, noted) = self.choose_new(now, wanted);
         let keys: HashSet<PublicKey> = new.iter().map(|camera| camera.key).collect();
-        if !new.is_empty() {
-            cameras.extend_from_slice(format_known_cameras(&new).as_bytes());
-            match self.directory.replace(&lock, known_cameras::FILE, &cameras) {
-                Ok(seen) => {
-                    let [of_cameras, ..] = &mut self.seen;
-                    *of_cameras = seen;
-                }
-                Err(error) => {
-                    self.allowance.give_back(new.len());
-                    self.noting.give_back(noted.len());
-                    return Err(error);
-                }
-            }
-            // A camera that was forgotten and let in again has a new session, which must not end.
-            self.removed.retain(|removed| !keys.contains(&removed.key));
-        }
         let waited = new.iter().any(|new| self.known.pending.contains(&new.key));
-        new.into_iter().for_each(|camera| self.known.add(camera));
-        if !waited && noted.is_empty() {
-            return Ok(keys);
+        if let Err(error) = self.add_cameras(&lock, contents.cameras, new, wanted) {
+            self.allowance.give_back(keys.len());
+            self.noting.give_back(noted.len());
+            return Stored::nothing(&error);
         }
-        let mut pending = pending::without(&pending, |key| self.known.of_key(key).is_some());
+        // A camera that was forgotten and let in again has a new session, which must not end.
+        self.removed.retain(|removed| !keys.contains(&removed.key));
+        let mut stored = Stored {
+            new: keys,
+            ..Stored::default()
+        };
+        if !waited && noted.is_empty() {
+            return stored;
+        }
+        let mut pending =
+            pending::without(&contents.pending, |key| self.known.of_key(key).is_some());
         pending.extend_from_slice(format_pending(&noted).as_bytes());
         match self.directory.replace(&lock, pending::FILE, &pending) {
             Ok(seen) => {
                 let [_, of_pending, _] = &mut self.seen;
                 *of_pending = seen;
+                let noted = noted.into_iter().map(|pending| pending.key);
+                self.known.pending.extend(noted.clone());
+                stored.new.extend(noted);
             }
             // Those that are known now stay known; that they stand in both files does no harm.
-            Err(_) if noted.is_empty() => return Ok(keys),
             Err(error) => {
                 self.noting.give_back(noted.len());
-                return if keys.is_empty() {
-                    Err(error)
-                } else {
-                    Ok(keys)
-                };
+                stored.not_noted = Some(error.to_string());
             }
         }
-        let noted = noted.into_iter().map(|pending| pending.key);
-        self.known.pending.extend(noted.clone());
-        Ok(keys.into_iter().chain(noted).collect())
+        stored
+    }
+
+    /// Writes the cameras that are new and those that have proved another key, and knows them from then on.
+    fn add_cameras(
+        &mut self,
+        lock: &DirectoryLock,
+        mut content: Vec<u8>,
+        new: Vec<KnownCamera>,
+        wanted: &[Newcomer],
+    ) -> Result<(), TrustError> {
+        let promoted = self.promotions(wanted);
+        if new.is_empty() && promoted.is_empty() {
+            return Ok(());
+        }
+        if !promoted.is_empty() {
+            content = with_lines(&content, &promoted);
+        }
+        content.extend_from_slice(format_known_cameras(&new).as_bytes());
+        self.replace_cameras(lock, &content)?;
+        promoted.into_iter().for_each(|it| self.known.change(it));
+        new.into_iter().for_each(|camera| self.known.add(camera));
+        Ok(())
+    }
+
+    /// The cameras that have proved the keys that they had announced.
+    fn promotions(&self, wanted: &[Newcomer]) -> Vec<KnownCamera> {
+        let mut labels = HashSet::new();
+        let proved = wanted.iter().filter_map(|Newcomer { key, .. }| {
+            let camera = self.known.of_key(key)?;
+            let is_next = camera.standing(key) == Some(Standing::Next)
+                && !self.known.revoked.contains_key(key);
+            (is_next && labels.insert(&camera.label)).then(|| camera.promoted(*key))
+        });
+        proved.collect()
+    }
+
+    /// Writes the file of known cameras, which is on disk when this returns.
+    pub(crate) fn replace_cameras(
+        &mut self,
+        lock: &DirectoryLock,
+        content: &[u8],
+    ) -> Result<(), TrustError> {
+        let [of_cameras, ..] = &mut self.seen;
+        *of_cameras = self.directory.replace(lock, known_cameras::FILE, content)?;
+        Ok(())
     }
 
     /// What is in the files now, which is in memory too afterwards.
-    fn read_for_change(&mut self) -> Result<Contents, TrustError> {
+    pub(crate) fn read_for_change(&mut self) -> Result<Contents, TrustError> {
         if self.is_current() {
             let cameras = self.directory.read(known_cameras::FILE)?;
             let pending = self.directory.read(pending::FILE)?;
@@ -508,7 +529,9 @@ impl KnownCameras {
                         first: WallTime::now(),
                     });
                 }
-                Decision::Settled(_) | Decision::Add | Decision::Note(_) => continue,
+                Decision::Settled(_) | Decision::Promote(_) | Decision::Add | Decision::Note(_) => {
+                    continue;
+                }
             }
             keys.insert(key);
         }
@@ -533,6 +556,7 @@ impl KnownCameras {
                 })?;
             }
         }
+        self.removed.extend(self.known.take_over());
         Ok(Changes {
             removed: std::mem::take(&mut self.removed),
         })
@@ -565,25 +589,25 @@ impl KnownCameras {
         let (cameras, of_cameras) = read_known_cameras(&self.directory)?;
         let (pending, of_pending) = read_pending(&self.directory)?;
         let (revoked, of_revoked) = revoked::read_revoked(&self.directory)?;
-        let mut known = Known {
-            pending: pending.into_iter().map(|pending| pending.key).collect(),
-            revoked: revoked.into_iter().collect(),
-            ..Known::default()
-        };
+        let mut known = Known::default();
+        known.pending = pending.into_iter().map(|pending| pending.key).collect();
+        known.revoked = revoked.into_iter().collect();
         cameras.into_iter().for_each(|camera| known.add(camera));
 
         self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
         self.complained_of = None;
+        // What ran out until now would not be noticed in what was read.
+        self.removed.extend(self.known.take_over());
         let before = std::mem::replace(&mut self.known, known);
         for camera in &before.cameras {
-            if before.removal(camera).is_none()
-                && let Some(why) = self.known.removal(camera)
-            {
-                self.removed.push(Removed {
-                    key: camera.key,
-                    label: camera.label.clone(),
-                    why,
-                });
+            let label = &camera.label;
+            for key in camera.keys() {
+                if before.removal(&key, label).is_none()
+                    && let Some(why) = self.known.removal(&key, label)
+                {
+                    let label = label.clone();
+                    self.removed.push(Removed { key, label, why });
+                }
             }
         }
         Ok(Contents {

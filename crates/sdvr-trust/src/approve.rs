@@ -17,10 +17,12 @@ use crate::store::KeyDirectory;
 pub fn pending_cameras(directory: &KeyDirectory) -> Result<Vec<PendingCamera>, TrustError> {
     let (pending, _) = read_pending(directory)?;
     let (known, _) = read_known_cameras(directory)?;
-    let is_known = |key: &PublicKey| known.iter().any(|camera| camera.key == *key);
+    let (revoked, _) = read_revoked(directory)?;
+    let is_revoked = |key: &PublicKey| revoked.iter().any(|(revoked, _)| revoked == key);
+    let is_known = |key: &PublicKey| known.iter().any(|it| it.keys().any(|known| known == *key));
     Ok(pending
         .into_iter()
-        .filter(|camera| !is_known(&camera.key))
+        .filter(|camera| !is_known(&camera.key) && !is_revoked(&camera.key))
         .collect())
 }
 
@@ -65,7 +67,8 @@ pub fn approve(
     let rest = pending::without(&of_waiting.content.unwrap_or_default(), |key| {
         *key == approved.key || known.iter().any(|camera| camera.key == *key)
     });
-    directory.replace(&lock, pending::FILE, &rest)?;
+    // If that cannot be written, the same: it is approved.
+    let _ = directory.replace(&lock, pending::FILE, &rest);
     Ok(approved)
 }
 
@@ -74,14 +77,13 @@ fn find<'a>(
     waiting: &'a [PendingCamera],
     wanted: &str,
 ) -> Result<&'a PendingCamera, TrustError> {
-    let already = known
+    let keys = known
         .iter()
-        .find(|camera| begins(wanted, camera.key.fingerprint(), LEAST_OF_NEW));
-    if let Some(camera) = already {
-        return Err(TrustError::AlreadyKnown {
-            key: camera.key.fingerprint(),
-            label: camera.label.to_string(),
-        });
+        .flat_map(|camera| camera.keys().map(|key| (key.fingerprint(), &camera.label)));
+    let mut already = keys.filter(|(key, _)| begins(wanted, *key, LEAST_OF_NEW));
+    if let Some((key, label)) = already.next() {
+        let label = label.to_string();
+        return Err(TrustError::AlreadyKnown { key, label });
     }
     let named: Vec<&PendingCamera> = waiting
         .iter()

@@ -91,7 +91,7 @@ pub enum TrustError {
         line: usize,
     },
     /// A server's key is listed in `revoked`.
-    #[error("the server {address} has the key {key}, which {} says is revoked ({reason}); nothing was sent. Give the server a new key, or remove that line", path.display())]
+    #[error("the server {address} has the key {key}, which {} says is revoked ({reason}); nothing was sent. Give the server a new key; if the revocation was a mistake: sdvr keys approve {key}", path.display())]
     Revoked {
         /// Which server.
         address: String,
@@ -124,6 +124,26 @@ pub enum TrustError {
         /// When.
         until: String,
     },
+    /// The camera's key was replaced before, and the one before that may be all that a server knows.
+    #[error(
+        "the key of {label} was replaced lately: servers that it has not met since know only the one before. Nothing was changed; try again after {until}"
+    )]
+    CameraRotatedLately {
+        /// Which camera.
+        label: String,
+        /// When.
+        until: String,
+    },
+    /// The camera has a new key already that its program has not seen.
+    #[error(
+        "{label} has a new key already, {next}, which its sdvrc takes when it runs; nothing was changed"
+    )]
+    CameraRotationWaits {
+        /// Which camera.
+        label: String,
+        /// The key.
+        next: Fingerprint,
+    },
     /// No camera that waits has that fingerprint.
     #[error(
         "no camera waits with the fingerprint {wanted:?} (at least {} characters of it are needed); waiting are: {pending}",
@@ -146,7 +166,7 @@ pub enum TrustError {
         label: String,
     },
     /// A camera to be approved is revoked.
-    #[error("{key} was revoked ({reason}), so it was not approved. If that was a mistake, remove its line from {}", path.display())]
+    #[error("{key} was revoked ({reason}, in {}), so it was not approved. If that was a mistake: sdvr keys approve {key}", path.display())]
     CameraRevoked {
         /// Its key.
         key: Fingerprint,

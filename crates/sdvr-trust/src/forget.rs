@@ -71,7 +71,11 @@ pub fn forget(directory: &KeyDirectory, wanted: &str) -> Result<Forgotten, Trust
         .collect();
     let cameras = cameras_named(&known_cameras, wanted);
     named.extend(cameras.into_iter().map(Named::Camera));
-    let is_known = |key: &PublicKey| known_cameras.iter().any(|camera| camera.key == *key);
+    let is_known = |key: &PublicKey| {
+        known_cameras
+            .iter()
+            .any(|it| it.keys().any(|known| known == *key))
+    };
     let waiting_named = waiting.iter().filter(|camera| {
         begins(wanted, camera.key.fingerprint(), LEAST_OF_KNOWN) && !is_known(&camera.key)
     });

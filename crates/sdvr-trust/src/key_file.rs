@@ -15,20 +15,17 @@ use std::path::Path;
 use rand_core::CryptoRng;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
-use sdvr_frame::{Label, PublicKey};
+use sdvr_frame::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::error::TrustError;
 use crate::lines::{WallTime, format_secret, parse_key};
-use crate::store::{KeyDirectory, io_error, try_lock};
+use crate::store::{KeyDirectory, io_error};
 
 pub(crate) const SERVER_KEY: &str = "server.key";
-const CAMERAS: &str = "cameras";
 const FIRST_LINE: &str = "sdvr-private-key 1";
 /// A whole key file has 100 bytes.
 const KEY_FILE_MOST_BYTES: usize = 256;
-/// Cameras of one host that would have the same label.
-const NAMESAKES_MOST: u32 = 1024;
 
 /// A private X25519 key; wiped when it is dropped, never printed.
 ///
@@ -89,17 +86,6 @@ impl std::fmt::Debug for SecretKey {
     }
 }
 
-/// A camera of this host: its label and its key, which no other process uses while this value lives.
-#[derive(Debug)]
-pub struct CameraIdentity {
-    /// The label it asks for.
-    pub label: Label,
-    /// Its key.
-    pub key: SecretKey,
-    /// The open key file, whose lock goes with it.
-    _locked: File,
-}
-
 impl KeyDirectory {
     /// This host's key as a server, made when it is asked for first.
     ///
@@ -117,58 +103,6 @@ impl KeyDirectory {
     /// [`TrustError`].
     pub fn existing_server_key(&self) -> Result<Option<SecretKey>, TrustError> {
         Ok(self.load(SERVER_KEY)?.map(|(key, _)| key))
-    }
-
-    /// The identity for a camera of this host. With `is_chosen` (the user gave the label) exactly that one; without, the
-    /// first of `label`, `label-2`, … that no other process uses.
-    ///
-    /// # Errors
-    ///
-    /// [`TrustError::KeyInUse`] when the chosen one is used, and what the files say.
-    pub fn camera_identity(
-        &self,
-        label: &Label,
-        is_chosen: bool,
-    ) -> Result<CameraIdentity, TrustError> {
-        let cameras = self.subdirectory(CAMERAS)?;
-        let namesakes = if is_chosen { 1 } else { NAMESAKES_MOST };
-        for number in 1..=namesakes {
-            let candidate = numbered(label, number);
-            let name = format!("{candidate}.key");
-            let (key, file) = cameras.load_or_create(&name)?;
-            if try_lock(&cameras.file_path(&name), &file)? {
-                return Ok(CameraIdentity {
-                    label: candidate,
-                    key,
-                    _locked: file,
-                });
-            }
-        }
-        Err(TrustError::KeyInUse {
-            label: label.to_string(),
-            path: cameras.file_path(&format!("{label}.key")),
-        })
-    }
-
-    /// The public keys of this host's cameras, by label.
-    ///
-    /// # Errors
-    ///
-    /// [`TrustError`].
-    pub fn camera_keys(&self) -> Result<Vec<(String, PublicKey)>, TrustError> {
-        let cameras = self.subdirectory(CAMERAS)?;
-        let mut keys = Vec::new();
-        for name in cameras.file_names()? {
-            let label = name
-                .strip_suffix(".key")
-                .filter(|label| label.parse::<Label>().is_ok());
-            if let Some(label) = label
-                && let Some((key, _)) = cameras.load(&name)?
-            {
-                keys.push((label.to_owned(), key.public_key()));
-            }
-        }
-        Ok(keys)
     }
 
     pub(crate) fn load(&self, name: &str) -> Result<Option<(SecretKey, File)>, TrustError> {
@@ -197,7 +131,7 @@ impl KeyDirectory {
         Ok(Some((key, created, file)))
     }
 
-    fn load_or_create(&self, name: &str) -> Result<(SecretKey, File), TrustError> {
+    pub(crate) fn load_or_create(&self, name: &str) -> Result<(SecretKey, File), TrustError> {
         if let Some(loaded) = self.load(name)? {
             return Ok(loaded);
         }
@@ -221,23 +155,6 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// `label`, or `label-2` and so on, cut so that it stays a label.
-fn numbered(label: &Label, number: u32) -> Label {
-    if number == 1 {
-        return label.clone();
-    }
-    let suffix = format!("-{number}");
-    let kept = label
-        .as_str()
-        .get(..Label::MAX_BYTES - suffix.len())
-        .unwrap_or_else(|| label.as_str());
-    let numbered = format!("{kept}{suffix}");
-    // The start of a label and a number always make one; the other way would too.
-    numbered
-        .parse()
-        .unwrap_or_else(|_| Label::from_lossy(&numbered))
 }
 
 pub(crate) fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
@@ -303,20 +220,6 @@ fn parse_dated(path: &Path, content: &[u8]) -> Result<(SecretKey, WallTime), Tru
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(label: &str, number: u32, expected: &str) {
-        assert_eq!(numbered(&label.parse().unwrap(), number).as_str(), expected);
-    }
-
-    #[test]
-    fn namesakes_are_numbered_and_stay_labels() {
-        check("door", 1, "door");
-        check("door", 2, "door-2");
-        check("do--or.", 3, "do--or.-3");
-        check(&"x".repeat(63), 2, &format!("{}-2", "x".repeat(61)));
-        check(&"x".repeat(62), 1024, &format!("{}-1024", "x".repeat(58)));
-    }
 
     #[test]
     fn a_key_file_is_as_documented_and_reads_back() {

@@ -4,11 +4,12 @@
 //! <label> x25519 <base64> added=<time> via=tofu|ask|manual [next=<base64>] [old=<base64> until=<time>]
 //! ```
 //!
-//! `next` and `old` are for cameras that get another key: one that is announced, and the one before until the time. They decide
-//! nothing yet but what is revoked with a camera, and are kept.
+//! `next` and `old` are for cameras that get another key. `next` was announced in a session of the key; when a handshake has
+//! proved it, it becomes the key, and the one before is `old`: good until the time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 use sdvr_frame::{Label, PublicKey};
 
@@ -17,6 +18,8 @@ use crate::lines::{WallTime, Words, format_key, parse_key, parse_lines, rewrite_
 use crate::store::{KeyDirectory, Snapshot};
 
 pub(crate) const FILE: &str = "known_cameras";
+/// How long the key before is good.
+const OLD_KEY_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A remembered camera.
 #[derive(Clone, Debug)]
@@ -29,10 +32,22 @@ pub struct KnownCamera {
     pub(crate) via: String,
     /// A key that was announced for it.
     pub(crate) next: Option<PublicKey>,
-    /// The key it had before, and until when that is to be good.
+    /// The key it had before, and until when that is good.
     pub(crate) old: Option<(PublicKey, WallTime)>,
     /// Fields that decide nothing here, `name=value`.
     pub(crate) rest: Vec<String>,
+}
+
+/// What a key is to the camera in whose line it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Current,
+    /// It was announced, and no handshake had proved it.
+    Next,
+    /// The one before, which is good yet.
+    Old,
+    /// The one before, which is not good since then.
+    Over(WallTime),
 }
 
 impl KnownCamera {
@@ -58,6 +73,38 @@ impl KnownCamera {
     #[must_use]
     pub fn via(&self) -> &str {
         &self.via
+    }
+
+    /// A key that it has announced, which becomes its key when it comes with it.
+    #[must_use]
+    pub const fn next(&self) -> Option<PublicKey> {
+        self.next
+    }
+
+    /// The key that it had before, and until when that is good, as in the file.
+    #[must_use]
+    pub fn old(&self) -> Option<(PublicKey, String)> {
+        self.old.map(|(key, until)| (key, until.to_string()))
+    }
+
+    pub(crate) fn standing(&self, key: &PublicKey) -> Option<Standing> {
+        match self.old {
+            _ if self.key == *key => Some(Standing::Current),
+            _ if self.next == Some(*key) => Some(Standing::Next),
+            Some((old, until)) if old == *key && until.is_over() => Some(Standing::Over(until)),
+            Some((old, _)) if old == *key => Some(Standing::Old),
+            _ => None,
+        }
+    }
+
+    /// The camera when a handshake has proved the key that it had announced.
+    pub(crate) fn promoted(&self, proved: PublicKey) -> Self {
+        Self {
+            key: proved,
+            next: None,
+            old: Some((self.key, WallTime::now().after(OLD_KEY_TIME))),
+            ..self.clone()
+        }
     }
 
     /// All keys that stand in its line.
@@ -87,6 +134,22 @@ pub(crate) fn with_line(content: &[u8], label: &Label, camera: Option<&KnownCame
         } else {
             Some(line.into())
         }
+    })
+}
+
+/// The file with these lines for the cameras of their labels.
+pub(crate) fn with_lines(content: &[u8], cameras: &[KnownCamera]) -> Vec<u8> {
+    let by_label: HashMap<&str, &KnownCamera> = cameras
+        .iter()
+        .map(|camera| (camera.label.as_str(), camera))
+        .collect();
+    rewrite_lines(content, |line| {
+        let label = line.split(' ').next().unwrap_or(line);
+        Some(
+            by_label
+                .get(label)
+                .map_or_else(|| line.into(), |camera| format_line(camera).into()),
+        )
     })
 }
 

@@ -1,11 +1,12 @@
 //! What a client remembers of servers, by the address the user typed.
 //!
 //! ```text
-//! [host]:port x25519 <base64> first=<time> last=<time> ver=2 [next=<base64>]
+//! [host]:port x25519 <base64> first=<time> last=<time> ver=2 [next=<base64>] [told=<base64>,...]
 //! ```
 //!
 //! `ver` is the highest protocol version that the server spoke. `next` is a key that it has announced in a session; it takes
-//! the place of the key when a handshake has proved it.
+//! the place of the key when a handshake has proved it. `told` are the keys of this host's cameras of which the server has said
+//! that it has them: keys that took the place of others.
 
 use std::path::Path;
 
@@ -33,6 +34,7 @@ pub struct KnownServer {
     last: WallTime,
     version: u8,
     next: Option<PublicKey>,
+    told: Vec<PublicKey>,
     /// Fields that decide nothing here, `name=value`.
     rest: Vec<String>,
     line: usize,
@@ -168,6 +170,40 @@ impl<'a> KnownServers<'a> {
         Ok(true)
     }
 
+    /// Whether the server at `address` is known and has not said that it has this key of a camera.
+    pub(crate) fn lacks(&self, address: &str, camera: &PublicKey) -> Result<bool, TrustError> {
+        let known = self.find(address)?;
+        Ok(known.is_some_and(|known| !known.told.contains(camera)))
+    }
+
+    /// Remembers that the server at `address` has the key of a camera, in the place of the one that it had before. On disk when
+    /// this returns; false when there was nothing to change.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`].
+    pub fn note_told(
+        &self,
+        address: &str,
+        camera: &PublicKey,
+        old: Option<&PublicKey>,
+    ) -> Result<bool, TrustError> {
+        if !self.lacks(address, camera)? {
+            return Ok(false);
+        }
+        let lock = self.directory.lock()?;
+        let (content, servers) = self.read()?;
+        let known = servers.into_iter().find(|it| it.address == address);
+        let Some(mut known) = known.filter(|known| !known.told.contains(camera)) else {
+            return Ok(false);
+        };
+        known.told.retain(|told| Some(told) != old);
+        known.told.push(*camera);
+        let changed = with_line(&content.unwrap_or_default(), &known);
+        self.directory.replace(&lock, FILE, &changed)?;
+        Ok(true)
+    }
+
     /// Decides on the key that the server at `address` offers, before anything is sealed to it. `given` is what the user gave
     /// with `--server-key`: the key must be that one *and* the remembered one.
     ///
@@ -239,6 +275,7 @@ impl<'a> KnownServers<'a> {
                     last: now,
                     version,
                     next: None,
+                    told: Vec::new(),
                     rest: Vec::new(),
                     line: 0,
                 };
@@ -357,11 +394,17 @@ fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
     let first = WallTime::parse(words.field("first")?)?;
     let last = WallTime::parse(words.field("last")?)?;
     let version = parse_number(words.field("ver")?).ok_or("the version is no number")?;
-    let (mut next, mut rest) = (None, Vec::new());
+    let (mut next, mut told, mut rest) = (None, None, Vec::new());
     for (name, value) in words.rest(&["first", "last", "ver"])? {
-        if name != "next" {
-            rest.push(format!("{name}={value}"));
-        } else if next.replace(PublicKey(*parse_key(value)?)).is_some() {
+        let is_first = match name {
+            "next" => next.replace(PublicKey(*parse_key(value)?)).is_none(),
+            "told" => told.replace(parse_keys(value)?).is_none(),
+            _ => {
+                rest.push(format!("{name}={value}"));
+                true
+            }
+        };
+        if !is_first {
             return Err("a field stands there twice");
         }
     }
@@ -372,9 +415,15 @@ fn parse_line(line: &str, number: usize) -> Result<KnownServer, &'static str> {
         last,
         version,
         next,
+        told: told.unwrap_or_default(),
         rest,
         line: number,
     })
+}
+
+fn parse_keys(text: &str) -> Result<Vec<PublicKey>, &'static str> {
+    let keys = text.split(',').map(|key| Ok(PublicKey(*parse_key(key)?)));
+    keys.collect()
 }
 
 /// The file with this line for the server.
@@ -398,6 +447,7 @@ fn format_line(server: &KnownServer) -> String {
         last,
         version,
         next,
+        told,
         rest,
         line: _,
     } = server;
@@ -406,6 +456,11 @@ fn format_line(server: &KnownServer) -> String {
     if let Some(next) = next {
         line.push_str(" next=");
         line.push_str(&format_key(next));
+    }
+    if !told.is_empty() {
+        let told: Vec<String> = told.iter().map(format_key).collect();
+        line.push_str(" told=");
+        line.push_str(&told.join(","));
     }
     for field in rest {
         line.push(' ');

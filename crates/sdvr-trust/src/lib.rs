@@ -7,7 +7,7 @@
 //! ~/.sdvr            0700; files 0600; a wrong owner or mode is refused with the command to type
 //!   server.key       this host's key as a server
 //!   server-old.key   the one before, good for 30 days after sdvr keys rotate
-//!   cameras/NAME.key the keys of this host's cameras
+//!   cameras/NAME.key the keys of this host's cameras; NAME.next and NAME.old while one gets another key
 //!   known_servers    [host]:port x25519 KEY first=TIME last=TIME ver=2
 //!   known_cameras    LABEL x25519 KEY added=TIME via=tofu
 //!   pending          x25519 KEY first=TIME from=ADDRESS wants=LABEL
@@ -20,17 +20,21 @@
 
 mod address;
 mod admission;
+mod announced;
 mod approve;
+mod camera_key;
 mod candidates;
 mod error;
 mod forget;
 mod key_file;
+mod known;
 mod known_cameras;
 mod known_servers;
 mod lines;
 mod mismatch;
 mod pending;
 mod protect;
+mod reinstate;
 mod revoked;
 mod server_key;
 mod store;
@@ -39,15 +43,18 @@ pub use address::normalise_address;
 pub use admission::{
     Acceptance, Admission, Changes, KnownCameras, Newcomer, Refusal, Removal, Removed,
 };
+pub use announced::{Announced, Announcement, NotItsKey};
 pub use approve::{approve, pending_cameras};
+pub use camera_key::{CameraIdentity, CameraKeys, CameraRotation, WhichKey, rotate_camera_key};
 pub use error::TrustError;
 pub use forget::{Forgotten, forget};
-pub use key_file::{CameraIdentity, SecretKey};
+pub use key_file::SecretKey;
 pub use known_cameras::KnownCamera;
 pub use known_servers::{KnownServer, KnownServers, ServerDecision};
 pub use mismatch::Mismatch;
 pub use pending::PendingCamera;
 pub use protect::protect_memory;
+pub use reinstate::{Reinstatement, reinstate};
 pub use revoked::{Revocation, Revokee, revoke};
 pub use server_key::{ServerKeyWatch, ServerKeys, ServerRotation, rotate_server_key};
 pub use store::{KeyDirectory, default_path};

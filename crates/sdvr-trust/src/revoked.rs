@@ -12,7 +12,7 @@ use crate::candidates::{LEAST_OF_KNOWN, ambiguous, begins, cameras_named, descri
 use crate::error::{TrustError, listed};
 use crate::known_cameras::read_known_cameras;
 use crate::known_servers::KnownServers;
-use crate::lines::{WallTime, Words, format_key, parse_lines};
+use crate::lines::{WallTime, Words, format_key, parse_lines, rewrite_lines};
 use crate::pending::{self, read_pending};
 use crate::store::{KeyDirectory, Snapshot};
 
@@ -72,7 +72,8 @@ pub fn revoke(
     if matches!(whose, Revokee::Pending(_)) {
         let (_, file) = read_pending(directory)?;
         let rest = pending::without(&file.content.unwrap_or_default(), |key| keys.contains(key));
-        directory.replace(&lock, pending::FILE, &rest)?;
+        // Where that cannot be written it is revoked all the same, and not listed among those that wait.
+        let _ = directory.replace(&lock, pending::FILE, &rest);
     }
     Ok(Revocation {
         whose,
@@ -97,7 +98,11 @@ fn find(directory: &KeyDirectory, wanted: &str) -> Result<(Revokee, Vec<PublicKe
         .collect();
     let is_label = cameras.iter().any(|camera| camera.label.as_str() == wanted);
     if !is_label {
-        let is_known = |key: &PublicKey| cameras.iter().any(|camera| camera.key == *key);
+        let is_known = |key: &PublicKey| {
+            cameras
+                .iter()
+                .any(|it| it.keys().any(|known| known == *key))
+        };
         let waiting = pending
             .iter()
             .filter(|camera| is_named(&camera.key) && !is_known(&camera.key));
@@ -173,6 +178,15 @@ pub(crate) fn read_revoked(directory: &KeyDirectory) -> Result<(Reasons, Snapsho
         None => Vec::new(),
     };
     Ok((revoked, file))
+}
+
+/// The file without the lines of these keys.
+pub(crate) fn without(content: &[u8], is_out: impl Fn(&PublicKey) -> bool) -> Vec<u8> {
+    rewrite_lines(content, |line| {
+        let key = Words::new(line).key();
+        let is_kept = key.is_ok_and(|key| !is_out(&key));
+        is_kept.then_some(line.into())
+    })
 }
 
 /// Parses `revoked`: the keys, and why.

@@ -321,6 +321,27 @@ impl KeyDirectory {
         }
     }
 
+    /// Gives a file the name of another one, which is gone then. On disk when this returns.
+    pub(crate) fn rename(
+        &self,
+        _lock: &DirectoryLock,
+        from: &str,
+        to: &str,
+    ) -> Result<(), TrustError> {
+        rustix::fs::renameat(&self.directory, from, &self.directory, to)
+            .map_err(|error| io_error("replace", &self.file_path(to), error))?;
+        self.sync()
+    }
+
+    /// Whether the open file is the one that has the name.
+    pub(crate) fn has_name(&self, name: &str, file: &File) -> bool {
+        let named = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        match (named, rustix::fs::fstat(file)) {
+            (Ok(named), Ok(open)) => (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino),
+            _ => false,
+        }
+    }
+
     fn link_unfinished(&self, unfinished: &str, name: &str) -> Result<(), Errno> {
         rustix::fs::linkat(
             &self.directory,

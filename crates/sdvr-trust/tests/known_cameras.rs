@@ -9,13 +9,12 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_trust::{Admission, KnownCameras, Refusal, TrustError};
-use support::{Home, base64, key, label};
+use support::{Home, TinyDisk, base64, key, label};
 
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
 
@@ -49,6 +48,9 @@ fn admit(known: &mut KnownCameras, wanted: &[(u32, &str)]) -> Vec<String> {
             Admission::Refused(Refusal::Pending { is_new: false, .. }) => "waits".to_owned(),
             Admission::Refused(Refusal::Closed { .. }) => "closed".to_owned(),
             Admission::Refused(Refusal::TooManyPending { .. }) => "too many wait".to_owned(),
+            Admission::Refused(Refusal::KeyReplaced { .. }) => "replaced".to_owned(),
+            Admission::Refused(Refusal::NotNoted { .. }) => "not noted".to_owned(),
+            Admission::Refused(Refusal::NotedTooFast { .. }) => "noted too fast".to_owned(),
         })
         .collect()
 }
@@ -413,40 +415,9 @@ fn forgetting_takes_a_label_or_a_fingerprint_and_tells_what_there_is() {
     assert_eq!(labels(&load(&home)), ["yard"]);
 }
 
-/// A file system of a few pages, gone with this value.
-struct TinyDisk {
-    _temporary: tempfile::TempDir,
-    path: PathBuf,
-}
-
-impl TinyDisk {
-    /// `None` when this user may not mount.
-    fn mount(bytes: u32) -> Option<Self> {
-        let temporary = tempfile::tempdir().unwrap();
-        let path = temporary.path().to_owned();
-        let options = format!("size={bytes},mode=0700");
-        let is_mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(&path)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        is_mounted.then_some(Self {
-            _temporary: temporary,
-            path,
-        })
-    }
-}
-
-impl Drop for TinyDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
-    }
-}
-
 #[test]
 fn a_full_disk_loses_nothing_and_lets_nobody_in_until_there_is_room() {
     let Some(disk) = TinyDisk::mount(64 * 1024) else {
-        eprintln!("skipped: this user may not mount a file system");
         return;
     };
     let directory = || sdvr_trust::KeyDirectory::open(&disk.path).unwrap();
@@ -457,16 +428,7 @@ fn a_full_disk_loses_nothing_and_lets_nobody_in_until_there_is_room() {
         ["new door", "new gate"]
     );
     let before = fs::read(&file).unwrap();
-    let filler = disk.path.join("filler");
-    let mut bytes = 64 * 1024;
-    while bytes > 0 {
-        // The last pages, too.
-        let mut content = fs::read(&filler).unwrap_or_default();
-        content.resize(content.len() + bytes, 1);
-        if fs::write(&filler, &content).is_err() {
-            bytes /= 2;
-        }
-    }
+    disk.fill();
     // By a key that was refused for want of room.
     for _ in 0..3 {
         assert_eq!(
@@ -490,7 +452,7 @@ fn a_full_disk_loses_nothing_and_lets_nobody_in_until_there_is_room() {
     directory().server_key().unwrap_err();
     assert!(!disk.path.join("server.key").exists());
 
-    fs::remove_file(&filler).unwrap();
+    disk.make_room();
     assert_eq!(
         admit(&mut known, &[(3, "yard"), (1, "door")]),
         ["new yard", "known door"]

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
 use sdvr_trust::{
-    Acceptance, Admission, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal, Removal,
-    Revokee, TrustError, approve, forget, pending_cameras, revoke,
+    Acceptance, Admission, Announced, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal,
+    Removal, Revokee, TrustError, approve, forget, pending_cameras, reinstate, revoke,
 };
 use support::{Home, base64, chmod, key, label};
 
@@ -51,6 +51,9 @@ fn admit(known: &mut KnownCameras, number: u32, wanted: &str) -> &'static str {
             Refusal::StoreFailed { .. } => "store failed",
             Refusal::TooManyNewKeys => "too many",
             Refusal::TooManyPending { .. } => "too many wait",
+            Refusal::KeyReplaced { .. } => "key replaced",
+            Refusal::NotNoted { .. } => "not noted",
+            Refusal::NotedTooFast { .. } => "noted too fast",
         },
         other => panic!("{other:?}"),
     }
@@ -318,7 +321,7 @@ fn a_damaged_file_of_those_that_wait_lets_nobody_start_and_loses_nobody() {
         // A daemon that runs goes on with what it knew.
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "waits");
-        assert_eq!(admit(&mut known, 2, "yard"), "store failed");
+        assert_eq!(admit(&mut known, 2, "yard"), "not noted");
         home.write("pending", whole.as_bytes());
         known.refresh().unwrap();
     }
@@ -352,7 +355,7 @@ fn a_file_that_others_can_read_or_that_is_a_link_is_refused_with_the_remedy_by_e
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "revoked");
         assert_eq!(admit(&mut known, 2, "yard"), "waits");
-        assert_eq!(admit(&mut known, 3, "gate"), "store failed");
+        assert_eq!(admit(&mut known, 3, "gate"), "not noted");
         chmod(&path, 0o600);
         assert_eq!(fs::read(&path).unwrap(), whole);
         known.refresh().unwrap();
@@ -362,4 +365,47 @@ fn a_file_that_others_can_read_or_that_is_a_link_is_refused_with_the_remedy_by_e
         check_refused("links are not followed");
         assert_eq!(fs::read(home.file("elsewhere")).unwrap(), whole);
     }
+}
+
+#[test]
+fn a_revocation_is_taken_back_for_all_keys_of_the_camera_and_for_no_other() {
+    let home = Home::new();
+    let mut known = load(&home, Acceptance::Tofu);
+    for (number, wants) in [(1, "door"), (2, "yard"), (3, "gate")] {
+        admit(&mut known, number, wants);
+    }
+    // It has another key, too.
+    let (proved, next) = (key(1), key(11));
+    known.announce_all(START, &[Announced { proved, next }]);
+    for label in ["door", "yard", "gate"] {
+        revoke(&home.open(), label, None).unwrap();
+    }
+    forget(&home.open(), "gate").unwrap();
+    known.refresh().unwrap();
+    let keys = home.open();
+    let before = fs::read(home.file("revoked")).unwrap();
+    // What names no revoked key, too little of one, or would give it another label.
+    for wanted in [
+        text(key(9)),
+        "gate".to_owned(),
+        text(key(1))[..14].to_owned(),
+    ] {
+        assert_eq!(reinstate(&keys, &wanted, None).unwrap(), None, "{wanted}");
+    }
+    let other = reinstate(&keys, &text(key(1)), Some(&label("other"))).unwrap_err();
+    assert!(matches!(other, TrustError::AlreadyKnown { .. }), "{other}");
+    assert_eq!(fs::read(home.file("revoked")).unwrap(), before);
+
+    let back = reinstate(&keys, &text(key(1)), None).unwrap().unwrap();
+    let both = vec![key(1), key(11)];
+    assert_eq!((back.label, back.keys), (Some(label("door")), both));
+    assert_eq!(reinstate(&keys, &text(key(1)), None).unwrap(), None);
+    // Forgotten: it comes as a new one.
+    let back = reinstate(&keys, &text(key(3)), None).unwrap().unwrap();
+    assert_eq!((back.label, back.keys), (None, vec![key(3)]));
+    known.refresh().unwrap();
+    assert_eq!(admit(&mut known, 1, "door"), "known");
+    assert_eq!(admit(&mut known, 11, "door"), "known");
+    assert_eq!(admit(&mut known, 2, "yard"), "revoked");
+    assert_eq!(admit(&mut known, 3, "gate"), "new");
 }

@@ -1,7 +1,7 @@
 //! The commands that change who may come in.
 
 use sdvr_frame::Label;
-use sdvr_trust::{Forgotten, KeyDirectory, Revokee};
+use sdvr_trust::{Forgotten, KeyDirectory, Reinstatement, Revokee};
 
 use crate::output::print_line;
 
@@ -10,12 +10,31 @@ pub(super) fn approve(
     wanted: &str,
     label: Option<Label>,
 ) -> anyhow::Result<()> {
+    let reinstated = sdvr_trust::reinstate(directory, wanted, label.as_ref())?;
+    if let Some(reinstated) = reinstated {
+        return tell_reinstated(&reinstated);
+    }
     let camera = sdvr_trust::approve(directory, wanted, label)?;
     print_line(format_args!(
         "approved {} as {}; it comes in when it asks again",
         camera.key.fingerprint(),
         camera.label
     ))
+}
+
+fn tell_reinstated(reinstated: &Reinstatement) -> anyhow::Result<()> {
+    for key in &reinstated.keys {
+        let key = key.fingerprint();
+        match &reinstated.label {
+            Some(label) => print_line(format_args!(
+                "{key} is not revoked any more: the camera {label} comes in when it asks again, within a minute"
+            ))?,
+            None => print_line(format_args!(
+                "{key} is not revoked any more; no camera is known by it, so its next contact is a first one"
+            ))?,
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn revoke(
@@ -38,6 +57,10 @@ pub(super) fn revoke(
     };
     for key in &revocation.keys {
         print_line(format_args!("{done} {}, {consequence}", key.fingerprint()))?;
+    }
+    if let Some(key) = revocation.keys.first() {
+        let key = key.fingerprint();
+        print_line(format_args!("to take it back: sdvr keys approve {key}"))?;
     }
     Ok(())
 }
@@ -64,5 +87,15 @@ pub(super) fn rotate(directory: &KeyDirectory) -> anyhow::Result<()> {
         rotation.current.fingerprint(),
         rotation.old.fingerprint(),
         rotation.old_until
+    ))
+}
+
+pub(super) fn rotate_camera(directory: &KeyDirectory, label: &str) -> anyhow::Result<()> {
+    let rotation = sdvr_trust::rotate_camera_key(directory, label)?;
+    print_line(format_args!(
+        "the camera {} gets the key {}; its sdvrc announces it when it runs, and comes with it once its server knows it. Until then it comes with {}",
+        rotation.label,
+        rotation.next.fingerprint(),
+        rotation.current.fingerprint()
     ))
 }

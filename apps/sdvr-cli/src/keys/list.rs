@@ -1,6 +1,6 @@
 //! The commands that show keys.
 
-use sdvr_frame::Timestamp;
+use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_trust::{KeyDirectory, KnownCameras, KnownServers, pending_cameras};
 use serde::Serialize;
 
@@ -12,6 +12,10 @@ struct OwnKey {
     kind: &'static str,
     label: Option<String>,
     fingerprint: String,
+    /// A key that takes its place when the camera's sdvrc runs.
+    next: Option<String>,
+    /// The one before, for servers that have not heard of it.
+    old: Option<String>,
 }
 
 /// A server that is remembered.
@@ -33,6 +37,11 @@ struct Camera {
     added: String,
     via: String,
     revoked: Option<String>,
+    /// A key that it has announced, which takes over when it comes with it.
+    next: Option<String>,
+    /// The one before, and until when that is good.
+    old: Option<String>,
+    old_until: Option<String>,
 }
 
 /// Any of them.
@@ -57,12 +66,16 @@ pub(super) fn fingerprint(directory: &KeyDirectory, json: bool) -> anyhow::Resul
         kind: "server",
         label: None,
         fingerprint: key.public_key().fingerprint().to_string(),
+        next: None,
+        old: None,
     });
     let cameras = directory.camera_keys()?;
-    let cameras = cameras.into_iter().map(|(label, key)| OwnKey {
+    let cameras = cameras.into_iter().map(|camera| OwnKey {
         kind: "camera",
-        label: Some(label),
-        fingerprint: key.fingerprint().to_string(),
+        label: Some(camera.label),
+        fingerprint: camera.current.fingerprint().to_string(),
+        next: camera.next.as_ref().map(text),
+        old: camera.old.as_ref().map(text),
     });
     let keys: Vec<OwnKey> = server.into_iter().chain(cameras).collect();
     if json {
@@ -75,12 +88,23 @@ pub(super) fn fingerprint(directory: &KeyDirectory, json: bool) -> anyhow::Resul
         kind,
         label,
         fingerprint,
+        next,
+        old,
     } in keys
     {
         let label = label.map(|label| format!(" {label}")).unwrap_or_default();
         print_line(format_args!("{fingerprint}  {kind}{label}"))?;
+        for (key, what) in [(next, "its next key"), (old, "its key before")] {
+            if let Some(key) = key {
+                print_line(format_args!("{key}  {kind}{label}, {what}"))?;
+            }
+        }
     }
     Ok(())
+}
+
+fn text(key: &PublicKey) -> String {
+    key.fingerprint().to_string()
 }
 
 pub(super) fn known(directory: &KeyDirectory, json: bool) -> anyhow::Result<()> {
@@ -104,6 +128,9 @@ pub(super) fn known(directory: &KeyDirectory, json: bool) -> anyhow::Result<()> 
             added: camera.added(),
             via: camera.via().to_owned(),
             revoked: cameras.revocation(&camera.key).map(str::to_owned),
+            next: camera.next().as_ref().map(text),
+            old: camera.old().map(|(key, _)| text(&key)),
+            old_until: camera.old().map(|(_, until)| until),
         })
     });
     let known: Vec<Known> = servers.chain(cameras).collect();
@@ -132,13 +159,23 @@ fn line(known: &Known) -> String {
                 added,
                 via,
                 revoked,
+                next,
+                old,
+                old_until,
                 kind: _,
             } = camera;
+            let mut others = String::new();
+            if let Some(next) = next {
+                others.push_str(&format!("  next {next}"));
+            }
+            if let (Some(old), Some(until)) = (old, old_until) {
+                others.push_str(&format!("  before {old} until {until}"));
+            }
             let revoked = revoked
                 .as_ref()
                 .map(|reason| format!("  REVOKED: {reason}"))
                 .unwrap_or_default();
-            format!("camera  {label}  {fingerprint}  added {added}  by {via}{revoked}")
+            format!("camera  {label}  {fingerprint}  added {added}  by {via}{others}{revoked}")
         }
     }
 }

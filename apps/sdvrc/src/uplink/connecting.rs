@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
+use sdvr_transport::TcpLink;
 use sdvr_trust::{KeyDirectory, KnownServers, TrustError};
 use tracing::{error, info, warn};
 
@@ -12,7 +13,7 @@ use super::Uplink;
 use crate::config::Config;
 use crate::dial::Dial;
 use crate::failure::Failure;
-use crate::greeting::{GREETING_TIME, GreetingError};
+use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
 use crate::link::Link;
 use crate::streaming::{Ending, Streaming};
 use crate::waiting::Ready;
@@ -42,6 +43,17 @@ impl Uplink<'_> {
         }
     }
 
+    /// Chooses a key and sends the first packet.
+    pub(super) fn begin_greeting(
+        &mut self,
+        now: Timestamp,
+        link: TcpLink,
+    ) -> Result<Greeting, GreetingError> {
+        let address = self.config.server.to_string();
+        self.own_key.choose(&self.keys, &address)?;
+        Greeting::start(link, now, self.config, &self.keys)
+    }
+
     pub(super) fn greet(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
         let Link::Greeting(greeting) = &mut self.link else {
             return Ok(());
@@ -52,7 +64,7 @@ impl Uplink<'_> {
         if !ready.readable {
             return Ok(());
         }
-        match greeting.handle_readable(now, self.config, &self.keys, &self.identity) {
+        match greeting.handle_readable(now, self.config, &self.keys, self.own_key.used()) {
             Ok(None) => Ok(()),
             Ok(Some(session)) => self.start_streaming(now, session),
             Err(problem) => self.greeting_failed(now, &problem),
@@ -76,7 +88,7 @@ impl Uplink<'_> {
             now,
             greeting.link,
             session,
-            &self.identity.label,
+            &self.own_key.identity().label,
             announcement,
         ) {
             Ok(streaming) => {
@@ -133,6 +145,7 @@ impl Uplink<'_> {
                 self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
             }
             GreetingError::Unheard => {
+                self.own_key.was_unheard();
                 let wait = self.retry.was_unheard().then_some(UNHEARD_WAIT);
                 self.try_again(now, &problem.to_string(), wait)
             }
@@ -146,13 +159,14 @@ impl Uplink<'_> {
         if let Link::Streaming(streaming) = &self.link {
             self.may_have_lost(streaming.frames_unconfirmed());
         }
-        let own = self.identity.key.public_key().fingerprint();
+        let own = self.own_key.fingerprint();
         match ending {
             Ending::Refused(reply) if reply.code == SetupCode::Pending => {
                 self.wait_for_approval(now, own)
             }
             Ending::Refused(reply) => {
-                let wait = if reply.code == SetupCode::TooManyNew {
+                let has_other_key = self.own_key.was_refused(reply);
+                let wait = if has_other_key || reply.code == SetupCode::TooManyNew {
                     1
                 } else {
                     reply.retry_after_s.clamp(1, 60)

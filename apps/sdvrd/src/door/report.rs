@@ -30,6 +30,8 @@ pub(super) enum Matter {
     OtherLabel,
     /// A camera is new.
     New,
+    /// A camera that is known gets another key.
+    NewKey,
     /// There was no descriptor for a stranger. One line an interval.
     NoDescriptor,
     /// Something is wrong at this end.
@@ -101,6 +103,7 @@ impl Report {
                 self.new += 1;
                 &mut self.new_lines
             }
+            Matter::NewKey => &mut self.new_lines,
             Matter::Fault => &mut self.fault_lines,
         };
         let has_line = *lines > 0;

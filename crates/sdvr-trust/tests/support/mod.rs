@@ -9,6 +9,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sdvr_frame::{Label, PublicKey};
 use sdvr_trust::KeyDirectory;
@@ -44,6 +45,58 @@ impl Home {
         let path = self.file(name);
         fs::write(&path, content).unwrap();
         chmod(&path, 0o600);
+    }
+}
+
+/// A file system of a few pages, gone with this value.
+pub(crate) struct TinyDisk {
+    _temporary: TempDir,
+    pub(crate) path: PathBuf,
+}
+
+impl TinyDisk {
+    /// `None`, and says so, when this user may not mount.
+    pub(crate) fn mount(bytes: u32) -> Option<Self> {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().to_owned();
+        let options = format!("size={bytes},mode=0700");
+        let is_mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(&path)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            eprintln!("skipped: this user may not mount a file system");
+            return None;
+        }
+        Some(Self {
+            _temporary: temporary,
+            path,
+        })
+    }
+
+    /// Takes all of its room, the last pages too.
+    pub(crate) fn fill(&self) {
+        let filler = self.path.join("filler");
+        let mut bytes = 64 * 1024;
+        while bytes > 0 {
+            let mut content = fs::read(&filler).unwrap_or_default();
+            content.resize(content.len() + bytes, 1);
+            if fs::write(&filler, &content).is_err() {
+                bytes /= 2;
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub(crate) fn make_room(&self) {
+        fs::remove_file(self.path.join("filler")).unwrap();
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }
 
