@@ -1,6 +1,8 @@
-//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench tcp` and `keys`.
+//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench tcp`, `keys`, `idle` and `crowd`.
 
+mod crowd;
 mod floor;
+mod idle;
 mod keys;
 mod system;
 mod tcp;
@@ -15,10 +17,12 @@ fn main() -> anyhow::Result<()> {
     let programs = arguments
         .next()
         .map(PathBuf::from)
-        .context("usage: sdvr-bench tcp|keys FOLDER-OF-PROGRAMS")?;
+        .context("usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS")?;
     match bench.as_str() {
         "tcp" => tcp::run(&programs),
         "keys" => keys::run(&programs),
-        other => anyhow::bail!("there is no bench {other:?}; there are tcp and keys"),
+        "idle" => idle::run(&programs),
+        "crowd" => crowd::run(&programs),
+        other => anyhow::bail!("there is no bench {other:?}; there are tcp, keys, idle and crowd"),
     }
 }

@@ -1,6 +1,7 @@
 //! A daemon and clients to measure: real programs, as released, in a folder of their own.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +104,27 @@ impl System {
         self.shm.path().join("rings")
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// What all rings take of the shared memory.
+    pub(crate) fn ring_kib(&self) -> anyhow::Result<u64> {
+        let mut blocks = 0;
+        for file in std::fs::read_dir(self.rings())? {
+            let file = file?;
+            if file.file_name() != "statistics" {
+                blocks += file.metadata()?.blocks();
+            }
+        }
+        // A block is 512 bytes, whatever the file system's are.
+        Ok(blocks / 2)
+    }
+
     pub(crate) const fn daemon(&self) -> &Program {
         &self.daemon
     }
@@ -159,6 +181,17 @@ impl System {
 }
 
 impl Program {
+    /// Memory of its own that it has now.
+    pub(crate) fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .context("this kernel does not tell the memory of a process")?;
+        let kib = line.split_whitespace().next().unwrap_or_default();
+        kib.parse().context("that is no number of KiB")
+    }
+
     /// CPU time used until now, user and system.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let mut nanoseconds = 0_u64;

@@ -30,6 +30,16 @@ pub(crate) fn keys() -> anyhow::Result<()> {
     system("keys")
 }
 
+/// What a camera that hardly sends costs the daemon.
+pub(crate) fn idle() -> anyhow::Result<()> {
+    system("idle")
+}
+
+/// A thousand new cameras at once.
+pub(crate) fn crowd() -> anyhow::Result<()> {
+    system("crowd")
+}
+
 fn system(name: &str) -> anyhow::Result<()> {
     let programs = build_release()?;
     run(cargo(&[

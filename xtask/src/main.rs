@@ -65,6 +65,10 @@ enum Bench {
     Tcp,
     /// Throughput with keys that are renewed every second, against none
     Keys,
+    /// Memory of a camera that hardly sends
+    Idle,
+    /// A thousand new cameras at once: until all stream, and their keys on disk
+    Crowd,
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -85,6 +89,10 @@ fn main() -> ExitCode {
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
         Command::Bench { bench: Bench::Keys } => bench::keys(),
+        Command::Bench { bench: Bench::Idle } => bench::idle(),
+        Command::Bench {
+            bench: Bench::Crowd,
+        } => bench::crowd(),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },

@@ -6,15 +6,16 @@ use std::time::Duration;
 use sdvr_frame::{Allowance, Label, Link, PublicKey, StreamId, StreamState, Timestamp};
 use sdvr_ring::{CreateError, RingOptions};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock, StreamCode};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::budget::{Account, Budget, Share};
 use crate::chatter::Chatter;
+use crate::depth::Reach;
 use crate::figures::ShardCounters;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade, RingOrder};
 use crate::shard::ShardHandle;
 use crate::sizing::{RingSize, least_ring_bytes, ring_size};
-use crate::stream::Stream;
+use crate::stream::{Ring, Stream};
 
 /// Silence after which a stream is stale, and lost.
 const STALE_AFTER: Duration = Duration::from_secs(3);
@@ -70,6 +71,7 @@ struct Making {
     /// Tells it from one that was ordered before for the same stream, and is not wanted any more.
     order: u64,
     open: OpenStream,
+    size: RingSize,
     reason: Reason,
 }
 
@@ -80,6 +82,8 @@ enum Reason {
     Asked,
     /// Its file was removed. The camera knows nothing of it, and may be in the middle of a frame.
     Removed,
+    /// It does not reach back to the last key frame but one. The camera knows nothing of it.
+    Shallow,
 }
 
 /// The answer to a camera that opens a stream.
@@ -181,13 +185,15 @@ impl Camera {
             }
             return Err(StreamCode::TooOften);
         }
-        let Some((size, share)) = self.reserve(open, place) else {
+        let reach = self.known_reach(now, open);
+        let Some((size, share)) = self.reserve(open, reach, place) else {
             place.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
-                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, free_mib = room.free_bytes >> 20, total_mib = room.total_bytes >> 20,
-                    camera_mib = room.camera_bytes >> 20, "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
+                let may_kib = (room.total_bytes / 2).min(room.free_bytes) >> 10;
+                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, camera_may_kib = may_kib, camera_has_kib = room.camera_bytes >> 10, free_kib = room.free_bytes >> 10, memory_kib = room.total_bytes >> 10,
+                    "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
             }
             return Err(StreamCode::NoMemory);
         };
@@ -209,12 +215,18 @@ impl Camera {
         self.making.push(Making {
             order: self.orders,
             open: open.clone(),
+            size,
             reason,
         });
+        let old = self
+            .streams
+            .iter()
+            .find(|old| old.open.stream == open.stream);
         place.keeper.make(RingOrder {
             order: self.orders,
             options: self.ring_options(open, size),
             share,
+            before: old.and_then(|old| old.predecessor(open)),
             shard: place.shard.clone(),
         });
     }
@@ -234,8 +246,22 @@ impl Camera {
         true
     }
 
+    /// What the run of `open` has shown to need, if it is there already.
+    fn known_reach(&self, now: Timestamp, open: &OpenStream) -> Reach {
+        let is_of_run = |stream: &&Stream| {
+            (stream.open.stream, stream.open.instance) == (open.stream, open.instance)
+        };
+        let stream = self.streams.iter().find(is_of_run);
+        stream.map_or_else(Reach::default, |stream| stream.known_reach(now))
+    }
+
     /// Takes memory for a ring.
-    fn reserve(&self, open: &OpenStream, place: &RingPlace) -> Option<(RingSize, Share)> {
+    fn reserve(
+        &self,
+        open: &OpenStream,
+        reach: Reach,
+        place: &RingPlace,
+    ) -> Option<(RingSize, Share)> {
         // The ring that is replaced has its memory for two seconds more; it does not count against its successor.
         let replaced_bytes = self
             .streams
@@ -244,7 +270,7 @@ impl Camera {
             .map_or(0, Stream::ring_bytes);
         let room = place.budget.room(&self.account, replaced_bytes);
         let frame_bytes = u64::from(open.frame_kib) * 1024;
-        let size = ring_size(&open.format, frame_bytes, place.ring_time, room)?;
+        let size = ring_size(&open.format, frame_bytes, place.ring_time, reach, room)?;
         let share = place.budget.take(size.total_bytes(), &self.account)?;
         Some((size, share))
     }
@@ -273,8 +299,7 @@ impl Camera {
     ) -> Option<(OpenStream, StreamCode)> {
         let RingMade { order, result, .. } = made;
         let waited = self.making.iter().position(|making| making.order == order);
-        let Some(Making { open, reason, .. }) = waited.map(|index| self.making.swap_remove(index))
-        else {
+        let Some(making) = waited.map(|index| self.making.swap_remove(index)) else {
             // Not wanted any more: the camera has changed its mind, or was away.
             if let Ok((ring, share)) = result {
                 place.keeper.release(EndedRing {
@@ -285,14 +310,29 @@ impl Camera {
             }
             return None;
         };
+        let Making {
+            open, size, reason, ..
+        } = making;
         let code = match result {
-            Ok((ring, share)) => {
+            Ok((writer, share)) => {
+                let ring = Ring {
+                    writer,
+                    size,
+                    share,
+                };
                 if reason == Reason::Asked && self.chatter.may_say(now) {
                     info!(camera = %self.label, stream = open.stream.0, format = %open.format.fourcc, width = open.format.width,
                         height = open.format.height, rate = %open.format.rate, "stream opened");
                 }
-                self.install(now, Stream::new(now, open.clone(), ring, share), place);
+                match reason {
+                    Reason::Asked => self.install(now, Stream::new(now, open.clone(), ring), place),
+                    Reason::Removed | Reason::Shallow => self.replace_ring(now, &open, ring, place),
+                }
                 StreamCode::Open
+            }
+            Err(problem) if reason == Reason::Shallow => {
+                self.say_shallow(now, &open, &problem.to_string());
+                return None;
             }
             Err(problem) => {
                 let code = if matches!(problem, CreateError::NoSpace { .. }) {
@@ -313,8 +353,27 @@ impl Camera {
         (reason == Reason::Asked).then_some((open, code))
     }
 
-    /// Puts a new ring in the place of the one that had its name.
+    /// Gives a stream another ring, of which its camera knows nothing.
+    fn replace_ring(&mut self, now: Timestamp, open: &OpenStream, ring: Ring, place: &RingPlace) {
+        // What is made belongs to a stream that is there: when one ends, what is made for it is not wanted any more.
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.open == *open) {
+            stream.set_next(ring);
+            release(stream.go_over(now + CLOSED_KEPT), place);
+        } else {
+            place.keeper.release(ring.ended(now));
+        }
+    }
+
+    /// Streams go over to the rings that wait for the end of a frame, which cannot come any more.
+    fn settle(&mut self, now: Timestamp, place: &RingPlace) {
+        for stream in &mut self.streams {
+            release(stream.settle(now + CLOSED_KEPT), place);
+        }
+    }
+
+    /// Puts a stream with a new ring in the place of the one that had its name.
     fn install(&mut self, now: Timestamp, mut stream: Stream, place: &RingPlace) {
+        self.settle(now, place);
         if let Some(index) = self
             .streams
             .iter()
@@ -333,20 +392,24 @@ impl Camera {
         received: Timestamp,
         fragment: &MediaFragment<'_>,
         clock: &PeerClock,
-        counters: &ShardCounters,
+        place: &RingPlace,
     ) {
         if let Some(stream) = self
             .streams
             .iter_mut()
             .find(|stream| stream.open.stream == fragment.header.stream)
         {
-            stream.take(received, fragment, clock, counters);
+            stream.take(received, fragment, clock, &place.counters);
+            if fragment.header.is_last {
+                release(stream.go_over(received + CLOSED_KEPT), place);
+            }
         }
     }
 
     /// A stream ended because the camera says so.
     pub(crate) fn close_stream(&mut self, now: Timestamp, id: StreamId, place: &RingPlace) {
         self.making.retain(|made| made.open.stream != id);
+        self.settle(now, place);
         for stream in self
             .streams
             .extract_if(.., |stream| stream.open.stream == id)
@@ -358,14 +421,17 @@ impl Camera {
     /// All streams ended because the camera says so.
     pub(crate) fn close_all(&mut self, now: Timestamp, place: &RingPlace) {
         self.making.clear();
+        self.settle(now, place);
         for stream in self.streams.drain(..) {
             place.keeper.release(stream.closed(now + CLOSED_KEPT));
         }
     }
 
     /// The link was cut.
-    pub(crate) fn link_was_cut(&mut self) {
-        self.making.clear();
+    pub(crate) fn link_was_cut(&mut self, now: Timestamp, place: &RingPlace) {
+        // What nobody asked for is wanted all the same.
+        self.making.retain(|made| made.reason != Reason::Asked);
+        self.settle(now, place);
         self.streams.iter_mut().for_each(Stream::pause);
     }
 
@@ -398,6 +464,8 @@ impl Camera {
         }
         if silent >= KEPT_AFTER {
             self.close_all(now, place);
+        } else {
+            self.deepen_rings(now, place);
         }
     }
 
@@ -427,11 +495,63 @@ impl Camera {
             if !self.openings.take(now) {
                 continue;
             }
-            let Some((size, share)) = self.reserve(&open, place) else {
+            let reach = self.known_reach(now, &open);
+            let Some((size, share)) = self.reserve(&open, reach, place) else {
                 continue;
             };
             warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
             self.make_ring(&open, Reason::Removed, size, share, place);
         }
+    }
+
+    /// Has deeper rings made for streams whose key frames are further apart than their rings reach back.
+    fn deepen_rings(&mut self, now: Timestamp, place: &RingPlace) {
+        let shallow: Vec<(OpenStream, RingSize, Reach)> = self
+            .streams
+            .iter()
+            .filter_map(|stream| {
+                let reach = stream.wants_deeper(now)?;
+                Some((stream.open.clone(), stream.ring_size(), reach))
+            })
+            .collect();
+        for (open, present, reach) in shallow {
+            let is_under_way = |made: &Making| made.open.stream == open.stream;
+            if self.making.iter().any(is_under_way) || !self.openings.take(now) {
+                continue;
+            }
+            let reserved = self
+                .reserve(&open, reach, place)
+                .filter(|(size, _)| size.is_deeper_than(present));
+            if reserved.as_ref().is_none_or(|(size, _)| !size.holds(reach)) {
+                self.say_shallow(
+                    now,
+                    &open,
+                    "there is not more shared memory for this camera",
+                );
+            }
+            if let Some((size, share)) = reserved {
+                debug!(camera = %self.label, stream = open.stream.0, data_kib = size.data_bytes >> 10, slots = size.slots, "making a deeper ring");
+                self.make_ring(&open, Reason::Shallow, size, share, place);
+            }
+        }
+    }
+
+    /// A ring stays shallower than it should be.
+    fn say_shallow(&mut self, now: Timestamp, open: &OpenStream, why: &str) {
+        let stream = self.streams.iter_mut().find(|stream| stream.open == *open);
+        if let Some(stream) = stream
+            && stream.stays_shallow(now)
+            && self.chatter.may_say(now)
+        {
+            warn!(camera = %self.label, stream = open.stream.0, data_mib = stream.ring_size().data_bytes >> 20,
+                "the ring does not reach back to the last key frame but one: {why}. Raise --memory, or let the camera send key frames more often");
+        }
+    }
+}
+
+/// Gives a ring's memory back in its time, if there is one.
+fn release(ended: Option<EndedRing>, place: &RingPlace) {
+    if let Some(ended) = ended {
+        place.keeper.release(ended);
     }
 }

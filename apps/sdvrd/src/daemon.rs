@@ -231,6 +231,9 @@ fn say_ready(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// With less, even a camera of small frames finds no room.
+const LEAST_MEMORY_BYTES: u64 = 1 << 20;
+
 fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<Budget> {
     let free = directory.free_bytes().with_context(|| {
         format!(
@@ -239,6 +242,14 @@ fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<B
         )
     })?;
     let total = config.memory.unwrap_or(free / 2);
+    anyhow::ensure!(
+        total >= LEAST_MEMORY_BYTES,
+        "{} KiB of shared memory hold no camera (--memory, by default half of the {} KiB that are free in {}): give at least {} MiB, and make /dev/shm larger if it has not as much (mount -o remount,size=…; docker run --shm-size=…)",
+        total >> 10,
+        free >> 10,
+        config.shm_dir.display(),
+        LEAST_MEMORY_BYTES >> 20
+    );
     if total > free {
         warn!(
             memory_mib = total >> 20,

@@ -545,6 +545,7 @@ impl<R: CryptoRng> Running<R> {
                     let what = match why {
                         Removal::Forgotten => "forgotten",
                         Removal::Revoked { .. } => "revoked",
+                        Removal::KeyReplaced => "its key before is not good any more",
                     };
                     info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
                     if let Some(shard) = self

@@ -165,7 +165,7 @@ impl Ingest {
             };
             let record = rest.get_mut(..length).unwrap_or_default();
             if let Some(fragment) = self.session.handle_record(now, record)? {
-                camera.take(now, &fragment, self.session.clock(), &place.counters);
+                camera.take(now, &fragment, self.session.clock(), place);
             }
             handled += length;
             self.handle_events(now, camera, place)?;

@@ -16,6 +16,7 @@ mod chatter;
 mod config;
 mod confine;
 mod daemon;
+mod depth;
 mod door;
 mod figures;
 mod ingest;

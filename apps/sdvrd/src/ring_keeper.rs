@@ -1,6 +1,7 @@
 //! The ring keeper: one thread beside the frame path that makes rings and gives their memory back.
 //!
-//! Both take the kernel about a quarter of a millisecond a MiB, time in which a shard would take no frames.
+//! Both take the kernel about a quarter of a millisecond a MiB, and a new ring begins with frames of the one before, time in which a
+//! shard would take no frames.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -8,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
-use sdvr_ring::{CreateError, RingDirectory, RingOptions, RingWriter};
+use sdvr_ring::{CreateError, Predecessor, RingDirectory, RingOptions, RingWriter};
 
 use crate::budget::Share;
 use crate::shard::{ShardHandle, ToShard};
@@ -32,6 +33,8 @@ pub(crate) struct RingOrder {
     pub(crate) order: u64,
     pub(crate) options: RingOptions,
     pub(crate) share: Share,
+    /// The ring that it comes after, if that is of the same run. Its last frames are copied here and not by the shard.
+    pub(crate) before: Option<Predecessor>,
     /// Who is told.
     pub(crate) shard: ShardHandle,
 }
@@ -117,10 +120,15 @@ fn make(directory: &RingDirectory, order: RingOrder) {
         order,
         options,
         share,
+        before,
         shard,
     } = order;
     let camera = options.camera;
-    let result = RingWriter::create(directory, options).map(|ring| (ring, share));
+    let result = match before {
+        Some(before) => RingWriter::create_after(directory, options, &before),
+        None => RingWriter::create(directory, options),
+    };
+    let result = result.map(|ring| (ring, share));
     shard.send(ToShard::RingMade(Box::new(RingMade {
         camera,
         order,

@@ -378,6 +378,10 @@ impl Shard {
                     "this camera is not known any more".to_owned(),
                 ),
                 Removal::Revoked { reason } => (CloseCode::Revoked, reason.clone()),
+                Removal::KeyReplaced => (
+                    CloseCode::Refused,
+                    "this camera has another key, and the time of this one is over".to_owned(),
+                ),
             };
             connection.ingest.close(code, &text);
         }
@@ -473,7 +477,7 @@ impl Shard {
                 member.camera.close_all(now, &self.place);
             }
             Ending::Said(_) | Ending::Cut | Ending::Broken(_) | Ending::Deaf => {
-                member.camera.link_was_cut();
+                member.camera.link_was_cut(now, &self.place);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sdvr_frame::{FourCc, StreamFormat};
 
 use crate::budget::Room;
+use crate::depth::Reach;
 
 /// No ring is smaller: an idle camera costs this much.
 const LEAST_BYTES: u64 = 256 * 1024;
@@ -18,6 +19,10 @@ const UNPACED_BYTES: u64 = 64 << 20;
 const UNPACED_RAW_BYTES: u64 = 256 << 20;
 /// Bytes of a slot, which is what a ring spends on a frame besides its bytes.
 const SLOT_BYTES: u64 = 128;
+/// Slots that a ring has at most, a power of two.
+const SLOTS_MOST: u32 = 65_536;
+/// Frames begin at multiples of this.
+const FRAME_ALIGNMENT: u64 = 64;
 
 /// The sizes of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +34,30 @@ pub(crate) struct RingSize {
 }
 
 impl RingSize {
+    /// What a frame takes of the data.
+    pub(crate) const fn place_of(frame_bytes: u64) -> u64 {
+        frame_bytes.next_multiple_of(FRAME_ALIGNMENT)
+    }
+
+    /// Whether it holds more than `other`.
+    pub(crate) const fn is_deeper_than(self, other: Self) -> bool {
+        self.data_bytes > other.data_bytes
+            || self.data_bytes == other.data_bytes && self.slots > other.slots
+    }
+
+    /// Whether it holds what it should.
+    pub(crate) const fn holds(self, reach: Reach) -> bool {
+        self.data_bytes >= reach.bytes && self.slots as u64 >= reach.frames
+    }
+
     /// What the ring takes of the budget.
     pub(crate) const fn total_bytes(self) -> u64 {
         4096 + self.slots as u64 * SLOT_BYTES + self.data_bytes
     }
 }
 
-/// The size of a ring for a stream whose frames have at most `frame_bytes`. `None` when not even a few frames fit.
+/// The size of a ring for a stream whose frames have at most `frame_bytes`, and which has shown that it needs `reach`. `None` when not
+/// even a few frames fit.
 ///
 /// A camera has at most a quarter of everything in all its rings, so that the next one finds room; half, if a ring for a few
 /// of its frames needs as much.
@@ -43,16 +65,17 @@ pub(crate) fn ring_size(
     format: &StreamFormat,
     frame_bytes: u64,
     ring_time: Duration,
+    reach: Reach,
     room: Room,
 ) -> Option<RingSize> {
-    let frame_bytes = frame_bytes.max(64).next_multiple_of(64);
-    let wanted = wanted_bytes(format, frame_bytes, ring_time, room.total_bytes);
+    let frame_bytes = RingSize::place_of(frame_bytes.max(1));
+    let wanted = wanted_bytes(format, frame_bytes, ring_time, room.total_bytes).max(reach.bytes);
     let largest = wanted.max(LEAST_BYTES).checked_next_power_of_two()?;
     let least = frame_bytes.saturating_mul(LARGEST_FRAMES_LEAST);
     let sizes = std::iter::successors(Some(largest), |bytes| Some(bytes / 2))
         .take_while(|&bytes| bytes >= least && bytes > 0)
         .map(|data_bytes| RingSize {
-            slots: slots(format, frame_bytes, data_bytes),
+            slots: slots(format, frame_bytes, data_bytes).max(slots_for(reach, data_bytes)),
             data_bytes,
         });
     let below = |part: u64| part.saturating_sub(room.camera_bytes).min(room.free_bytes);
@@ -113,7 +136,19 @@ fn typical_bytes(format: &StreamFormat, frame_bytes: u64) -> u64 {
 fn slots(format: &StreamFormat, frame_bytes: u64, data_bytes: u64) -> u32 {
     // Small frames come, too: enough slots for frames of a quarter of the typical size.
     let small = (typical_bytes(format, frame_bytes) / 4).max(512);
-    u32::try_from((data_bytes / small).clamp(64, 65_536).next_power_of_two()).unwrap_or(65_536)
+    u32::try_from(
+        (data_bytes / small)
+            .clamp(64, SLOTS_MOST.into())
+            .next_power_of_two(),
+    )
+    .unwrap_or(SLOTS_MOST)
+}
+
+/// As many as the frames of `reach` that `data_bytes` can hold need.
+fn slots_for(reach: Reach, data_bytes: u64) -> u32 {
+    let held = data_bytes.min(reach.bytes);
+    let frames = u128::from(reach.frames) * u128::from(held) / u128::from(reach.bytes.max(1));
+    u32::try_from(frames.min(SLOTS_MOST.into())).map_or(1, u32::next_power_of_two)
 }
 
 #[cfg(test)]
@@ -142,7 +177,37 @@ mod tests {
             free_bytes: total_bytes - camera_bytes,
             camera_bytes,
         };
-        ring_size(format, frame_bytes, Duration::from_secs(2), room)
+        let time = Duration::from_secs(2);
+        ring_size(format, frame_bytes, time, Reach::default(), room)
+    }
+
+    #[test]
+    fn what_a_stream_has_shown_to_need_counts_as_far_as_its_share_goes() {
+        let format = StreamFormat {
+            fourcc: FourCc::H264,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(30),
+        };
+        let reach = Reach {
+            bytes: 20 << 20,
+            frames: 20_000,
+        };
+        let size = |total_bytes| {
+            let room = Room {
+                total_bytes,
+                free_bytes: total_bytes,
+                camera_bytes: 0,
+            };
+            ring_size(&format, 100_000, Duration::from_secs(2), reach, room).unwrap()
+        };
+        let whole = size(1 << 30);
+        assert_eq!((whole.data_bytes, whole.slots), (32 << 20, 32_768));
+        assert!(whole.holds(reach) && whole.is_deeper_than(size(64 << 20)));
+        // A quarter of 64 MiB, and not all of it frames.
+        let part = size(64 << 20);
+        assert_eq!((part.data_bytes, part.slots), (8 << 20, 8192));
+        assert!(!part.holds(reach));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use sdvr_frame::{StreamState, Timestamp};
-use sdvr_ring::{FrameMeta, RingWriter};
+use sdvr_ring::{FrameMeta, Predecessor, RingWriter, TakenOver};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
 use crate::budget::Share;
+use crate::depth::{Depth, Reach};
 use crate::figures::ShardCounters;
 use crate::ring_keeper::EndedRing;
+use crate::sizing::RingSize;
 
 /// How often the measured rate is worked out.
 const RATE_INTERVAL: Duration = Duration::from_secs(1);
@@ -17,8 +19,11 @@ const RATE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) open: OpenStream,
-    ring: RingWriter,
-    share: Share,
+    ring: Ring,
+    /// The ring that comes after it, as soon as the frame is whole that is being written.
+    next: Option<Ring>,
+    is_in_frame: bool,
+    depth: Depth,
     last_number: Option<u64>,
     /// Whether frames may come: not after a cut, and not when something else was asked for in its place and refused.
     is_open: bool,
@@ -26,43 +31,119 @@ pub(crate) struct Stream {
     rate: MeasuredRate,
 }
 
+/// A ring, and what it takes of the budget.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) writer: RingWriter,
+    pub(crate) size: RingSize,
+    pub(crate) share: Share,
+}
+
 #[derive(Debug)]
 struct MeasuredRate {
     since: Timestamp,
     published: u64,
+    /// As it is in the ring.
+    frames_per_1000_s: u64,
 }
 
 impl Stream {
-    pub(crate) const fn new(
-        now: Timestamp,
-        open: OpenStream,
-        ring: RingWriter,
-        share: Share,
-    ) -> Self {
+    pub(crate) fn new(now: Timestamp, open: OpenStream, ring: Ring) -> Self {
         Self {
             open,
-            ring,
-            share,
+            next: None,
+            is_in_frame: false,
+            depth: Depth::default(),
             last_number: None,
             is_open: true,
             state: StreamState::Live,
             rate: MeasuredRate {
                 since: now,
-                published: 0,
+                published: ring.writer.published(),
+                frames_per_1000_s: 0,
             },
+            ring,
         }
     }
 
     /// What the ring takes of the budget.
     pub(crate) const fn ring_bytes(&self) -> u64 {
-        self.share.bytes()
+        self.ring.share.bytes()
     }
 
-    /// Takes up the count of the stream that it replaces.
+    pub(crate) const fn ring_size(&self) -> RingSize {
+        self.ring.size
+    }
+
+    /// What a ring for `open` takes over from this one's, if it is of the same run.
+    pub(crate) fn predecessor(&self, open: &OpenStream) -> Option<Predecessor> {
+        let before = &self.open;
+        let taken_over = if (before.format, &before.extradata) != (open.format, &open.extradata) {
+            TakenOver::Nothing
+        } else if self.ring.writer.is_replaced() {
+            TakenOver::Everything
+        } else {
+            TakenOver::LastIntervals
+        };
+        (before.instance == open.instance).then(|| self.ring.writer.predecessor(taken_over))
+    }
+
+    /// Takes up the count and the frames of the stream that it replaces.
     pub(crate) fn follow(&mut self, old: &Self) {
-        if old.open.instance == self.open.instance {
+        if let Some(before) = old.predecessor(&self.open) {
             self.last_number = old.last_number;
+            self.depth = old.depth.clone();
+            self.ring.writer.follow(&before);
+            self.rate.published = self.ring.writer.published();
         }
+    }
+
+    /// What any ring for it should hold.
+    pub(crate) fn known_reach(&self, now: Timestamp) -> Reach {
+        self.depth.foreseen(now).unwrap_or_default()
+    }
+
+    /// What a deeper ring should hold, if the stream needs one and none is there already.
+    pub(crate) fn wants_deeper(&self, now: Timestamp) -> Option<Reach> {
+        if self.next.is_some() || !self.is_open {
+            return None;
+        }
+        self.depth.wants_more(now, self.ring.size)
+    }
+
+    /// There is no memory for a deeper ring; true when that was not known.
+    pub(crate) fn stays_shallow(&mut self, now: Timestamp) -> bool {
+        self.depth.was_refused(now)
+    }
+
+    /// Another ring of the same run is there for it, which was made from this one's. It is taken between two frames.
+    pub(crate) fn set_next(&mut self, mut ring: Ring) {
+        ring.writer.set_state(self.state);
+        self.next = Some(ring);
+    }
+
+    /// Goes over to the next ring, if there is one and it may be done: gives the old one.
+    ///
+    /// The keeper has copied what there was until the ring had its name. What came since then is copied here: less work than
+    /// receiving it was, which was done by the same thread in the same time.
+    pub(crate) fn go_over(&mut self, release_at: Timestamp) -> Option<EndedRing> {
+        if self.is_in_frame {
+            return None;
+        }
+        let mut next = self.next.take()?;
+        next.writer
+            .follow(&self.ring.writer.predecessor(TakenOver::LastIntervals));
+        next.writer.set_measured_rate(self.rate.frames_per_1000_s);
+        next.writer.set_state(self.state);
+        let mut old = std::mem::replace(&mut self.ring, next);
+        old.writer.was_replaced();
+        Some(old.ended(release_at))
+    }
+
+    /// As [`Self::go_over`], and gives up the frame that is being written.
+    pub(crate) fn settle(&mut self, release_at: Timestamp) -> Option<EndedRing> {
+        self.is_in_frame = false;
+        self.go_over(release_at)
     }
 
     /// The same instance has come back.
@@ -88,7 +169,11 @@ impl Stream {
             return None;
         }
         self.state = state;
-        self.ring.set_state(state);
+        self.ring.writer.set_state(state);
+        // Who has found it already waits there.
+        if let Some(next) = &mut self.next {
+            next.writer.set_state(state);
+        }
         Some(state)
     }
 
@@ -101,11 +186,12 @@ impl Stream {
         counters: &ShardCounters,
     ) {
         let header = &fragment.header;
-        if header.is_first && !self.ring.begin(header.frame_bytes.into()) {
+        if header.is_first && !self.ring.writer.begin(header.frame_bytes.into()) {
             // The session has checked the length against the stream, and the ring was made for the stream.
             debug_assert!(false, "a frame that was announced does not fit");
         }
-        if !self.ring.write(fragment.bytes) || !header.is_last {
+        self.is_in_frame = !header.is_last;
+        if !self.ring.writer.write(fragment.bytes) || !header.is_last {
             return;
         }
         let captured = clock.to_local(header.captured, received);
@@ -117,7 +203,11 @@ impl Stream {
         counters.frames.count();
         counters.frame_bytes.add(header.frame_bytes.into());
         counters.frames_missing.add(missed);
-        self.ring.publish(&FrameMeta {
+        if self.open.format.fourcc.is_inter_coded() {
+            self.depth
+                .count(received, header.flags, header.frame_bytes.into());
+        }
+        self.ring.writer.publish(&FrameMeta {
             number: header.number,
             flags: header.flags,
             missed,
@@ -135,46 +225,56 @@ impl Stream {
         if elapsed < RATE_INTERVAL {
             return;
         }
-        let published = self.ring.published();
+        let published = self.ring.writer.published();
         let frames = published.saturating_sub(self.rate.published);
         let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.ring
-            .set_measured_rate(frames.saturating_mul(1_000_000) / milliseconds.max(1));
         self.rate = MeasuredRate {
             since: now,
             published,
+            frames_per_1000_s: frames.saturating_mul(1_000_000) / milliseconds.max(1),
         };
+        self.ring
+            .writer
+            .set_measured_rate(self.rate.frames_per_1000_s);
     }
 
     /// Whether somebody removed the ring's file.
     pub(crate) fn lost_its_name(&self) -> bool {
-        self.ring.is_replaced()
+        self.next
+            .as_ref()
+            .unwrap_or(&self.ring)
+            .writer
+            .is_replaced()
     }
 
     /// A newer ring has its name.
     pub(crate) fn replaced(mut self, release_at: Timestamp) -> EndedRing {
-        self.ring.was_replaced();
-        self.ended(release_at)
+        self.ring.writer.was_replaced();
+        self.ring.ended(release_at)
     }
 
     /// The camera says that the stream has ended, or is given up.
     pub(crate) fn closed(mut self, release_at: Timestamp) -> EndedRing {
-        self.ring.set_state(StreamState::Closed);
-        self.ended(release_at)
-    }
-
-    /// Keeps the ring for those who still read.
-    fn ended(self, release_at: Timestamp) -> EndedRing {
-        EndedRing {
-            ring: self.ring,
-            share: self.share,
-            release_at,
-        }
+        self.ring.writer.set_state(StreamState::Closed);
+        self.ring.ended(release_at)
     }
 
     /// The daemon ends: readers look for the next one.
     pub(crate) fn shut_down(&mut self) {
-        self.ring.set_state(StreamState::Stale);
-        self.ring.unlink();
+        for ring in std::iter::once(&mut self.ring).chain(&mut self.next) {
+            ring.writer.set_state(StreamState::Stale);
+            ring.writer.unlink();
+        }
+    }
+}
+
+impl Ring {
+    /// Keeps it for those who still read.
+    pub(crate) fn ended(self, release_at: Timestamp) -> EndedRing {
+        EndedRing {
+            ring: self.writer,
+            share: self.share,
+            release_at,
+        }
     }
 }

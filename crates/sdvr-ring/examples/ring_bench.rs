@@ -14,8 +14,8 @@ use sdvr_frame::{
     StreamId, StreamKind, StreamState, Timestamp,
 };
 use sdvr_ring::{
-    FrameMeta, ReadError, RingDirectory, RingName, RingOptions, RingReader, RingWriter, Wait,
-    open_directory,
+    FrameMeta, ReadError, RingDirectory, RingName, RingOptions, RingReader, RingWriter, TakenOver,
+    Wait, open_directory,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -61,26 +61,27 @@ impl Place {
     }
 
     fn ring(&self, slots: u32, data_bytes: u64) -> Result<RingWriter> {
-        Ok(RingWriter::create(
-            &self.rings,
-            RingOptions {
-                camera: CAMERA,
-                label: Label::from_lossy("bench"),
-                stream: StreamId(0),
-                kind: StreamKind::Video,
-                instance: InstanceId([1; 16]),
-                format: StreamFormat {
-                    fourcc: FourCc::BNCH,
-                    width: 0,
-                    height: 0,
-                    rate: FrameRate::from_whole(30),
-                },
-                extradata: Vec::new(),
-                link: Link::Tcp,
-                slots,
-                data_bytes,
-            },
-        )?)
+        Ok(RingWriter::create(&self.rings, options(slots, data_bytes))?)
+    }
+}
+
+fn options(slots: u32, data_bytes: u64) -> RingOptions {
+    RingOptions {
+        camera: CAMERA,
+        label: Label::from_lossy("bench"),
+        stream: StreamId(0),
+        kind: StreamKind::Video,
+        instance: InstanceId([1; 16]),
+        format: StreamFormat {
+            fourcc: FourCc::BNCH,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(30),
+        },
+        extradata: Vec::new(),
+        link: Link::Tcp,
+        slots,
+        data_bytes,
     }
 }
 
@@ -473,17 +474,20 @@ fn best(bytes: f64, mut work: impl FnMut()) -> f64 {
     (0..3).map(|_| rate(bytes, &mut work)).fold(0.0, f64::max)
 }
 
-/// What making a ring costs, and its first lap a frame.
+/// What making a ring costs, its first lap a frame, and a newer ring that takes over all that is in it.
 fn create() -> Result<()> {
     let frame = vec![1; FRAME_BYTES];
+    let milliseconds = |start: Duration| (processor_time() - start).as_secs_f64() * 1e3;
     for mib in [1, 8, 64, 256] {
         let place = Place::new()?;
         let start = processor_time();
-        let mut writer = place.ring(512, mib << 20)?;
-        println!(
-            "create_{mib}mib {:.2} ms",
-            (processor_time() - start).as_secs_f64() * 1e3
-        );
+        let mut writer = place.ring(4096, mib << 20)?;
+        println!("create_{mib}mib {:.2} ms", milliseconds(start));
+        // No key frames, so that all of them are taken over.
+        let meta = |n| FrameMeta {
+            flags: FrameFlags::NONE,
+            ..meta(n)
+        };
         for lap in ["first", "second"] {
             let frames = (mib << 20) / FRAME_BYTES as u64;
             let mut longest = Duration::ZERO;
@@ -501,6 +505,20 @@ fn create() -> Result<()> {
                 longest.as_secs_f64() * 1e6
             );
         }
+        let before = writer.predecessor(TakenOver::LastIntervals);
+        let start = processor_time();
+        let mut newer = RingWriter::create_after(&place.rings, options(4096, mib << 20), &before)?;
+        println!("create_after_{mib}mib {:.2} ms", milliseconds(start));
+        for n in 0..3 {
+            let is_written = writer.begin(FRAME_BYTES as u64) && writer.write(&frame);
+            assert!(is_written && writer.publish(&meta(n)));
+        }
+        let start = processor_time();
+        assert_eq!(newer.follow(&before), 3);
+        println!(
+            "follow_3_frames_{mib}mib {:.1} us",
+            milliseconds(start) * 1e3
+        );
     }
     Ok(())
 }

@@ -33,6 +33,8 @@ pub(crate) const FUTEX_OFFSETS: [usize; 2] = [0x900, 0x940];
 const MAGIC: u64 = u64::from_le_bytes(*b"SDVRRING");
 const LAYOUT_VERSION: u32 = 1;
 pub(crate) const EXTRADATA_MOST_BYTES: usize = 1024;
+/// Of the description.
+pub(crate) const FIRST_WORD: usize = 0x78 / WORD_BYTES;
 const LABEL_OFFSET: usize = 0x80;
 const EXTRADATA_OFFSET: usize = 0x400;
 /// No ring has more slots: 128 MiB of them.
@@ -102,7 +104,7 @@ pub struct FrameMeta {
     pub number: FrameNumber,
     /// Facts about the frame.
     pub flags: FrameFlags,
-    /// Frames between the one before in this ring and this one that were captured and did not arrive.
+    /// Frames between the one before of the stream and this one that were captured and did not arrive.
     pub missed: u64,
     /// When it was captured, on the source's clock.
     pub captured_at_source: Timestamp,
@@ -141,6 +143,8 @@ pub struct RingInfo {
     pub writer_pid: u32,
     /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME` when the ring was made, nanoseconds: for showing times to people.
     pub realtime_offset_ns: i64,
+    /// The ring's count of its first frame: what earlier rings of the same run had before. 0 for the first of them.
+    pub first: u64,
 }
 
 impl RingInfo {
@@ -181,6 +185,7 @@ impl RingInfo {
                 .to_ne_bytes(),
         );
         put(0x70, &self.realtime_offset_ns.to_ne_bytes());
+        put(FIRST_WORD * WORD_BYTES, &self.first.to_ne_bytes());
         put(LABEL_OFFSET, label);
         put(EXTRADATA_OFFSET, &self.extradata);
         bytes
@@ -228,6 +233,7 @@ impl RingInfo {
             data_bytes: geometry.data_bytes,
             writer_pid: description.u32(0x68),
             realtime_offset_ns: description.u64(0x70).cast_signed(),
+            first: description.u64(FIRST_WORD * WORD_BYTES),
         };
         Ok((info, geometry))
     }

@@ -33,6 +33,8 @@ mod file_lock;
 #[cfg(not(loom))]
 mod futex;
 #[cfg(not(loom))]
+mod predecessor;
+#[cfg(not(loom))]
 mod reader;
 #[cfg(not(loom))]
 mod shared_memory;
@@ -53,6 +55,7 @@ pub use {
     directory::{
         DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
     },
+    predecessor::{Predecessor, TakenOver},
     reader::{FutexWord, OpenError, RawFrame, RingReader},
     statistics::{Statistics, StatisticsPage, read_statistics},
     watch::RingWatch,

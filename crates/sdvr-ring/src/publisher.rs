@@ -10,7 +10,7 @@ use crate::layout::{
     BYTES_WORD, FRAME_ALIGNMENT, FrameMeta, Geometry, HEAD_WORD, LAST_KEY_WORD, LOST_WORD,
     RECLAIM_WORD, STATE_WORD, WORD_BYTES, Words, usize_of,
 };
-use crate::slot::{slot_fields, slot_words, store};
+use crate::slot::{RECLAIMED, slot_fields, slot_words, store};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// The writer's private state: what it needs to know it never reads back.
@@ -59,6 +59,24 @@ impl Publisher {
         self.frame
             .as_ref()
             .map_or(self.position, |frame| frame.position + frame.length)
+    }
+
+    /// Goes on with frame `n`, as if those between had been overwritten, and so had all before: what is in the ring has no gap.
+    pub(crate) fn skip_to(&mut self, words: Words<'_>, n: u64) {
+        self.frame = None;
+        self.published = n;
+        self.reclaim = self.reclaim.max(self.position);
+        // Relaxed: the next frame's fence and W6 order it; who sees it sooner only takes a frame for overwritten.
+        store(words.control, RECLAIM_WORD, self.reclaim, Ordering::Relaxed);
+        // As W6.
+        store(words.control, HEAD_WORD, n, Ordering::Release);
+    }
+
+    /// Goes on with the figures of an earlier ring.
+    pub(crate) fn set_figures(&mut self, words: Words<'_>, lost: u64, bytes: u64) {
+        (self.lost, self.bytes) = (lost, bytes);
+        store(words.control, LOST_WORD, lost, Ordering::Relaxed);
+        store(words.control, BYTES_WORD, bytes, Ordering::Relaxed);
     }
 
     /// Begins a frame; one that was begun before and not published is given up. False when it does not fit.
@@ -168,8 +186,8 @@ impl Publisher {
     /// Makes every frame unreadable, before their memory is given back.
     pub(crate) fn reclaim_all(&mut self, words: Words<'_>) {
         self.frame = None;
-        self.reclaim = u64::MAX;
-        store(words.control, RECLAIM_WORD, u64::MAX, Ordering::Relaxed);
+        self.reclaim = RECLAIMED;
+        store(words.control, RECLAIM_WORD, RECLAIMED, Ordering::Relaxed);
         // Pairs with F3: who reads a hole sees that it may not.
         fence(Ordering::Release);
     }

@@ -183,7 +183,7 @@ impl RingReader {
         load(self.mapping.words().control, RATE_WORD)
     }
 
-    /// Frames published into this ring: the next one will be frame `head()`.
+    /// Frames published, into earlier rings of the run, too: the next one will be frame `head()`.
     #[must_use]
     pub fn head(&self) -> u64 {
         slot::head(self.mapping.words())

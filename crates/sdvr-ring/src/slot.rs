@@ -93,13 +93,17 @@ pub(crate) fn reclaim(words: Words<'_>) -> u64 {
     load(words.control, RECLAIM_WORD)
 }
 
+/// The lowest position of a ring whose memory was given back.
+pub(crate) const RECLAIMED: u64 = u64::MAX;
+
 /// Finds frame `n`.
 pub(crate) fn find(words: Words<'_>, geometry: Geometry, n: u64) -> Result<Found, ReadError> {
     let head = head(words);
     if n >= head {
         return Err(ReadError::NotYet);
     }
-    if head - n > geometry.slots {
+    // A look at a slot that was given back would take memory for it again.
+    if head - n > geometry.slots || reclaim(words) == RECLAIMED {
         return Err(ReadError::Lapped);
     }
     let slot = slot_words(words.slots, geometry, n).ok_or(ReadError::Corrupt)?;

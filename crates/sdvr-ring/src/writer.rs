@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
@@ -13,8 +14,10 @@ use sdvr_frame::{
 use crate::directory::{RingDirectory, RingName, UNFINISHED_PREFIX};
 use crate::file_lock;
 use crate::layout::{
-    EXTRADATA_MOST_BYTES, FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo, WORD_BYTES, usize_of,
+    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, RATE_WORD,
+    RingInfo, WORD_BYTES, usize_of,
 };
+use crate::predecessor::{Predecessor, TakenOver};
 use crate::publisher::Publisher;
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::store;
@@ -139,7 +142,7 @@ pub enum CreateError {
 /// ```
 #[derive(Debug)]
 pub struct RingWriter {
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     /// Holds the lock that tells readers that the writer lives.
     file: OwnedFd,
     directory: OwnedFd,
@@ -163,6 +166,29 @@ impl RingWriter {
     ///
     /// [`CreateError`]; nothing is left behind.
     pub fn create(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
+        Self::prepare(directory, options)?.linked(directory)
+    }
+
+    /// Makes a ring that comes after another of the same run: the count of its frames goes on, and it begins with what
+    /// `before` has it take over. It has that before it has its name. The other one's writer may go on meanwhile;
+    /// [`Self::follow`] then takes over the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; nothing is left behind.
+    pub fn create_after(
+        directory: &RingDirectory,
+        options: RingOptions,
+        before: &Predecessor,
+    ) -> Result<Self, CreateError> {
+        let mut ring = Self::prepare(directory, options)?;
+        ring.skip_to(before.begin());
+        ring.follow(before);
+        ring.linked(directory)
+    }
+
+    /// Makes a ring that has no name yet.
+    fn prepare(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
         let impossible = || CreateError::Size {
             slots: options.slots,
             data_bytes: options.data_bytes,
@@ -210,9 +236,8 @@ impl RingWriter {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).map_err(failed("change the mode"))?;
         let own_directory =
             rustix::io::fcntl_dupfd_cloexec(directory, 0).map_err(failed("keep the directory"))?;
-        link(directory, &file, &name).map_err(failed("link"))?;
         Ok(Self {
-            mapping,
+            mapping: Arc::new(mapping),
             file,
             directory: own_directory,
             name,
@@ -221,8 +246,54 @@ impl RingWriter {
             bell: Bell::default(),
             populated_bytes: 0,
             state: StreamState::Live,
-            is_linked: true,
+            is_linked: false,
         })
+    }
+
+    fn linked(mut self, directory: &RingDirectory) -> Result<Self, CreateError> {
+        link(directory, &self.file, &self.name).map_err(|error| CreateError::Io {
+            step: "link",
+            error: error.into(),
+        })?;
+        self.is_linked = true;
+        Ok(self)
+    }
+
+    /// This ring, as the one that comes after it sees it.
+    #[must_use]
+    pub fn predecessor(&self, taken_over: TakenOver) -> Predecessor {
+        Predecessor::new(Arc::clone(&self.mapping), self.geometry, taken_over)
+    }
+
+    /// Takes over what `before`, from which this ring was made, has published since then; gives how many frames. Readers of this ring
+    /// get them like any others. What `before` has overwritten already, and what is too large for this ring, is overwritten here, too.
+    ///
+    /// Costs two copies of each frame.
+    pub fn follow(&mut self, before: &Predecessor) -> u64 {
+        let mut bytes = Vec::new();
+        let mut taken = 0;
+        while self.published() < before.head() {
+            match before.read(self.published(), &mut bytes) {
+                Some(meta) if self.take_over(&meta, &bytes) => taken += 1,
+                _ => self.skip_to(before.begin().max(self.published() + 1)),
+            }
+        }
+        let (lost, bytes) = before.figures();
+        self.publisher
+            .set_figures(self.mapping.words(), lost, bytes);
+        taken
+    }
+
+    fn take_over(&mut self, meta: &FrameMeta, bytes: &[u8]) -> bool {
+        self.begin(bytes.len() as u64) && self.write(bytes) && self.publish(meta)
+    }
+
+    fn skip_to(&mut self, n: u64) {
+        self.publisher.skip_to(self.mapping.words(), n);
+        if !self.is_linked {
+            // Relaxed: linking orders it.
+            store(self.mapping.description(), FIRST_WORD, n, Ordering::Relaxed);
+        }
     }
 
     /// The name of its file.
@@ -237,7 +308,7 @@ impl RingWriter {
         self.geometry.frame_most_bytes()
     }
 
-    /// Frames published.
+    /// Frames published, in the earlier rings of the run, too.
     #[must_use]
     pub const fn published(&self) -> u64 {
         self.publisher.published()
@@ -291,7 +362,7 @@ impl RingWriter {
         let Some(n) = self.publisher.publish(self.mapping.words(), meta) else {
             return false;
         };
-        self.bell.announce_frame(&self.mapping, n);
+        self.bell.announce_frame(&*self.mapping, n);
         true
     }
 
@@ -302,7 +373,7 @@ impl RingWriter {
         }
         self.state = state;
         self.publisher.store_state(self.mapping.words(), state);
-        self.bell.announce_state(&self.mapping);
+        self.bell.announce_state(&*self.mapping);
     }
 
     /// Says what the stream arrives over.
@@ -347,17 +418,13 @@ impl RingWriter {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Gives the memory of the frames back, even while programs have the ring mapped. Nothing can be read afterwards.
+    /// Gives all memory but the first page back, even while programs have the ring mapped. Nothing can be read afterwards.
     pub fn release_memory(&mut self) {
         self.publisher.reclaim_all(self.mapping.words());
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let begin = HEADER_BYTES as u64;
         // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
-        let _ = rustix::fs::fallocate(
-            &self.file,
-            hole,
-            self.geometry.data_offset(),
-            self.geometry.data_bytes,
-        );
+        let _ = rustix::fs::fallocate(&self.file, hole, begin, self.geometry.file_bytes() - begin);
     }
 }
 
@@ -396,6 +463,7 @@ fn describe(mapping: &Mapping, geometry: Geometry, options: RingOptions) {
         data_bytes: geometry.data_bytes,
         writer_pid: std::process::id(),
         realtime_offset_ns: realtime_offset_ns(),
+        first: 0,
     };
     let bytes = info.to_bytes(geometry);
     let (words, _) = bytes.as_chunks::<WORD_BYTES>();

@@ -3,7 +3,7 @@
 //! Held in memory, so that a camera that comes back costs no reading; on disk before a new one is let in. Other processes may
 //! change the files (`sdvr keys`): every change is made under the lock, to what is on disk then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
@@ -11,6 +11,7 @@ use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
 use crate::announced::Announcing;
 use crate::error::TrustError;
 use crate::forget;
+use crate::known::{Decision, Known};
 use crate::known_cameras::{
     self, KnownCamera, Standing, format_known_cameras, read_known_cameras, with_lines,
 };
@@ -200,6 +201,8 @@ pub enum Removal {
         /// Why.
         reason: String,
     },
+    /// It has another key, and the time of this one is over.
+    KeyReplaced,
 }
 
 /// The cameras a server knows, held in memory and kept on disk.
@@ -246,17 +249,6 @@ pub(crate) struct Contents {
     pending: Vec<u8>,
 }
 
-/// What the files say.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    cameras: Vec<KnownCamera>,
-    /// By each of their keys.
-    by_key: HashMap<PublicKey, usize>,
-    by_label: HashMap<Label, usize>,
-    pub(crate) pending: HashSet<PublicKey>,
-    pub(crate) revoked: HashMap<PublicKey, String>,
-}
-
 /// What became of those that were not known.
 #[derive(Debug, Default)]
 struct Stored {
@@ -274,120 +266,6 @@ impl Stored {
             new: HashSet::new(),
             failure: Some(error.to_string()),
             not_noted: Some(error.to_string()),
-        }
-    }
-}
-
-/// What is to be done about a newcomer.
-enum Decision {
-    Settled(Admission),
-    /// It is known, and has proved the key that it had announced, which is to become its key.
-    Promote(Label),
-    /// It is to be added to the known cameras.
-    Add,
-    /// It is to be added to those that wait; until then, and afterwards, it is refused.
-    Note(Refusal),
-}
-
-impl Known {
-    pub(crate) fn of_key(&self, key: &PublicKey) -> Option<&KnownCamera> {
-        let index = self.by_key.get(key)?;
-        self.cameras.get(*index)
-    }
-
-    fn of_label(&self, label: &Label) -> Option<&KnownCamera> {
-        let index = self.by_label.get(label)?;
-        self.cameras.get(*index)
-    }
-
-    fn add(&mut self, camera: KnownCamera) {
-        let index = self.cameras.len();
-        self.by_key.extend(camera.keys().map(|key| (key, index)));
-        self.by_label.insert(camera.label.clone(), index);
-        self.pending.remove(&camera.key);
-        self.cameras.push(camera);
-    }
-
-    /// Takes over what has changed of a camera: its keys.
-    pub(crate) fn change(&mut self, camera: KnownCamera) {
-        let Some(&index) = self.by_label.get(&camera.label) else {
-            return;
-        };
-        let Some(before) = self.cameras.get_mut(index) else {
-            return;
-        };
-        for key in before.keys() {
-            self.by_key.remove(&key);
-        }
-        self.by_key.extend(camera.keys().map(|key| (key, index)));
-        *before = camera;
-    }
-
-    fn decide(&self, acceptance: Acceptance, newcomer: &Newcomer) -> Decision {
-        let Newcomer { key, label, .. } = newcomer;
-        if let Some(reason) = self.revoked.get(key) {
-            return Decision::Settled(Admission::Refused(Refusal::Revoked {
-                asker: key.fingerprint(),
-                reason: reason.clone(),
-            }));
-        }
-        if let Some(camera) = self.of_key(key) {
-            return decide_known(camera, key);
-        }
-        let asker = key.fingerprint();
-        let refusal = match (acceptance, self.of_label(label)) {
-            (Acceptance::Closed, _) => {
-                return Decision::Settled(Admission::Refused(Refusal::Closed { asker }));
-            }
-            (Acceptance::Tofu, None) => return Decision::Add,
-            (Acceptance::Ask, None) if self.has_room_for(key) => Refusal::Pending {
-                asker,
-                is_new: !self.pending.contains(key),
-            },
-            (Acceptance::Ask, None) => Refusal::TooManyPending { asker },
-            (Acceptance::Tofu | Acceptance::Ask, Some(holder)) => Refusal::LabelTaken {
-                label: label.clone(),
-                holder: holder.key.fingerprint(),
-                asker,
-            },
-        };
-        // Noted also when the label is another camera's, so that it can be approved under another one.
-        if self.pending.contains(key) || !self.has_room_for(key) {
-            Decision::Settled(Admission::Refused(refusal))
-        } else {
-            Decision::Note(refusal)
-        }
-    }
-
-    fn has_room_for(&self, key: &PublicKey) -> bool {
-        self.pending.len() < PENDING_MOST || self.pending.contains(key)
-    }
-
-    /// Why a session of this key, admitted under this label, must end.
-    fn removal(&self, key: &PublicKey, label: &Label) -> Option<Removal> {
-        if let Some(reason) = self.revoked.get(key) {
-            let reason = reason.clone();
-            return Some(Removal::Revoked { reason });
-        }
-        let is_known = self.of_key(key).is_some_and(|now| now.label == *label);
-        (!is_known).then_some(Removal::Forgotten)
-    }
-}
-
-/// Decides on a camera in whose line the key stands.
-fn decide_known(camera: &KnownCamera, key: &PublicKey) -> Decision {
-    let label = camera.label.clone();
-    match camera.standing(key) {
-        Some(Standing::Next) => Decision::Promote(label),
-        Some(Standing::Over(until)) => {
-            Decision::Settled(Admission::Refused(Refusal::KeyReplaced {
-                asker: key.fingerprint(),
-                label,
-                until: until.to_string(),
-            }))
-        }
-        Some(Standing::Current | Standing::Old) | None => {
-            Decision::Settled(Admission::Known { label })
         }
     }
 }
@@ -678,6 +556,7 @@ impl KnownCameras {
                 })?;
             }
         }
+        self.removed.extend(self.known.take_over());
         Ok(Changes {
             removed: std::mem::take(&mut self.removed),
         })
@@ -710,15 +589,15 @@ impl KnownCameras {
         let (cameras, of_cameras) = read_known_cameras(&self.directory)?;
         let (pending, of_pending) = read_pending(&self.directory)?;
         let (revoked, of_revoked) = revoked::read_revoked(&self.directory)?;
-        let mut known = Known {
-            pending: pending.into_iter().map(|pending| pending.key).collect(),
-            revoked: revoked.into_iter().collect(),
-            ..Known::default()
-        };
+        let mut known = Known::default();
+        known.pending = pending.into_iter().map(|pending| pending.key).collect();
+        known.revoked = revoked.into_iter().collect();
         cameras.into_iter().for_each(|camera| known.add(camera));
 
         self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
         self.complained_of = None;
+        // What ran out until now would not be noticed in what was read.
+        self.removed.extend(self.known.take_over());
         let before = std::mem::replace(&mut self.known, known);
         for camera in &before.cameras {
             let label = &camera.label;

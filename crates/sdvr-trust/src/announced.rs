@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
 
-use crate::admission::{Contents, Known, KnownCameras};
+use crate::admission::{Contents, KnownCameras};
 use crate::error::TrustError;
+use crate::known::Known;
 use crate::known_cameras::{KnownCamera, with_lines};
 
 /// Keys announced at once, and how fast more may be: whoever has a thousand cameras may give all of them new keys together.

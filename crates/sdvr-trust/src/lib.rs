@@ -27,6 +27,7 @@ mod candidates;
 mod error;
 mod forget;
 mod key_file;
+mod known;
 mod known_cameras;
 mod known_servers;
 mod lines;

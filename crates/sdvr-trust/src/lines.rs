@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::error::TrustError;
 
 /// A time as it stands in the files: whole seconds, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WallTime(SystemTime);
 
 impl WallTime {

@@ -106,7 +106,12 @@ fn the_key_before_is_refused_after_30_days_with_the_way_out() {
 
     let over = text.replace(until, "2020-01-01T00:00:00Z");
     home.write("known_cameras", over.as_bytes());
-    known.refresh().unwrap();
+    // A session that it has ends, too.
+    let removed = known.refresh().unwrap().removed;
+    assert!(
+        matches!(removed.as_slice(), [it] if it.key == key(1) && it.why == Removal::KeyReplaced),
+        "{removed:?}"
+    );
     let Admission::Refused(refusal @ Refusal::KeyReplaced { .. }) =
         admit(&mut known, key(1), "door")
     else {
@@ -123,6 +128,36 @@ fn the_key_before_is_refused_after_30_days_with_the_way_out() {
         Admission::Refused(Refusal::KeyReplaced { .. })
     ));
     assert!(is_known(&admit(&mut known, key(2), "door")));
+}
+
+#[test]
+fn a_session_of_the_key_before_ends_when_its_time_is_over() {
+    let (home, mut known) = with_door();
+    announce(&mut known, 1, 2);
+    admit(&mut known, key(2), "door");
+    let text = line(&home);
+    let until = text.split("until=").nth(1).unwrap().trim_end();
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", "now + 2 seconds", "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    let soon = String::from_utf8(output.stdout).unwrap();
+    home.write("known_cameras", text.replace(until, soon.trim()).as_bytes());
+    let begin = std::time::Instant::now();
+    let removed = loop {
+        let mut removed = known.refresh().unwrap().removed;
+        if let Some(removed) = removed.pop() {
+            break removed;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "it never ends");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!((removed.key, removed.label), (key(1), label("door")));
+    assert_eq!(removed.why, Removal::KeyReplaced);
+    // Said once, also when the file is read again.
+    admit(&mut known, key(3), "new");
+    home.write("known_cameras", line(&home).as_bytes());
+    assert!(known.refresh().unwrap().removed.is_empty());
 }
 
 /// Whole days from now to a time of this century.

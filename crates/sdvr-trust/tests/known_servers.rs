@@ -280,6 +280,12 @@ fn what_cannot_be_read_is_not_taken_for_nothing() {
         good.replace(" ver=2", " ver=2 "),
         good.replace(" ver=2", " ver=2 more"),
         good.replace(" ver=2", " ver=256"),
+        good.replace(" ver=2", " ver=2 told="),
+        good.replace(" ver=2", &format!(" ver=2 told={},", base64(&key(3)))),
+        good.replace(
+            " ver=2",
+            &format!(" ver=2 told={0} told={0}", base64(&key(3))),
+        ),
         good.replace(" ver=2", " ver=2 a=\0"),
         good.replace(" ver=2", " ver=2 =a"),
         good.replace("first=", "last="),

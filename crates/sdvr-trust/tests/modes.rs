@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
 use sdvr_trust::{
-    Acceptance, Admission, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal, Removal,
-    Revokee, TrustError, approve, forget, pending_cameras, reinstate, revoke,
+    Acceptance, Admission, Announced, Forgotten, KnownCameras, KnownServers, Newcomer, Refusal,
+    Removal, Revokee, TrustError, approve, forget, pending_cameras, reinstate, revoke,
 };
 use support::{Home, base64, chmod, key, label};
 
@@ -321,7 +321,7 @@ fn a_damaged_file_of_those_that_wait_lets_nobody_start_and_loses_nobody() {
         // A daemon that runs goes on with what it knew.
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "waits");
-        assert_eq!(admit(&mut known, 2, "yard"), "store failed");
+        assert_eq!(admit(&mut known, 2, "yard"), "not noted");
         home.write("pending", whole.as_bytes());
         known.refresh().unwrap();
     }
@@ -355,7 +355,7 @@ fn a_file_that_others_can_read_or_that_is_a_link_is_refused_with_the_remedy_by_e
         assert!(known.refresh().is_err());
         assert_eq!(admit(&mut known, 1, "door"), "revoked");
         assert_eq!(admit(&mut known, 2, "yard"), "waits");
-        assert_eq!(admit(&mut known, 3, "gate"), "store failed");
+        assert_eq!(admit(&mut known, 3, "gate"), "not noted");
         chmod(&path, 0o600);
         assert_eq!(fs::read(&path).unwrap(), whole);
         known.refresh().unwrap();
@@ -373,7 +373,12 @@ fn a_revocation_is_taken_back_for_all_keys_of_the_camera_and_for_no_other() {
     let mut known = load(&home, Acceptance::Tofu);
     for (number, wants) in [(1, "door"), (2, "yard"), (3, "gate")] {
         admit(&mut known, number, wants);
-        revoke(&home.open(), wants, None).unwrap();
+    }
+    // It has another key, too.
+    let (proved, next) = (key(1), key(11));
+    known.announce_all(START, &[Announced { proved, next }]);
+    for label in ["door", "yard", "gate"] {
+        revoke(&home.open(), label, None).unwrap();
     }
     forget(&home.open(), "gate").unwrap();
     known.refresh().unwrap();
@@ -392,13 +397,15 @@ fn a_revocation_is_taken_back_for_all_keys_of_the_camera_and_for_no_other() {
     assert_eq!(fs::read(home.file("revoked")).unwrap(), before);
 
     let back = reinstate(&keys, &text(key(1)), None).unwrap().unwrap();
-    assert_eq!((back.label, back.keys), (Some(label("door")), vec![key(1)]));
+    let both = vec![key(1), key(11)];
+    assert_eq!((back.label, back.keys), (Some(label("door")), both));
     assert_eq!(reinstate(&keys, &text(key(1)), None).unwrap(), None);
     // Forgotten: it comes as a new one.
     let back = reinstate(&keys, &text(key(3)), None).unwrap().unwrap();
     assert_eq!((back.label, back.keys), (None, vec![key(3)]));
     known.refresh().unwrap();
     assert_eq!(admit(&mut known, 1, "door"), "known");
+    assert_eq!(admit(&mut known, 11, "door"), "known");
     assert_eq!(admit(&mut known, 2, "yard"), "revoked");
     assert_eq!(admit(&mut known, 3, "gate"), "new");
 }

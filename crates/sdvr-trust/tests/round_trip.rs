@@ -34,11 +34,14 @@ fn camera() -> impl Strategy<Value = String> {
 
 fn server() -> impl Strategy<Value = String> {
     let address = "\\[[a-z0-9.:%_-]{1,255}\\]:[1-9][0-9]{0,3}|eth:[0-9a-f]{2}(:[0-9a-f]{2}){5}";
-    let next = proptest::option::of(key());
-    (address, key(), TIME, TIME, 1..=u8::MAX, next).prop_map(
-        |(address, key, first, last, version, next)| {
-            let next = next.map_or_else(String::new, |next| format!(" next={next}"));
-            format!("{address} x25519 {key} first={first} last={last} ver={version}{next}\n")
+    // One of them: there is one order, and damage may make the first a field that is kept behind the second.
+    let next = key().prop_map(|key| format!(" next={key}"));
+    let told =
+        prop::collection::vec(key(), 1..4).prop_map(|keys| format!(" told={}", keys.join(",")));
+    let rest = prop_oneof![Just(String::new()), next, told];
+    (address, key(), TIME, TIME, 1..=u8::MAX, rest).prop_map(
+        |(address, key, first, last, version, rest)| {
+            format!("{address} x25519 {key} first={first} last={last} ver={version}{rest}\n")
         },
     )
 }

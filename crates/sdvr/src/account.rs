@@ -18,10 +18,12 @@ pub(crate) struct Account {
     of_runs_before: u64,
     /// Frames of this run, in rings that have ended, of which no frame has told yet.
     of_ended_rings: u64,
+    /// How far the ring was read that ended last, and the process that wrote it.
+    ended: Option<(u32, Progress)>,
 }
 
 /// How far one ring was read. Belongs to the account.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     /// The frame after the last one that was handed out, by the ring's count; at first, the one at which reading began.
     after_last: u64,
@@ -44,6 +46,23 @@ impl Account {
         self.last
             .filter(|(instance, _)| *instance == run)
             .map(|(_, number)| number)
+    }
+
+    /// Goes on where the ring that ended last was left, with the frame that is given, if the count of `reader` goes on with that
+    /// one's.
+    pub(crate) fn continue_ring(&mut self, reader: &RingReader) -> Option<(Progress, u64)> {
+        let info = reader.info();
+        let (writer_pid, progress) = self.ended?;
+        let goes_on = self.run == Some(info.instance)
+            && writer_pid == info.writer_pid
+            && info.first > 0
+            && progress.after_last <= reader.head();
+        if !goes_on {
+            return None;
+        }
+        // Not missed, if they are here.
+        self.of_ended_rings = progress.of_ended_rings;
+        Some((progress, progress.after_last.max(info.first)))
     }
 
     /// A ring is read from its frame `begin` on.
@@ -95,6 +114,7 @@ impl Account {
 
     /// Nothing more comes into a ring. May be said again: the count is the same.
     pub(crate) fn end_ring(&mut self, progress: &Progress, reader: &RingReader) {
+        self.ended = Some((reader.info().writer_pid, *progress));
         let head = reader.head();
         let in_ring = head.saturating_sub(progress.after_last);
         if in_ring == 0 {

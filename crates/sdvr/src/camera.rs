@@ -458,10 +458,22 @@ impl OpenRing {
             reader,
         } = found;
         let instance = reader.info().instance;
+        if let (Begin::First, None) = (begin, account.last_of(instance))
+            && let Some((progress, next)) = account.continue_ring(&reader)
+        {
+            return Self {
+                directory,
+                name,
+                reader,
+                next,
+                progress,
+                end_was_told: false,
+            };
+        }
         let next = match (begin, account.last_of(instance)) {
             (_, Some(number)) => first_after(&reader, number),
             // And not the oldest that is left: what was overwritten meanwhile was missed.
-            (Begin::First, None) => 0,
+            (Begin::First, None) => reader.info().first,
             (Begin::Chosen(Start::Oldest), None) => reader.oldest(),
             (Begin::Chosen(Start::Now), None) if reader.info().format.fourcc.is_inter_coded() => {
                 reader.last_key().unwrap_or_else(|| reader.head())

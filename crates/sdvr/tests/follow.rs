@@ -200,6 +200,58 @@ fn a_run_that_goes_on_in_another_ring_has_one_account() {
 }
 
 #[test]
+fn a_run_that_gets_another_ring_is_read_on_without_a_gap_and_without_a_frame_twice() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open("door", 7, 1);
+    let mut camera = open(&daemon);
+    for round in 0..20 {
+        run.publish(round * 3..round * 3 + 3);
+        daemon.go_on(&mut run, "door", 7, 1);
+        // Read by turns in the ring in which it was published and, one ring being left out, in one that took it over.
+        if round % 2 == 1 {
+            for number in round * 3 - 3..round * 3 + 3 {
+                assert_eq!(account(&mut camera), (number, 0, 0));
+            }
+        }
+    }
+    gives_nothing(&mut camera);
+    assert_eq!(camera.missed_at_end(), 0);
+}
+
+#[test]
+fn a_reader_that_wanted_nothing_of_the_first_ring_misses_nothing_by_the_second() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open("door", 7, 1);
+    run.publish(0..3);
+    let mut camera = open(&daemon);
+    assert!(
+        camera
+            .next(Policy::KeyFrames, Duration::ZERO)
+            .unwrap()
+            .is_none()
+    );
+    run.publish(3..5);
+    daemon.go_on(&mut run, "door", 7, 1);
+    assert!(
+        camera
+            .next(Policy::KeyFrames, Duration::from_millis(700))
+            .unwrap()
+            .is_none()
+    );
+    run.publish_with(5, FrameFlags::KEY);
+    let frame = next(&mut camera, Policy::KeyFrames);
+    // Those before it, once.
+    assert_eq!(
+        (
+            frame.number().0,
+            frame.missed(),
+            frame.missed_between_runs()
+        ),
+        (5, 0, 5)
+    );
+}
+
+#[test]
 fn what_was_missed_at_a_said_end_is_told_there_and_by_the_next_run() {
     let daemon = Daemon::new();
     let (mut old, mut camera) = ten_frames_of_which_one_was_read(&daemon);

@@ -12,7 +12,7 @@ use sdvr::{
     StreamId, StreamKind, Timestamp,
 };
 use sdvr_frame::PublicKey;
-use sdvr_ring::{RingDirectory, RingOptions, RingWriter};
+use sdvr_ring::{RingDirectory, RingOptions, RingWriter, TakenOver};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,25 +47,37 @@ impl Daemon {
 
     /// Starts a run of the camera with this key. To drop it is to kill the daemon.
     pub(crate) fn open(&self, label: &str, key: u8, instance: u8) -> Run {
-        let options = RingOptions {
-            camera: PublicKey([key; 32]),
-            label: label.parse().expect("it is a label"),
-            stream: StreamId(0),
-            kind: StreamKind::Video,
-            instance: InstanceId([instance; 16]),
-            format: StreamFormat {
-                fourcc: FourCc::BNCH,
-                width: 0,
-                height: 0,
-                rate: FrameRate::from_whole(25),
-            },
-            extradata: Vec::new(),
-            link: Link::Tcp,
-            slots: SLOTS,
-            data_bytes: 1 << 16,
-        };
+        let options = options(label, key, instance);
         let ring = RingWriter::create(&self.rings, options).expect("there is room");
         Run { ring }
+    }
+
+    /// Gives a run that [`Self::open`] began another ring.
+    pub(crate) fn go_on(&self, run: &mut Run, label: &str, key: u8, instance: u8) {
+        let before = run.ring.predecessor(TakenOver::LastIntervals);
+        let options = options(label, key, instance);
+        let ring = RingWriter::create_after(&self.rings, options, &before).expect("there is room");
+        std::mem::replace(&mut run.ring, ring).was_replaced();
+    }
+}
+
+fn options(label: &str, key: u8, instance: u8) -> RingOptions {
+    RingOptions {
+        camera: PublicKey([key; 32]),
+        label: label.parse().expect("it is a label"),
+        stream: StreamId(0),
+        kind: StreamKind::Video,
+        instance: InstanceId([instance; 16]),
+        format: StreamFormat {
+            fourcc: FourCc::BNCH,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(25),
+        },
+        extradata: Vec::new(),
+        link: Link::Tcp,
+        slots: SLOTS,
+        data_bytes: 1 << 16,
     }
 }
 

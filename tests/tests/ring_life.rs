@@ -1,0 +1,167 @@
+//! What rings leave behind and what they outlive: memory is given back whoever still has it mapped, and a lost camera's ring is
+//! there when it comes back.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use sdvr::{Camera, Policy, Start};
+use sdvr_tests::small_disk::SmallDisk;
+use sdvr_tests::{Running, System, wait_until};
+
+/// Bytes that the file system holds.
+fn used_bytes(path: &Path) -> u64 {
+    let stat = rustix::fs::statvfs(path).unwrap();
+    (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+}
+
+/// A reader of the camera, in the middle of its work and stopped.
+fn stopped_reader(system: &System, label: &str) -> Running {
+    let mut reader = system.command("sdvr");
+    let reader = system.start(reader.args(["pipe", label]).stdout(Stdio::null()), "reader");
+    let maps = format!("/proc/{}/maps", reader.id());
+    wait_until("the reader has the ring", || {
+        std::fs::read_to_string(&maps).is_ok_and(|maps| maps.contains(".0\n"))
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    reader.signal(Signal::STOP);
+    reader
+}
+
+#[test]
+fn the_memory_of_a_ring_that_has_ended_is_given_back_though_a_stopped_reader_has_it_mapped() {
+    let mut system = System::new();
+    let shm = system.shm();
+    let Some(_disk) = SmallDisk::mount(&shm, 256 << 20) else {
+        return;
+    };
+    system.start_daemon(&[]);
+    let before = used_bytes(&shm);
+    let source = "test:?format=BNCH&bytes=1000000&fps=10";
+    let mut camera = system.start_client("camera", source, &[]);
+    system.wait_for_state("camera", "live");
+    let ring = system.rings().pop().unwrap();
+    let ring_bytes = used_bytes(&shm) - before;
+    assert!(ring_bytes >= 8 << 20, "{ring_bytes}");
+    let reader = stopped_reader(&system, "camera");
+
+    // Somebody removes the file: another ring takes its place, and two seconds later the memory of the first is free.
+    let inode = std::fs::metadata(&ring).unwrap().ino();
+    std::fs::remove_file(&ring).unwrap();
+    wait_until("another ring has the name", || {
+        std::fs::metadata(&ring).is_ok_and(|file| file.ino() != inode)
+    });
+    let unlinked = Instant::now();
+    let most = ring_bytes + before + (64 << 10);
+    wait_until("the first one is given back", || used_bytes(&shm) <= most);
+    let elapsed = unlinked.elapsed();
+    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
+    assert!(
+        elapsed > Duration::from_secs(1),
+        "readers had no time: {elapsed:?}"
+    );
+
+    // The camera ends: its file is there for two seconds, and with it goes the memory.
+    let second = stopped_reader(&system, "camera");
+    camera.terminate();
+    wait_until("its name is gone", || !ring.exists());
+    let unlinked = Instant::now();
+    wait_until("all is given back", || {
+        used_bytes(&shm) <= before + (64 << 10)
+    });
+    let elapsed = unlinked.elapsed();
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+
+    // Both had them mapped all the time, and come to no harm.
+    for reader in [&reader, &second] {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", reader.id())).unwrap();
+        assert!(maps.contains("(deleted)"), "{maps}");
+    }
+    for mut reader in [reader, second] {
+        reader.signal(Signal::CONT);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(
+            reader.runs() || reader.wait().code().is_some(),
+            "{}",
+            reader.log()
+        );
+    }
+    assert!(used_bytes(&shm) <= before + (64 << 10));
+}
+
+#[test]
+fn a_reader_goes_through_many_generations_of_a_ring_and_misses_nothing() {
+    let system = System::with_daemon();
+    let camera = system.start_client("camera", "test:?format=BNCH&bytes=50000&fps=50", &[]);
+    system.wait_for_state("camera", "live");
+    let ring = system.rings().pop().unwrap();
+    let inode = || std::fs::metadata(&ring).ok().map(|file| file.ino());
+    let mut inodes = vec![inode()];
+    let findings = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| system.verify("camera", 10.0));
+        std::thread::sleep(Duration::from_millis(500));
+        for _ in 0..8 {
+            std::fs::remove_file(&ring).unwrap();
+            wait_until("the ring is back", || inode().is_some());
+            inodes.push(inode());
+        }
+        reader.join().unwrap()
+    });
+    inodes.dedup();
+    assert_eq!(inodes.len(), 9);
+    assert!(findings["frames"].as_u64().unwrap() > 300, "{findings}");
+    camera.assert_nothing_lost(&findings);
+    // One count over all of them.
+    let frames = system.list()[0]["frames"].as_u64().unwrap();
+    assert!(frames > 300, "{frames}");
+}
+
+#[test]
+fn a_lost_camera_keeps_its_ring_and_goes_on_in_it() {
+    let system = System::with_daemon();
+    let source = "test:?format=BNCH&bytes=20000&fps=20";
+    let camera = system.start_client("camera", source, &[]);
+    system.wait_for_state("camera", "live");
+    let ring = system.rings().pop().unwrap();
+    let inode = std::fs::metadata(&ring).unwrap().ino();
+    let mut reader = Camera::open_in(&system.shm(), "camera", Start::Oldest).unwrap();
+    let instance = reader.info().unwrap().instance;
+
+    camera.signal(Signal::STOP);
+    let stopped = Instant::now();
+    let state = || system.list()[0]["state"].as_str().unwrap().to_owned();
+    while state() != "lost" {
+        let elapsed = stopped.elapsed();
+        assert!(elapsed < Duration::from_secs(75), "never lost");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(stopped.elapsed() > Duration::from_secs(50), "lost too soon");
+    // What it sent before can still be read.
+    let mut last = None;
+    while let Some(frame) = reader.next(Policy::Every, Duration::ZERO).unwrap() {
+        assert_eq!(frame.missed(), 0);
+        last = Some(frame.number().0);
+    }
+    let last = last.unwrap();
+
+    camera.signal(Signal::CONT);
+    let frame = reader
+        .next(Policy::Every, sdvr_tests::PATIENCE)
+        .unwrap()
+        .unwrap();
+    assert_eq!(frame.instance(), instance);
+    // What was not made or lost meanwhile is told, and nothing comes twice.
+    assert_eq!(frame.missed(), frame.number().0 - last - 1);
+    system.wait_for_state("camera", "live");
+    assert_eq!(
+        std::fs::metadata(&ring).unwrap().ino(),
+        inode,
+        "another ring"
+    );
+}
