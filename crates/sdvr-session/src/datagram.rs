@@ -22,4 +22,5 @@ pub(crate) use link::{DatagramLink, LATENCY};
 pub(crate) use partial::FrameFacts;
 pub(crate) use replay::ReplayWindow;
 pub use request::FragmentRequest;
-pub use sealed::{DatagramOpener, DatagramSealer, Rejected};
+pub use sealed::{DataHeader, Rejected};
+pub(crate) use sealed::{DatagramOpener, DatagramSealer};

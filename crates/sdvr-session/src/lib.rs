@@ -46,7 +46,7 @@ mod site;
 mod token;
 
 pub use clock::{CaptureTime, ClockSample, PeerClock};
-pub use datagram::{FragmentRequest, Rejected};
+pub use datagram::{DataHeader, FragmentRequest, Rejected};
 pub use error::{HandshakeError, Malformed, SessionError};
 pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
 pub use key_limits::KeyLimits;
@@ -60,7 +60,7 @@ pub use packet::{
     next_handshake_packet, next_record,
 };
 pub use record::RECORD_OVERHEAD_BYTES;
-pub use session::{ArrivedFrame, DatagramOutcome, Event, OutgoingFrame, Session};
+pub use session::{ArrivedFrame, DatagramFigures, DatagramOutcome, Event, OutgoingFrame, Session};
 pub use site::Site;
 pub use token::SourceAddress;
 
@@ -75,9 +75,7 @@ pub mod for_tests {
     pub use crate::record::{Opened, RecordOpener, RecordSealer};
 
     /// What seals and what opens a session's records: for a peer that owns its key and breaks the protocol.
-    pub const fn keys_of(
-        session: &mut crate::Session,
-    ) -> Option<(&mut RecordSealer, &mut RecordOpener)> {
+    pub fn keys_of(session: &mut crate::Session) -> Option<(&mut RecordSealer, &mut RecordOpener)> {
         session.keys()
     }
 }

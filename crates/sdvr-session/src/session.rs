@@ -27,7 +27,7 @@ use crate::message::{
 use crate::noise::Finished;
 use crate::record::{RecordOpener, RecordSealer};
 use carrier::{Carrier, Records};
-pub use datagrams::{ArrivedFrame, DatagramOutcome};
+pub use datagrams::{ArrivedFrame, DatagramFigures, DatagramOutcome};
 pub use records::OutgoingFrame;
 use renewal::{Renewal, secrets};
 use zeroize::Zeroizing;
@@ -194,11 +194,11 @@ impl Session {
         } = agreement;
         let (sending, receiving) = secrets(role, suite, &finished);
         let carrier = match carriage {
-            Carriage::Records => Carrier::Records(Records {
+            Carriage::Records => Carrier::Records(Box::new(Records {
                 sealer: RecordSealer::new(&sending, suite).ok_or(HandshakeError::Suite)?,
                 opener: RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?,
                 outbox: Vec::new(),
-            }),
+            })),
             Carriage::Datagrams { receiver } => {
                 let sealer = DatagramSealer::new(&sending, suite, receiver);
                 let opener = DatagramOpener::new(&receiving, suite);
@@ -440,11 +440,13 @@ impl Session {
 
     /// Client: opens one more stream, or replaces an open one.
     pub fn open_stream(&mut self, open: OpenStream) {
+        self.carrier.stream_has_ended(open.stream);
         self.queue(&Control::OpenStream(open));
     }
 
     /// Client: ends a stream.
     pub fn close_stream(&mut self, stream: StreamId) {
+        self.carrier.stream_has_ended(stream);
         self.queue(&Control::CloseStream(stream));
     }
 

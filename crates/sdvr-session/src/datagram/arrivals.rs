@@ -218,8 +218,10 @@ impl Arrivals {
             let captured_apart = next.captured.nanoseconds_since(settled.captured).max(0);
             let numbers_apart = next.number.0.saturating_sub(settled.number).max(1);
             let share = next.number.0.saturating_sub(number);
-            let part =
-                i128::from(captured_apart).saturating_mul(share.into()) / i128::from(numbers_apart);
+            let part = i128::from(captured_apart)
+                .saturating_mul(share.into())
+                .checked_div(numbers_apart.into())
+                .unwrap_or_default();
             i64::try_from(part).unwrap_or(captured_apart)
         });
         let mut gaps = Gaps::default();

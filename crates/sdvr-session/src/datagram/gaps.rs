@@ -132,6 +132,10 @@ impl Gap {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::single_range_in_vec_init,
+    reason = "a run of fragments is a range, and there may be one run"
+)]
 mod tests {
     use super::*;
 

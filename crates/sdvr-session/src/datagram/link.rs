@@ -17,6 +17,7 @@ use crate::error::SessionError;
 use crate::key_limits::KeyLimits;
 use crate::media::{MEDIA_HEADER_BYTES, MediaHeader};
 use crate::message::{Control, Report};
+use crate::session::DatagramFigures;
 
 /// Before a round trip was measured.
 const ROUND_TRIP_AT_FIRST: Duration = Duration::from_millis(100);
@@ -39,6 +40,8 @@ pub(crate) struct DatagramLink {
     pub(crate) round_trip: RoundTrip,
     /// Datagrams opened.
     pub(crate) opened: u64,
+    /// And not opened.
+    pub(crate) rejected: u64,
     /// Client: the highest counter that the server has reported.
     reported: u64,
     /// Client: the one before that, and how many datagrams the server had opened then.
@@ -75,6 +78,7 @@ impl DatagramLink {
                 spread: Duration::ZERO,
             },
             opened: 0,
+            rejected: 0,
             reported: 0,
             told: (0, 0),
             outgoing: Vec::new(),
@@ -107,7 +111,7 @@ impl DatagramLink {
     /// The length of a frame's fragments: rounded down, so that no two of them share a word.
     pub(crate) fn fragment_bytes(&self) -> u16 {
         let room = self.room().saturating_sub(MEDIA_HEADER_BYTES);
-        u16::try_from(room - room % 8).unwrap_or(0)
+        u16::try_from(room & !7).unwrap_or(0)
     }
 
     /// Appends one datagram to `out`, if there is something to say now.
@@ -271,6 +275,16 @@ impl DatagramLink {
     /// Server: of all streams.
     pub(crate) fn all_arrivals(&mut self) -> impl Iterator<Item = &mut Arrivals> {
         self.arrivals.iter_mut().map(|(_, arrivals)| arrivals)
+    }
+
+    pub(crate) fn figures(&self) -> DatagramFigures {
+        let sum = |of: fn(&Arrivals) -> u64| self.arrivals.iter().map(|(_, it)| of(it)).sum();
+        DatagramFigures {
+            opened: self.opened,
+            rejected: self.rejected,
+            late: sum(Arrivals::late),
+            given_up: sum(Arrivals::given_up),
+        }
     }
 
     /// Server: asks for what is missing.

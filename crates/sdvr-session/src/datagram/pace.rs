@@ -22,8 +22,8 @@ const CLEAN_REPORTS: u32 = 20;
 pub(crate) struct Pace {
     /// Over how long a frame leaves.
     spread: Duration,
-    /// At most half of the time between two frames.
-    most: Duration,
+    /// Half of the time between two frames, once there were two.
+    most: Option<Duration>,
     last_frame: Option<Timestamp>,
     clean_reports: u32,
     frame: Option<Leaving>,
@@ -42,7 +42,7 @@ impl Pace {
     pub(crate) const fn new() -> Self {
         Self {
             spread: SHORT,
-            most: SHORT,
+            most: None,
             last_frame: None,
             clean_reports: 0,
             frame: None,
@@ -52,21 +52,21 @@ impl Pace {
     /// A frame of so many fragments begins to leave.
     pub(crate) fn begin(&mut self, now: Timestamp, fragments: u32) {
         if let Some(last) = self.last_frame {
-            // Half of the shortest interval lately.
-            let half = now.saturating_since(last) / 2;
-            self.most = self
-                .most
-                .saturating_mul(9)
-                .checked_div(8)
-                .unwrap_or(half)
-                .min(half);
+            let interval = now.saturating_since(last);
+            let half = interval.checked_div(2).unwrap_or_default();
+            // Or of a shorter one lately.
+            let lately = self.most.map(|most| {
+                let more = most.checked_div(8).unwrap_or_default();
+                most.saturating_add(more)
+            });
+            self.most = Some(lately.map_or(half, |lately| lately.min(half)));
         }
         self.last_frame = Some(now);
         self.frame = Some(Leaving {
             began: now,
             fragments,
             left: 0,
-            spread: self.spread.min(self.most.max(GROUP)),
+            spread: self.spread.min(self.most.unwrap_or(SHORT).max(GROUP)),
         });
     }
 
@@ -94,7 +94,8 @@ impl Pace {
             }
         } else {
             self.clean_reports = 0;
-            self.spread = self.spread.saturating_mul(2).min(self.most.max(SHORT));
+            let most = self.most.unwrap_or(SHORT).max(SHORT);
+            self.spread = self.spread.saturating_mul(2).min(most);
         }
     }
 }
@@ -110,7 +111,79 @@ impl Leaving {
             .saturating_mul(u64::try_from(self.spread.as_nanos()).unwrap_or(u64::MAX));
         let wait = Duration::from_nanos(share.checked_div(self.fragments.into()).unwrap_or(0));
         // In groups: what is due within one leaves at its begin.
-        let groups = wait.as_nanos() / GROUP.as_nanos();
+        let groups = wait
+            .as_nanos()
+            .checked_div(GROUP.as_nanos())
+            .unwrap_or_default();
         self.began + GROUP.saturating_mul(u32::try_from(groups).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
+    const INTERVAL: Duration = Duration::from_millis(33);
+
+    /// Sends a frame of 100 fragments; gives how long it took to leave, and how many left at once at most.
+    fn leave(pace: &mut Pace, began: Timestamp) -> (Duration, usize) {
+        pace.begin(began, 100);
+        let times: Vec<Timestamp> = std::iter::from_fn(|| {
+            let due = pace.due();
+            pace.left();
+            (due < Timestamp::NEVER).then_some(due)
+        })
+        .collect();
+        assert_eq!(times.len(), 100);
+        assert!(times.is_sorted() && times[0] == began);
+        let groups = times.chunk_by(|time, next| time == next);
+        let largest = groups.map(<[Timestamp]>::len).max().unwrap();
+        (times[99].saturating_since(began), largest)
+    }
+
+    /// Frames, one report after each.
+    fn frames(pace: &mut Pace, count: u32, lost_of_thousand: u64) -> Duration {
+        let mut took = Duration::ZERO;
+        for number in 0..count {
+            (took, _) = leave(pace, NOW + INTERVAL.saturating_mul(number));
+            pace.handle_losses(lost_of_thousand, 1000);
+        }
+        took
+    }
+
+    #[test]
+    fn a_frame_leaves_within_two_milliseconds_in_small_groups() {
+        let (took, largest) = leave(&mut Pace::new(), NOW);
+        assert!(took < SHORT, "{took:?}");
+        assert!(largest <= 13, "{largest}");
+    }
+
+    #[test]
+    fn losses_spread_frames_over_half_of_their_interval_at_most() {
+        let mut pace = Pace::new();
+        let took = frames(&mut pace, 20, 30);
+        assert!(took > INTERVAL / 3 && took < INTERVAL / 2, "{took:?}");
+    }
+
+    #[test]
+    fn and_no_losses_make_it_fast_again() {
+        let mut pace = Pace::new();
+        frames(&mut pace, 20, 30);
+        let took = frames(&mut pace, 300, 0);
+        assert!(took < SHORT, "{took:?}");
+    }
+
+    #[test]
+    fn a_camera_that_is_faster_than_two_milliseconds_is_not_held_up() {
+        let mut pace = Pace::new();
+        for number in 0..10 {
+            let began = NOW + Duration::from_millis(number);
+            let (took, _) = leave(&mut pace, began);
+            assert!(
+                number < 2 || took < Duration::from_millis(1),
+                "{number}: {took:?}"
+            );
+        }
     }
 }

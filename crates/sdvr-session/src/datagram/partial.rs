@@ -8,6 +8,7 @@
 //! frame bytes  ├──────────┤   ├───┤   ├───┤ ├┤      arrived: 1 0 1 0 1 1, whole when all are 1
 //! ```
 
+#[cfg(test)]
 use std::ops::Range;
 
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
@@ -176,6 +177,7 @@ impl PartialFrame {
     }
 
     /// The runs of fragments below `end` that have not arrived.
+    #[cfg(test)]
     pub(crate) fn missing_below(&self, end: u32) -> impl Iterator<Item = Range<u32>> + '_ {
         let end = end.min(self.facts.fragments());
         let mut next = 0;
@@ -199,6 +201,10 @@ const fn place(number: u32) -> (usize, u64) {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::single_range_in_vec_init,
+    reason = "a run of fragments is a range, and there may be one run"
+)]
 mod tests {
     use super::*;
 

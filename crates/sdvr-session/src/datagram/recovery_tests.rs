@@ -1,5 +1,10 @@
 //! What the rules of loss recovery achieve, without anything else: a sender, a receiver, and a link that loses packets both ways.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "frames are told apart by the last byte of their number"
+)]
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;

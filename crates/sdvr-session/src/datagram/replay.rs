@@ -82,9 +82,12 @@ impl ReplayWindow {
 }
 
 /// In which block a counter's bit is.
-const fn place(counter: u64) -> usize {
-    // Below the number of blocks, which fits.
-    (counter / BLOCK_BITS % BLOCKS as u64) as usize
+fn place(counter: u64) -> usize {
+    // Neither is zero, and what is left is below the number of blocks.
+    let place = (counter >> BLOCK_BITS.trailing_zeros()).checked_rem(BLOCKS as u64);
+    place
+        .and_then(|place| usize::try_from(place).ok())
+        .unwrap_or(0)
 }
 
 const fn bit(counter: u64) -> u64 {

@@ -22,7 +22,7 @@ use crate::keys::{Suite, TrafficKey, TrafficSecret, wipe_stack};
 pub(crate) const DATA_TYPE: u8 = 0x10;
 pub(crate) const DATA_HEADER_BYTES: usize = 16;
 /// What sealing adds to the messages of a datagram.
-pub const DATAGRAM_OVERHEAD_BYTES: usize = DATA_HEADER_BYTES + TAG_BYTES;
+pub(crate) const DATAGRAM_OVERHEAD_BYTES: usize = DATA_HEADER_BYTES + TAG_BYTES;
 /// How long packets of the epoch before may come after the first of the next, at least.
 const PREVIOUS_KEPT: Duration = Duration::from_secs(1);
 
@@ -36,7 +36,7 @@ pub struct DataHeader {
     /// Which session of the receiver.
     pub receiver: u32,
     /// The packet's number in its direction and session.
-    pub counter: u64,
+    pub(crate) counter: u64,
 }
 
 impl DataHeader {
@@ -78,14 +78,14 @@ impl DataHeader {
 
 /// Seals one direction's datagrams.
 #[derive(Debug)]
-pub struct DatagramSealer {
+pub(crate) struct DatagramSealer {
     pub(crate) keys: SendingKeys,
     receiver: u32,
 }
 
 impl DatagramSealer {
     /// Begins with packet 0 of `secret`, in epoch 0, for the session that the other end knows as `receiver`.
-    pub fn new(secret: &TrafficSecret, suite: Suite, receiver: u32) -> Option<Self> {
+    pub(crate) fn new(secret: &TrafficSecret, suite: Suite, receiver: u32) -> Option<Self> {
         let keys = SendingKeys::new(secret, suite)?;
         Some(Self { keys, receiver })
     }
@@ -95,7 +95,7 @@ impl DatagramSealer {
     /// # Errors
     ///
     /// [`SessionError::KeysUsedUp`], or it would be longer than a datagram can be; `out` is then as before.
-    pub fn seal(
+    pub(crate) fn seal(
         &mut self,
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>),
@@ -157,20 +157,20 @@ pub enum Rejected {
 
 /// What was in a datagram.
 #[derive(Debug)]
-pub struct OpenedDatagram<'a> {
+pub(crate) struct OpenedDatagram<'a> {
     /// The messages.
-    pub messages: &'a [u8],
+    pub(crate) messages: &'a [u8],
     /// Its number.
-    pub counter: u64,
+    pub(crate) counter: u64,
     /// Whether its number is the highest so far: only such a packet may tell that the other end has moved.
-    pub is_newest: bool,
+    pub(crate) is_newest: bool,
     /// Whether it is the first to arrive of its epoch, other than epoch 0.
-    pub begins_epoch: bool,
+    pub(crate) begins_epoch: bool,
 }
 
 /// Opens one direction's datagrams.
 #[derive(Debug)]
-pub struct DatagramOpener {
+pub(crate) struct DatagramOpener {
     pub(crate) chain: Chain,
     window: ReplayWindow,
     previous: Option<Previous>,
@@ -188,7 +188,7 @@ struct Previous {
 
 impl DatagramOpener {
     /// Begins with packet 0 of `secret`, in epoch 0.
-    pub fn new(secret: &TrafficSecret, suite: Suite) -> Option<Self> {
+    pub(crate) fn new(secret: &TrafficSecret, suite: Suite) -> Option<Self> {
         Some(Self {
             chain: Chain::new(secret, suite)?,
             window: ReplayWindow::new(),
@@ -199,7 +199,7 @@ impl DatagramOpener {
 
     /// One more than the highest number that was opened.
     #[must_use]
-    pub fn end_counter(&self) -> u64 {
+    pub(crate) fn end_counter(&self) -> u64 {
         self.window
             .highest()
             .map_or(0, |highest| highest.saturating_add(1))
@@ -210,7 +210,7 @@ impl DatagramOpener {
     /// # Errors
     ///
     /// [`Rejected`]; nothing has changed then.
-    pub fn open<'a>(
+    pub(crate) fn open<'a>(
         &mut self,
         now: Timestamp,
         round_trip: Duration,
@@ -293,7 +293,7 @@ impl DatagramOpener {
     }
 
     /// Forgets the epoch before when its time is over; call it at [`Self::poll_timeout`].
-    pub fn forget_previous(&mut self, now: Timestamp) {
+    pub(crate) fn forget_previous(&mut self, now: Timestamp) {
         if self.poll_timeout() <= now {
             self.previous = None;
             wipe_stack();
@@ -302,7 +302,7 @@ impl DatagramOpener {
 
     /// When the epoch before is to be forgotten.
     #[must_use]
-    pub fn poll_timeout(&self) -> Timestamp {
+    pub(crate) fn poll_timeout(&self) -> Timestamp {
         self.previous
             .as_ref()
             .map_or(Timestamp::NEVER, |previous| previous.until)

@@ -234,6 +234,10 @@ impl SentFrame {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "what is sent here is little"
+)]
 mod tests {
     use sdvr_frame::{FrameFlags, FrameNumber, StreamId};
 

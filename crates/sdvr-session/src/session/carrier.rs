@@ -12,7 +12,7 @@ use crate::record::{RecordOpener, RecordSealer};
 
 #[derive(Debug)]
 pub(super) enum Carrier {
-    Records(Records),
+    Records(Box<Records>),
     Datagrams(Box<DatagramLink>),
 }
 
@@ -91,14 +91,6 @@ impl Carrier {
         }
     }
 
-    /// Whether the other end has heard of all that was queued, as far as that can be known: over a byte stream, when it was handed over.
-    pub(super) fn is_settled(&self) -> bool {
-        match self {
-            Self::Records(records) => records.outbox.is_empty(),
-            Self::Datagrams(link) => link.lane.is_idle(),
-        }
-    }
-
     /// Server: a stream was answered.
     pub(super) fn stream_was_answered(&mut self, open: &OpenStream, code: StreamCode) {
         if let Self::Datagrams(link) = self {
@@ -109,10 +101,11 @@ impl Carrier {
         }
     }
 
-    /// Server: a stream has ended, or is asked for anew.
+    /// A stream has ended, or is asked for anew.
     pub(super) fn stream_has_ended(&mut self, stream: StreamId) {
         if let Self::Datagrams(link) = self {
             link.close_stream(stream);
+            link.forget_sent(stream);
         }
     }
 

@@ -24,6 +24,19 @@ pub enum DatagramOutcome {
     Rejected(Rejected),
 }
 
+/// What has become of a session's datagrams so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatagramFigures {
+    /// Opened.
+    pub opened: u64,
+    /// Not the other end's, altered, or received before.
+    pub rejected: u64,
+    /// Fragments that came twice, or after their frame was handed out or given up.
+    pub late: u64,
+    /// Frames that were not whole in time.
+    pub given_up: u64,
+}
+
 /// A frame that has arrived as a whole, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrivedFrame {
@@ -69,7 +82,10 @@ impl Session {
         let round_trip = link.round_trip.time;
         let opened = match link.opener.open(now, round_trip, datagram) {
             Ok(opened) => opened,
-            Err(rejected) => return Ok(DatagramOutcome::Rejected(rejected)),
+            Err(rejected) => {
+                link.rejected = link.rejected.saturating_add(1);
+                return Ok(DatagramOutcome::Rejected(rejected));
+            }
         };
         link.opened = link.opened.saturating_add(1);
         let (messages, counter, is_newest) = (opened.messages, opened.counter, opened.is_newest);
@@ -286,6 +302,15 @@ impl Session {
             self.timers.last_sent = now;
         }
         Ok(has_said)
+    }
+
+    /// What has become of the datagrams, of streams that are open. Nothing in a session over a byte stream.
+    #[must_use]
+    pub fn datagram_figures(&self) -> DatagramFigures {
+        match &self.carrier {
+            Carrier::Records(_) => DatagramFigures::default(),
+            Carrier::Datagrams(link) => link.figures(),
+        }
     }
 
     /// What datagrams need when time has passed.

@@ -114,9 +114,10 @@ impl Session {
     ///
     /// [`SessionError::KeysUsedUp`].
     pub fn poll_transmit(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Result<(), SessionError> {
-        let Carrier::Records(Records { sealer, outbox, .. }) = &mut self.carrier else {
+        let Carrier::Records(records) = &mut self.carrier else {
             return Err(NO_RECORDS);
         };
+        let Records { sealer, outbox, .. } = records.as_mut();
         if outbox.is_empty() {
             return Ok(());
         }
@@ -152,9 +153,10 @@ impl Session {
             .filter(|rest| !rest.is_empty())
             .ok_or(SessionError::Frame("it is empty"))?;
         self.check_age(now)?;
-        let Carrier::Records(Records { sealer, .. }) = &mut self.carrier else {
+        let Carrier::Records(records) = &mut self.carrier else {
             return Err(NO_RECORDS);
         };
+        let sealer = &mut records.sealer;
         sealer.keys.renew_if_due(now, &self.renewal.limits)?;
         let piece_most_bytes = self
             .record_bytes
@@ -191,9 +193,9 @@ impl Session {
     }
 
     /// What seals and opens records.
-    pub(crate) const fn keys(&mut self) -> Option<(&mut RecordSealer, &mut RecordOpener)> {
+    pub(crate) fn keys(&mut self) -> Option<(&mut RecordSealer, &mut RecordOpener)> {
         match &mut self.carrier {
-            Carrier::Records(Records { sealer, opener, .. }) => Some((sealer, opener)),
+            Carrier::Records(records) => Some((&mut records.sealer, &mut records.opener)),
             Carrier::Datagrams(_) => None,
         }
     }

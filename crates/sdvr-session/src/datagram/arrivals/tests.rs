@@ -1,3 +1,8 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "frames are told apart by the last byte of their number"
+)]
+
 use sdvr_frame::{FrameFlags, StreamId};
 
 use super::*;
