@@ -40,14 +40,6 @@ pub(crate) struct RingPlace {
     pub(crate) counters: Arc<ShardCounters>,
 }
 
-impl RingPlace {
-    /// A stream found no memory.
-    fn was_short(&self) {
-        self.budget.was_short();
-        self.counters.without_memory.count();
-    }
-}
-
 /// A camera that was let in, connected or not.
 #[derive(Debug)]
 pub(crate) struct Camera {
@@ -182,7 +174,7 @@ impl Camera {
             return Err(StreamCode::TooOften);
         }
         let Some((size, share)) = self.reserve(open, place) else {
-            place.was_short();
+            place.budget.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
@@ -296,7 +288,7 @@ impl Camera {
             }
             Err(problem) => {
                 let code = if matches!(problem, CreateError::NoSpace { .. }) {
-                    place.was_short();
+                    place.budget.was_short();
                     StreamCode::NoMemory
                 } else {
                     StreamCode::Internal
@@ -310,6 +302,7 @@ impl Camera {
                 code
             }
         };
+        place.counters.count_answer(code);
         (reason == Reason::Asked).then_some((open, code))
     }
 

@@ -120,8 +120,10 @@ impl<R: CryptoRng> Running<R> {
     fn turn(&mut self, ready: &mut Vec<Ready>) -> anyhow::Result<()> {
         let busy = self.strangers.len() > 0 || self.accept_again.is_some();
         let timeout = if busy { ACCEPT_REST } else { REFRESH_INTERVAL };
+        self.door.counters.turn.end();
         self.poller.wait(Some(timeout), ready)?;
         let now = Timestamp::now();
+        self.door.counters.turn.begin(now);
         for event in ready.iter() {
             match event.token {
                 LISTENER | WAKER => {}
@@ -154,6 +156,7 @@ impl<R: CryptoRng> Running<R> {
         self.door.descriptors.opened();
         if !self.make_room(knock.site()) {
             self.door.descriptors.closed();
+            self.door.counters.count_turned_away(&TurnedAway::Crowded);
             self.report.gets_line(Matter::Stranger);
             return;
         }
@@ -255,6 +258,7 @@ impl<R: CryptoRng> Running<R> {
             return;
         };
         self.door.descriptors.closed();
+        self.door.counters.count_turned_away(reason);
         match knock.key() {
             _ if matches!(reason, TurnedAway::Unknown(_)) => {
                 if self.report.gets_line(Matter::Refused) {
@@ -368,6 +372,7 @@ impl<R: CryptoRng> Running<R> {
             return;
         };
         self.door.descriptors.closed();
+        self.door.counters.count_refused(refusal);
         self.tell_refused(&knock, &setup.label, session.peer(), refusal);
         session.refuse(refusal_reply(refusal, setup.label));
         let mut out = Vec::new();

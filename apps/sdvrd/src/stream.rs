@@ -24,6 +24,16 @@ pub(crate) struct Stream {
     is_open: bool,
     state: StreamState,
     rate: MeasuredRate,
+    gap: Gap,
+}
+
+/// What it means if frames are missing before the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// The camera was there and has not sent them.
+    AtSource,
+    /// They were captured while it was away, or its stream was refused.
+    WhileAway,
 }
 
 #[derive(Debug)]
@@ -50,6 +60,7 @@ impl Stream {
                 since: now,
                 published: 0,
             },
+            gap: Gap::AtSource,
         }
     }
 
@@ -62,18 +73,21 @@ impl Stream {
     pub(crate) fn follow(&mut self, old: &Self) {
         if old.open.instance == self.open.instance {
             self.last_number = old.last_number;
+            self.gap = old.gap;
         }
     }
 
     /// The same instance has come back.
     pub(crate) fn go_on(&mut self) {
         self.is_open = true;
+        self.gap = Gap::WhileAway;
         self.set_state(StreamState::Live);
     }
 
     /// No frames come until it goes on.
     pub(crate) fn pause(&mut self) {
         self.is_open = false;
+        self.gap = Gap::WhileAway;
         self.set_state(StreamState::Stale);
     }
 
@@ -116,7 +130,10 @@ impl Stream {
         self.last_number = Some(header.number.0);
         counters.frames.count();
         counters.frame_bytes.add(header.frame_bytes.into());
-        counters.frames_missing.add(missed);
+        match std::mem::replace(&mut self.gap, Gap::AtSource) {
+            Gap::AtSource => counters.missing_at_source.add(missed),
+            Gap::WhileAway => counters.missing_while_away.add(missed),
+        }
         self.ring.publish(&FrameMeta {
             number: header.number,
             flags: header.flags,

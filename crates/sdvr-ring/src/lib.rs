@@ -54,7 +54,7 @@ pub use {
         DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
     },
     reader::{FutexWord, OpenError, RawFrame, RingReader},
-    statistics::{Statistics, StatisticsPage, read_statistics},
+    statistics::{Statistics, StatisticsError, StatisticsPage, read_statistics},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},
 };
