@@ -158,3 +158,21 @@ fn a_daemon_whose_page_cannot_be_made_says_so_and_ends() {
         "{log}"
     );
 }
+
+#[test]
+fn a_camera_s_last_frame_is_as_old_as_it_says() {
+    let system = System::with_daemon();
+    let client = system.start_client("door", "test:?format=BNCH&bytes=1000&fps=50", &[]);
+    system.wait_for_state("door", "live");
+    let age = || system.list()[0]["age_s"].as_f64();
+    wait_until("frames are young", || age() < Some(0.5) && age().is_some());
+    client.signal(rustix::process::Signal::STOP);
+    wait_until("the last one grows old", || age() > Some(2.0));
+    client.signal(rustix::process::Signal::CONT);
+    wait_until("frames are young again", || age() < Some(0.5));
+    let shown = text(&system.sdvr(&["ls"]).stdout);
+    assert!(
+        shown.contains("  AGE  ") && shown.contains(" s  tcp"),
+        "{shown}"
+    );
+}
