@@ -32,10 +32,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A home, a place in shared memory, and a daemon in them.
 #[derive(Debug)]
 pub struct System {
+    // First, so that its log is still there when it is dropped in a test that fails.
+    daemon: Option<Running>,
     home: tempfile::TempDir,
     shm: tempfile::TempDir,
     port: u16,
-    daemon: Option<Running>,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -196,6 +197,32 @@ impl System {
         let output = self.sdvr(&["ls", "--json"]);
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The only daemon's figures, as `sdvr ls --daemon --json` has them.
+    #[must_use]
+    pub fn figures(&self) -> serde_json::Value {
+        let output = self.sdvr(&["ls", "--daemon", "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        let daemons: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let [daemon] = daemons.as_slice() else {
+            panic!("{daemons:?}");
+        };
+        daemon.clone()
+    }
+
+    /// Waits until a figure of the daemon's is at least `least`.
+    #[track_caller]
+    pub fn wait_for_figure(&self, name: &str, least: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.figures();
+            if seen[name].as_u64().unwrap() >= least {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} is not {least}: {seen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits until the camera has the state.

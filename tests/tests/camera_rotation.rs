@@ -135,6 +135,7 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
             && log.contains("sdvr keys forget door"),
         "{log}"
     );
+    system.wait_for_figure("refused_old_key", 1);
     assert_eq!(said(&client, "connected label"), 2, "{}", client.log());
     drop(client);
     assert_eq!(once(&system, &system.home().join(".sdvr")).0, Some(0));
@@ -162,9 +163,23 @@ fn a_reconnect_with_the_new_key_goes_on_in_the_same_ring() {
     let frames = consumer.seen().frames;
     wait_until("frames flow again", || consumer.seen().frames > frames + 20);
     assert_eq!(system.rings(), rings);
+    // Also one that has to be made anew.
+    std::fs::remove_file(&rings[0]).unwrap();
+    wait_until("the ring is made anew", || system.rings() == rings);
+    let frames = consumer.seen().frames;
+    wait_until("frames flow again", || consumer.seen().frames > frames + 20);
     let seen = consumer.seen();
     assert_eq!(seen.wrong, Vec::<String>::new());
     assert_eq!(seen.last.len(), 1, "it is one run");
+
+    // The next run has a ring in the name of the new key, and the old one is gone.
+    drop(client);
+    let _client = system.start_client("door", SOURCE, &[]);
+    wait_until("the next run is seen", || consumer.seen().last.len() == 2);
+    let frames = consumer.seen().frames;
+    wait_until("frames flow", || consumer.seen().frames > frames + 20);
+    wait_until("there is one ring", || system.rings().len() == 1);
+    assert_ne!(system.rings(), rings);
 }
 
 fn stop_for(id: u32, time: Duration) {

@@ -9,7 +9,9 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::io::Errno;
 use sdvr_tests::System;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// The line of a status in `/proc`, without its name.
 fn field<'a>(status: &'a str, name: &str) -> &'a str {
@@ -151,4 +153,44 @@ fn links_and_foreign_files_among_the_keys_are_refused_loudly() {
     }
     chown(&keys, Some(54_321), Some(54_321)).unwrap();
     assert_refused(&system, &["54321", &keys.display().to_string()]);
+}
+
+/// Has the kernel say of calls, to this thread and what it starts, what an older one would.
+fn without(calls: &[i64]) {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let no_such_call = SeccompAction::Errno(Errno::NOSYS.raw_os_error().cast_unsigned());
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, no_such_call, architecture);
+    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+}
+
+/// Of the kernel's table for all architectures, and of the one of this.
+const LANDLOCK_CREATE_RULESET: i64 = 444;
+#[cfg(target_arch = "x86_64")]
+const SECCOMP: i64 = 317;
+#[cfg(not(target_arch = "x86_64"))]
+const SECCOMP: i64 = 277;
+
+#[test]
+fn a_kernel_that_can_confine_nothing_is_warned_of_and_receives_cameras() {
+    // A thread of its own, whose filters end with it.
+    let test = std::thread::spawn(|| {
+        without(&[LANDLOCK_CREATE_RULESET, SECCOMP]);
+        let mut system = System::with_daemon();
+        let _client = system.start_client("door", "test:?format=MJPG&size=64x48", &[]);
+        system.wait_for_state("door", "live");
+        let log = system.daemon().log();
+        for warned in [
+            "there is no landlock here",
+            "there are no seccomp filters here",
+        ] {
+            assert!(log.contains(warned), "{warned}: {log}");
+        }
+        // What needs neither was given up all the same.
+        let status = fs::read_to_string(format!("/proc/{}/status", system.daemon().id())).unwrap();
+        assert_eq!(field(&status, "CapEff"), "0000000000000000", "{status}");
+        assert_eq!(field(&status, "NoNewPrivs"), "1", "{status}");
+    });
+    test.join().unwrap();
 }

@@ -175,6 +175,7 @@ fn no_descriptors_left_costs_a_connected_camera_nothing() {
     ] {
         assert!(daemon.log().contains(what), "{what}: {}", daemon.log());
     }
+    system.wait_for_figure("without_descriptor", 1);
     drop(held);
     let _late = system.start_client("late", "test:?format=BNCH&bytes=10000&fps=10", &[]);
     system.wait_for_state("late", "live");

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use sdvr::{CameraInfo, Cameras};
+use sdvr_frame::Timestamp;
 use serde::Serialize;
 
 use crate::output::{NOT_WRITTEN, print_line, say};
@@ -17,7 +18,7 @@ STATE:
   lost    nothing was heard for a minute, or the daemon is not there
   closed  the camera said that it ended; its frames can be read for 2 s
 
-LOST counts frames that were captured and did not arrive here.";
+LOST counts frames that were captured and did not arrive here. AGE is how long ago the newest frame was published.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -45,6 +46,8 @@ struct Row {
     frames: u64,
     lost: u64,
     bytes: u64,
+    /// Seconds since the newest frame was published.
+    age_s: Option<f64>,
 }
 
 impl From<CameraInfo> for Row {
@@ -64,6 +67,10 @@ impl From<CameraInfo> for Row {
             frames: camera.frames,
             lost: camera.lost,
             bytes: camera.bytes,
+            age_s: camera.last_frame.map(|at| {
+                let age = Timestamp::now().saturating_since(at);
+                (age.as_secs_f64() * 1000.0).round() / 1000.0
+            }),
         }
     }
 }
@@ -93,8 +100,8 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
         .max(5);
     writeln!(
         out,
-        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  LINK  FINGERPRINT",
-        "LABEL", "STATE", "FORMAT", "SIZE", "FPS", "FRAMES", "LOST"
+        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  {:>7}  LINK  FINGERPRINT",
+        "LABEL", "STATE", "FORMAT", "SIZE", "FPS", "FRAMES", "LOST", "AGE"
     )?;
     for row in rows {
         let size = if row.width == 0 {
@@ -102,9 +109,12 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
         } else {
             format!("{}x{}", row.width, row.height)
         };
+        let age = row
+            .age_s
+            .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
         writeln!(
             out,
-            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {:4}  {}",
+            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {}",
             row.label,
             row.state,
             row.format,

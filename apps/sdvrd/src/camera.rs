@@ -41,14 +41,6 @@ pub(crate) struct RingPlace {
     pub(crate) counters: Arc<ShardCounters>,
 }
 
-impl RingPlace {
-    /// A stream found no memory.
-    fn was_short(&self) {
-        self.budget.was_short();
-        self.counters.without_memory.count();
-    }
-}
-
 /// A camera that was let in, connected or not.
 #[derive(Debug)]
 pub(crate) struct Camera {
@@ -187,7 +179,7 @@ impl Camera {
         }
         let reach = self.known_reach(now, open);
         let Some((size, share)) = self.reserve(open, reach, place) else {
-            place.was_short();
+            place.budget.was_short();
             if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
                 let room = place.budget.room(&self.account, 0);
                 let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
@@ -222,9 +214,14 @@ impl Camera {
             .streams
             .iter()
             .find(|old| old.open.stream == open.stream);
+        // In one run a camera's rings have one name, whatever keys it gets meanwhile.
+        let name = old
+            .filter(|old| old.open.instance == open.instance)
+            .map_or(self.key, Stream::ring_key);
         place.keeper.make(RingOrder {
+            camera: self.key,
             order: self.orders,
-            options: self.ring_options(open, size),
+            options: self.ring_options(name, open, size),
             share,
             before: old.and_then(|old| old.predecessor(open)),
             shard: place.shard.clone(),
@@ -275,9 +272,9 @@ impl Camera {
         Some((size, share))
     }
 
-    fn ring_options(&self, open: &OpenStream, size: RingSize) -> RingOptions {
+    fn ring_options(&self, name: PublicKey, open: &OpenStream, size: RingSize) -> RingOptions {
         RingOptions {
-            camera: self.key,
+            camera: name,
             label: self.label.clone(),
             stream: open.stream,
             kind: open.kind,
@@ -336,7 +333,7 @@ impl Camera {
             }
             Err(problem) => {
                 let code = if matches!(problem, CreateError::NoSpace { .. }) {
-                    place.was_short();
+                    place.budget.was_short();
                     StreamCode::NoMemory
                 } else {
                     StreamCode::Internal
@@ -350,6 +347,7 @@ impl Camera {
                 code
             }
         };
+        place.counters.count_answer(code);
         (reason == Reason::Asked).then_some((open, code))
     }
 
@@ -425,6 +423,14 @@ impl Camera {
         for stream in self.streams.drain(..) {
             place.keeper.release(stream.closed(now + CLOSED_KEPT));
         }
+    }
+
+    /// The camera has proved another key, by another link.
+    pub(crate) fn has_key(&mut self, now: Timestamp, key: PublicKey, place: &RingPlace) {
+        self.link_was_cut(now, place);
+        // Rings that are on their way would not find it.
+        self.making.clear();
+        self.key = key;
     }
 
     /// The link was cut.

@@ -154,8 +154,10 @@ impl<R: CryptoRng> Running<R> {
     fn turn(&mut self, ready: &mut Vec<Ready>) -> anyhow::Result<()> {
         let busy = self.strangers.len() > 0 || self.accept_again.is_some();
         let timeout = if busy { ACCEPT_REST } else { REFRESH_INTERVAL };
+        self.door.counters.turn.end();
         self.poller.wait(Some(timeout), ready)?;
         let now = Timestamp::now();
+        self.door.counters.turn.begin(now);
         for event in ready.iter() {
             match event.token {
                 LISTENER => {}
@@ -192,6 +194,7 @@ impl<R: CryptoRng> Running<R> {
         self.door.descriptors.opened();
         if !self.make_room(knock.site()) {
             self.door.descriptors.closed();
+            self.door.counters.count_turned_away(&TurnedAway::Crowded);
             self.report.gets_line(Matter::Stranger);
             return;
         }
@@ -293,6 +296,7 @@ impl<R: CryptoRng> Running<R> {
             return;
         };
         self.door.descriptors.closed();
+        self.door.counters.count_turned_away(reason);
         match knock.key() {
             _ if matches!(reason, TurnedAway::Unknown(_)) => {
                 if self.report.gets_line(Matter::Refused) {
@@ -414,6 +418,7 @@ impl<R: CryptoRng> Running<R> {
             return;
         };
         self.door.descriptors.closed();
+        self.door.counters.count_refused(refusal);
         self.tell_refused(&knock, &setup.label, session.peer(), refusal);
         session.refuse(refusal_reply(refusal, setup.label));
         let mut out = Vec::new();

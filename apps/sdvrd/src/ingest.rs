@@ -30,6 +30,8 @@ const UNSENT_MOST_BYTES: usize = 256 * 1024;
 pub(crate) enum Ending {
     #[error("the connection was cut")]
     Cut,
+    #[error("nothing was heard for a minute")]
+    Silent,
     #[error("the camera said: {}", .0.text)]
     Said(Close),
     #[error("the camera broke the protocol: {0}")]
@@ -118,6 +120,10 @@ impl Ingest {
             Ok(Received::Nothing) => return Ok(()),
             Ok(Received::End) | Err(_) => return Err(Ending::Cut),
         };
+        place
+            .counters
+            .received_bytes
+            .add(u64::try_from(received).unwrap_or(u64::MAX));
         let now = Timestamp::now();
         if let Some(front) = buffer.get_mut(..kept) {
             front.copy_from_slice(&self.leftover);
@@ -184,6 +190,7 @@ impl Ingest {
                     if let Opening::Now(code) =
                         camera.open_stream(now, &open, place, &self.session.granted())
                     {
+                        place.counters.count_answer(code);
                         self.session.reply_stream(&open, code);
                     }
                 }

@@ -41,8 +41,8 @@ pub(crate) enum TurnedAway {
 enum State {
     /// Nothing is known.
     Greeting,
-    /// The stranger got a token.
-    Proving,
+    /// The stranger got a token. If it will find that it cannot go on, this is why.
+    Proving(Result<(), HandshakeError>),
     /// The stranger proved its key; only its first record shows that the handshake is no replay.
     Introducing(Box<Session>),
 }
@@ -89,7 +89,15 @@ impl Knock {
     pub(crate) fn key(&self) -> Option<PublicKey> {
         match &self.state {
             State::Introducing(session) => Some(session.peer()),
-            State::Greeting | State::Proving => None,
+            State::Greeting | State::Proving(_) => None,
+        }
+    }
+
+    /// It hung up.
+    fn why_gone(&self) -> TurnedAway {
+        match &self.state {
+            State::Proving(Err(error)) => (*error).into(),
+            _ => TurnedAway::Gone,
         }
     }
 
@@ -112,7 +120,7 @@ impl Knock {
                     .extend_from_slice(buffer.get(..bytes).unwrap_or_default());
             }
             Ok(Received::Nothing) => return Ok(Progress::Waiting),
-            Ok(Received::End) | Err(_) => return Err(TurnedAway::Gone),
+            Ok(Received::End) | Err(_) => return Err(self.why_gone()),
         }
         while let Some(mut packet) = self.next_packet()? {
             if let Some(introduced) =
@@ -134,7 +142,7 @@ impl Knock {
             State::Introducing(session) => {
                 next_record(&self.received, session.longest_record_bytes())
             }
-            State::Greeting | State::Proving => next_handshake_packet(&self.received),
+            State::Greeting | State::Proving(_) => next_handshake_packet(&self.received),
         };
         match next.map_err(HandshakeError::Malformed)? {
             Packet::NeedsMore(_) => Ok(None),
@@ -155,9 +163,9 @@ impl Knock {
             State::Greeting => {
                 let reply = handshake.handle_hello(now, &source, packet, None, random)?;
                 self.send(&reply)?;
-                self.state = State::Proving;
+                self.state = State::Proving(Handshake::check_version(packet));
             }
-            State::Proving => {
+            State::Proving(_) => {
                 let initiation = handshake.handle_initiation(now, &source, packet)?;
                 let key = initiation.client_key();
                 if refuses(&key) {

@@ -29,6 +29,8 @@ enum Task {
 /// A ring that a shard wants.
 #[derive(Debug)]
 pub(crate) struct RingOrder {
+    /// Whose it is. The ring may have the name of a key that the camera had before.
+    pub(crate) camera: PublicKey,
     /// Which of the camera's.
     pub(crate) order: u64,
     pub(crate) options: RingOptions,
@@ -117,13 +119,13 @@ fn run(receiver: &Receiver<Task>, directory: &RingDirectory) {
 
 fn make(directory: &RingDirectory, order: RingOrder) {
     let RingOrder {
+        camera,
         order,
         options,
         share,
         before,
         shard,
     } = order;
-    let camera = options.camera;
     let result = match before {
         Some(before) => RingWriter::create_after(directory, options, &before),
         None => RingWriter::create(directory, options),

@@ -176,7 +176,9 @@ impl Shard {
             } else {
                 Some(self.next_tick.saturating_since(Timestamp::now()))
             };
+            self.place.counters.turn.end();
             self.poller.wait(timeout, &mut ready)?;
+            self.place.counters.turn.begin(Timestamp::now());
             for event in &ready {
                 if event.token == WAKER {
                     self.waker.clear();
@@ -236,6 +238,7 @@ impl Shard {
                     peer.ip()
                 ),
             );
+            self.place.counters.refused_cloned.count();
             if member.camera.chatter.may_say(now) {
                 warn!(camera = %label, streaming = %old_peer, refused = %peer,
                     "two hosts have this camera's key (a copied storage card?): the newer one is refused. Delete its key file there, and it comes as a camera of its own");
@@ -250,6 +253,7 @@ impl Shard {
         if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
             old.ingest
                 .close(CloseCode::Replaced, "a newer session of the same key");
+            self.place.counters.ended.replaced.count();
             if may_say {
                 info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
             }
@@ -302,9 +306,7 @@ impl Shard {
         {
             connection.key = key;
         }
-        // Rings that are on their way would not find it.
-        member.camera.link_was_cut();
-        member.camera.key = key;
+        member.camera.has_key(Timestamp::now(), key, &self.place);
         self.cameras.insert(key, member);
     }
 
@@ -384,6 +386,7 @@ impl Shard {
                 ),
             };
             connection.ingest.close(code, &text);
+            self.place.counters.ended.dismissed.count();
         }
         member.camera.close_all(Timestamp::now(), &self.place);
         // Its rings keep their names for the readers' two seconds.
@@ -445,6 +448,7 @@ impl Shard {
             return;
         };
         let peer = connection.ingest.peer;
+        self.place.counters.ended.of(ending).count();
         match ending {
             Ending::Broken(error) => {
                 let (code, text) = Ending::broken_code(error);
@@ -452,6 +456,9 @@ impl Shard {
             }
             // The answer, which tells the camera that all it sent has arrived.
             Ending::Said(close) => connection.ingest.close(close.code, ""),
+            Ending::Silent => connection
+                .ingest
+                .close(CloseCode::Idle, "nothing was heard for 60 s"),
             Ending::Cut | Ending::Deaf => {}
         }
         let Some(member) = self.cameras.get_mut(&connection.key) else {
@@ -465,7 +472,9 @@ impl Shard {
         match ending {
             _ if !may_say => {}
             Ending::Said(close) => info!(camera = %label, %peer, "camera ended: {}", close.text),
-            Ending::Cut => info!(camera = %label, %peer, "camera disconnected: {ending}"),
+            Ending::Cut | Ending::Silent => {
+                info!(camera = %label, %peer, "camera disconnected: {ending}");
+            }
             Ending::Broken(_) | Ending::Deaf => {
                 warn!(camera = %label, %peer, "session ended: {ending}");
             }
@@ -476,7 +485,7 @@ impl Shard {
             {
                 member.camera.close_all(now, &self.place);
             }
-            Ending::Said(_) | Ending::Cut | Ending::Broken(_) | Ending::Deaf => {
+            Ending::Said(_) | Ending::Cut | Ending::Silent | Ending::Broken(_) | Ending::Deaf => {
                 member.camera.link_was_cut(now, &self.place);
             }
         }
@@ -498,10 +507,7 @@ impl Shard {
             {
                 member.last_heard = connection.ingest.session.last_heard();
                 if now.saturating_since(member.last_heard) >= LOST_AFTER {
-                    connection
-                        .ingest
-                        .close(CloseCode::Idle, "nothing was heard for 60 s");
-                    endings.push((token, Ending::Cut));
+                    endings.push((token, Ending::Silent));
                 } else if let Err(ending) = connection.ingest.handle_time(now) {
                     endings.push((token, ending));
                 }

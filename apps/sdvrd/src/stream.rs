@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sdvr_frame::{StreamState, Timestamp};
+use sdvr_frame::{PublicKey, StreamState, Timestamp};
 use sdvr_ring::{FrameMeta, Predecessor, RingWriter, TakenOver};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
@@ -29,6 +29,16 @@ pub(crate) struct Stream {
     is_open: bool,
     state: StreamState,
     rate: MeasuredRate,
+    gap: Gap,
+}
+
+/// What it means if frames are missing before the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// The camera was there and has not sent them.
+    AtSource,
+    /// They were captured while it was away, or its stream was refused.
+    WhileAway,
 }
 
 /// A ring, and what it takes of the budget.
@@ -62,6 +72,7 @@ impl Stream {
                 published: ring.writer.published(),
                 frames_per_1000_s: 0,
             },
+            gap: Gap::AtSource,
             ring,
         }
     }
@@ -69,6 +80,11 @@ impl Stream {
     /// What the ring takes of the budget.
     pub(crate) const fn ring_bytes(&self) -> u64 {
         self.ring.share.bytes()
+    }
+
+    /// In whose name the ring is.
+    pub(crate) const fn ring_key(&self) -> PublicKey {
+        self.ring.writer.camera()
     }
 
     pub(crate) const fn ring_size(&self) -> RingSize {
@@ -92,6 +108,7 @@ impl Stream {
     pub(crate) fn follow(&mut self, old: &Self) {
         if let Some(before) = old.predecessor(&self.open) {
             self.last_number = old.last_number;
+            self.gap = old.gap;
             self.depth = old.depth.clone();
             self.ring.writer.follow(&before);
             self.rate.published = self.ring.writer.published();
@@ -149,12 +166,14 @@ impl Stream {
     /// The same instance has come back.
     pub(crate) fn go_on(&mut self) {
         self.is_open = true;
+        self.gap = Gap::WhileAway;
         self.set_state(StreamState::Live);
     }
 
     /// No frames come until it goes on.
     pub(crate) fn pause(&mut self) {
         self.is_open = false;
+        self.gap = Gap::WhileAway;
         self.set_state(StreamState::Stale);
     }
 
@@ -202,7 +221,10 @@ impl Stream {
         self.last_number = Some(header.number.0);
         counters.frames.count();
         counters.frame_bytes.add(header.frame_bytes.into());
-        counters.frames_missing.add(missed);
+        match std::mem::replace(&mut self.gap, Gap::AtSource) {
+            Gap::AtSource => counters.missing_at_source.add(missed),
+            Gap::WhileAway => counters.missing_while_away.add(missed),
+        }
         if self.open.format.fourcc.is_inter_coded() {
             self.depth
                 .count(received, header.flags, header.frame_bytes.into());

@@ -178,6 +178,11 @@ fn forbidden_calls() -> Vec<(&'static str, c_long, [c_long; 6])> {
         ("a TCP socket", libc::SYS_socket, socket(libc::AF_INET, libc::SOCK_STREAM)),
         ("a local socket", libc::SYS_socket, socket(libc::AF_UNIX, libc::SOCK_STREAM)),
         ("a netlink socket", libc::SYS_socket, socket(libc::AF_NETLINK, libc::SOCK_RAW)),
+        ("sendto an address", libc::SYS_sendto, [-1, 0, 0, 0, 1, 1]),
+        ("sendmsg", libc::SYS_sendmsg, first(-1)),
+        ("fcntl F_SETOWN", libc::SYS_fcntl, [-1, libc::F_SETOWN.into(), parent, 0, 0, 0]),
+        ("fcntl F_SETSIG", libc::SYS_fcntl, [-1, 10, 9, 0, 0, 0]),
+        ("fcntl F_SETLEASE", libc::SYS_fcntl, [-1, libc::F_SETLEASE.into(), 0, 0, 0, 0]),
         ("connect", libc::SYS_connect, first(-1)),
         ("bind", libc::SYS_bind, first(-1)),
     ]

@@ -57,7 +57,7 @@ pub use {
     },
     predecessor::{Predecessor, TakenOver},
     reader::{FutexWord, OpenError, RawFrame, RingReader},
-    statistics::{Statistics, StatisticsPage, read_statistics},
+    statistics::{Statistics, StatisticsError, StatisticsPage, read_statistics},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},
 };

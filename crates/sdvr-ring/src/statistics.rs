@@ -22,10 +22,43 @@ const WORD_BYTES: usize = 8;
 const HEAD_WORDS: usize = 3;
 /// No layout has more figures; what follows them is not read.
 const FIGURES_MOST: usize = 256;
+const PAGE_BYTES_MOST: usize = (HEAD_WORDS + FIGURES_MOST + 1) * WORD_BYTES;
 /// A daemon whose heart has not beaten for so long hangs, or is gone.
 const HEARTBEAT_MOST: Duration = Duration::from_secs(1);
 /// How often a page that was just being written is read again.
 const TRIES: usize = 100;
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatisticsError {
+    /// No daemon publishes there, or one that has no such page.
+    #[error("there is no statistics page")]
+    Absent,
+    /// The file is something else, or what is left of a page.
+    #[error("the statistics page is damaged, or none")]
+    Damaged,
+    /// A daemon of another version, whose pages are written in another way.
+    #[error(
+        "the statistics page has layout {layout}, and this program knows {LAYOUT}: sdvrd and this program are of different versions"
+    )]
+    Layout {
+        /// The page's.
+        layout: u64,
+    },
+    /// The page is there and cannot be read.
+    #[error("the statistics page cannot be read: {0}")]
+    System(#[from] io::Error),
+}
+
+impl From<Errno> for StatisticsError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT => Self::Absent,
+            error => Self::System(error.into()),
+        }
+    }
+}
 
 /// A figure a line: its place in the file is its place here. New ones are added at the end.
 macro_rules! figures {
@@ -58,32 +91,92 @@ figures! {
     started_ns,
     /// Its process number, for people: in containers it may be another one outside.
     process,
+    /// For how many milliseconds the busiest of its threads has been at the same turn of work: with seconds, that one hangs.
+    busy_ms,
     /// Cameras that are connected now.
     cameras_connected,
     /// Streams that have a ring now.
     streams,
     /// Sessions that began.
     sessions,
+    /// Sessions that cameras ended.
+    sessions_finished,
+    /// Sessions whose connection was cut.
+    sessions_cut,
+    /// Sessions in which nothing was heard for a minute.
+    sessions_silent,
+    /// Sessions of cameras that broke the protocol.
+    sessions_broken,
+    /// Sessions of cameras that did not read what they were sent.
+    sessions_deaf,
+    /// Sessions for which the same camera began another one.
+    sessions_replaced,
+    /// Sessions of cameras that were forgotten or revoked meanwhile.
+    sessions_dismissed,
     /// Handshakes that strangers completed.
     handshakes,
-    /// Strangers that went, or were turned away, before they had proved a key.
-    strangers,
-    /// Cameras that were refused.
-    refused,
-    /// Cameras that wanted another label than the one they are known by.
-    other_labels,
     /// Cameras that were new.
     new_cameras,
-    /// Connections for which there was no descriptor.
+    /// Cameras that wanted another label than the one they are known by.
+    other_labels,
+    /// Strangers that went, or were turned away, before they were known as cameras: the sum of the causes that follow.
+    strangers,
+    /// … that hung up, as port scans do.
+    strangers_gone,
+    /// … that took too long.
+    strangers_slow,
+    /// … that had to make room for others.
+    strangers_crowded,
+    /// … that spoke something else.
+    strangers_not_sdvr,
+    /// … with whom no version or cipher is in common.
+    strangers_version,
+    /// … that could not prove who or where they are.
+    strangers_not_authentic,
+    /// Strangers that went for want of a descriptor.
     without_descriptor,
+    /// Cameras that were refused: the sum of the causes that follow. One that tries again counts again.
+    refused,
+    /// … whose key was revoked.
+    refused_revoked,
+    /// … that wait for approval.
+    refused_waiting,
+    /// … whose key is not known, where no new ones are taken.
+    refused_unknown,
+    /// … that wanted another camera's label.
+    refused_label,
+    /// … that have the key of a camera that streams from another host.
+    refused_cloned,
+    /// … whose key was the camera's before, and is not good any more.
+    refused_old_key,
+    /// … that came when too many were new.
+    refused_too_many,
+    /// … that could not be remembered.
+    refused_not_stored,
+    /// Bytes received from cameras, as they were sent.
+    received_bytes,
     /// Frames that were published.
     frames,
     /// Their bytes.
     frame_bytes,
-    /// Frames that were captured and did not arrive, by the cameras' numbers.
+    /// Frames that were captured and did not arrive, by the cameras' numbers: the sum of the causes that follow.
     frames_missing,
-    /// Streams that were refused for want of memory.
+    /// … that a connected camera did not send: its driver lost them, or the network was too slow.
+    missing_at_source,
+    /// … that were captured while the camera was away, or its stream was refused.
+    missing_while_away,
+    /// Streams that were refused: the sum of the causes that follow. One that is asked for again counts again.
+    streams_refused,
+    /// … for want of memory.
     without_memory,
+    /// … for frames that are too large.
+    streams_too_large,
+    /// … of cameras that have too many.
+    streams_too_many,
+    /// … of cameras that open streams too often.
+    streams_too_often,
+    /// … whose ring could not be made, for a reason that the log has.
+    streams_failed,
     /// Shared memory that rings have, in bytes.
     memory_used_bytes,
     /// … and may have (`--memory`).
@@ -106,19 +199,24 @@ impl Statistics {
         words.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
 
-    /// What a page says; `None` when it is none, of another layout, or was just being written.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// What a page says.
+    fn parse(bytes: &[u8]) -> Result<Self, StatisticsError> {
         let (words, _) = bytes.as_chunks::<WORD_BYTES>();
         let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        let [MAGIC, LAYOUT, count, ..] = words.as_slice() else {
-            return None;
+        let count = match *words.as_slice() {
+            [MAGIC, LAYOUT, count, ..] => count,
+            [MAGIC, layout, ..] if layout != LAYOUT => {
+                return Err(StatisticsError::Layout { layout });
+            }
+            _ => return Err(StatisticsError::Damaged),
         };
-        let count = usize::try_from(*count)
+        usize::try_from(count)
             .ok()
-            .filter(|count| *count <= FIGURES_MOST)?;
-        let (summed, rest) = words.split_at_checked(HEAD_WORDS + count)?;
-        (rest.first() == Some(&checksum(summed)))
-            .then(|| Self::from_words(summed.iter().skip(HEAD_WORDS).copied()))
+            .filter(|count| *count <= FIGURES_MOST)
+            .and_then(|count| words.split_at_checked(HEAD_WORDS + count))
+            .filter(|(summed, rest)| rest.first() == Some(&checksum(summed)))
+            .map(|(summed, _)| Self::from_words(summed.iter().skip(HEAD_WORDS).copied()))
+            .ok_or(StatisticsError::Damaged)
     }
 }
 
@@ -186,33 +284,30 @@ impl Drop for StatisticsPage {
     }
 }
 
-/// The figures of the daemon that publishes, or did so last, in a directory; `None` when there are none that this program understands.
-/// Blocks for a moment at most; copies a few hundred bytes.
+/// The figures of the daemon that publishes, or did so last, in a directory.
+/// Blocks for a moment at most; copies a few hundred bytes, and maps nothing: a file that is cut meanwhile does no harm.
 ///
 /// # Errors
 ///
-/// When the page is there and cannot be read.
-pub fn read_statistics(directory: BorrowedFd<'_>) -> io::Result<Option<Statistics>> {
+/// [`StatisticsError`] when there are none that this program understands.
+pub fn read_statistics(directory: BorrowedFd<'_>) -> Result<Statistics, StatisticsError> {
+    // Whatever has that name: a pipe must not make anybody wait.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match rustix::fs::openat(directory, FILE_NAME, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let mut bytes = [0; (HEAD_WORDS + FIGURES_MOST + 1) * WORD_BYTES];
+    let file = rustix::fs::openat(directory, FILE_NAME, flags, Mode::empty())?;
+    let mut bytes = [0; PAGE_BYTES_MOST];
     for _ in 0..TRIES {
         let length = rustix::io::pread(&file, &mut bytes, 0)?;
-        let statistics = Statistics::parse(bytes.get(..length).unwrap_or_default());
-        if statistics.is_some() {
-            return Ok(statistics);
+        match Statistics::parse(bytes.get(..length).unwrap_or_default()) {
+            Err(StatisticsError::Damaged) => std::thread::yield_now(),
+            result => return result,
         }
-        std::thread::yield_now();
     }
-    Ok(None)
+    Err(StatisticsError::Damaged)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
@@ -227,16 +322,32 @@ mod tests {
         }
     }
 
+    fn is_absent(directory: BorrowedFd<'_>) -> bool {
+        matches!(read_statistics(directory), Err(StatisticsError::Absent))
+    }
+
+    /// Damaged, or by its second word of another layout.
+    #[track_caller]
+    fn assert_refused(bytes: &[u8], what: &str) {
+        let error = Statistics::parse(bytes).expect_err(what);
+        let is_of_other_layout =
+            matches!(error, StatisticsError::Layout { layout } if layout != LAYOUT);
+        assert!(
+            is_of_other_layout || matches!(error, StatisticsError::Damaged),
+            "{what}"
+        );
+    }
+
     #[test]
     fn figures_come_out_as_they_were_written() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = folder.path().join("rings");
         let directory = RingDirectory::create(&path, None).unwrap();
         let opened = open_directory(&path).unwrap();
-        assert_eq!(read_statistics(opened.as_fd()).unwrap(), None);
+        assert!(is_absent(opened.as_fd()));
         let page = StatisticsPage::create(&directory).unwrap();
         page.write(&some()).unwrap();
-        assert_eq!(read_statistics(opened.as_fd()).unwrap(), Some(some()));
+        assert_eq!(read_statistics(opened.as_fd()).unwrap(), some());
         let mode = std::fs::metadata(path.join(FILE_NAME)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o440);
         // The next daemon's takes its place, and goes with it.
@@ -244,23 +355,23 @@ mod tests {
         let page = StatisticsPage::create(&directory).unwrap();
         assert_eq!(
             read_statistics(opened.as_fd()).unwrap(),
-            Some(Statistics::default())
+            Statistics::default()
         );
         drop(page);
-        assert_eq!(read_statistics(opened.as_fd()).unwrap(), None);
+        assert!(is_absent(opened.as_fd()));
     }
 
     #[test]
     fn a_page_that_is_cut_changed_or_of_two_moments_is_none() {
         let bytes = some().to_bytes();
-        assert_eq!(Statistics::parse(&bytes), Some(some()));
+        assert_eq!(Statistics::parse(&bytes).unwrap(), some());
         for length in 0..bytes.len() {
-            assert_eq!(Statistics::parse(&bytes[..length]), None, "{length}");
+            assert_refused(&bytes[..length], &format!("cut at {length}"));
         }
         for index in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[index] ^= 1;
-            assert_eq!(Statistics::parse(&changed), None, "{index}");
+            assert_refused(&changed, &format!("changed at {index}"));
         }
         let later = Statistics {
             frames: 9,
@@ -269,22 +380,92 @@ mod tests {
         };
         let half = bytes.len() / 2;
         let mixed = [&bytes[..half], &later.to_bytes()[half..]].concat();
-        assert_eq!(Statistics::parse(&mixed), None);
-        let mut many = vec![MAGIC, LAYOUT, u64::MAX];
-        many.push(checksum(&many));
-        let many: Vec<u8> = many.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        assert_eq!(Statistics::parse(&many), None);
+        assert_refused(&mixed, "of two moments");
+        assert_refused(&page(LAYOUT, &[], Some(u64::MAX)), "of very many figures");
+    }
+
+    /// A page as another daemon may write it.
+    fn page(layout: u64, figures: &[u64], count: Option<u64>) -> Vec<u8> {
+        let mut words = vec![MAGIC, layout, count.unwrap_or(figures.len() as u64)];
+        words.extend(figures);
+        words.push(checksum(&words));
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// It may be shorter than one of ours, and its checksum another one.
+    #[test]
+    fn a_page_of_another_layout_is_told_by_its_number() {
+        for layout in [0, 2, u64::MAX] {
+            let bytes = page(layout, &[7; 4], None);
+            for bytes in [bytes.as_slice(), &bytes[..16]] {
+                let error = Statistics::parse(bytes).unwrap_err();
+                assert!(
+                    error.to_string().contains(&format!("layout {layout}")),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    /// Whatever has the page's name: an error that says so, at once.
+    #[test]
+    fn what_is_no_page_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let opened = File::open(folder.path()).unwrap();
+        let read = || read_statistics(opened.as_fd()).unwrap_err();
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(read(), StatisticsError::Damaged));
+        // Longer than any page.
+        std::fs::write(&path, vec![0xff; 1 << 20]).unwrap();
+        assert!(matches!(read(), StatisticsError::Damaged));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(read(), StatisticsError::System(_)));
+        std::fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        assert!(matches!(read(), StatisticsError::System(_)));
+        std::fs::remove_file(&path).unwrap();
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(&opened, FILE_NAME, pipe, Mode::RUSR, 0).unwrap();
+        assert!(matches!(read(), StatisticsError::System(_)));
+    }
+
+    /// A program that is quick sees what the daemon writes half of.
+    #[test]
+    fn a_page_that_is_being_written_is_never_seen_torn() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("rings");
+        let directory = RingDirectory::create(&path, None).unwrap();
+        let page = StatisticsPage::create(&directory).unwrap();
+        let opened = open_directory(&path).unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for frames in 0..20_000 {
+                    let memory_total_bytes = frames;
+                    let figures = Statistics {
+                        frames,
+                        memory_total_bytes,
+                        ..some()
+                    };
+                    page.write(&figures).unwrap();
+                }
+            });
+            while !writing.is_finished() {
+                let figures = read_statistics(opened.as_fd()).unwrap();
+                assert!(
+                    figures.frames == figures.memory_total_bytes
+                        || figures == some()
+                        || figures == Statistics::default(),
+                    "{figures:?}"
+                );
+            }
+        });
     }
 
     #[test]
     fn figures_of_later_and_earlier_daemons_are_read_as_far_as_they_are_known() {
-        let page = |figures: &[u64]| {
-            let mut words = vec![MAGIC, LAYOUT, figures.len() as u64];
-            words.extend(figures);
-            words.push(checksum(&words));
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-            Statistics::parse(&bytes).unwrap()
-        };
+        let page = |figures: &[u64]| Statistics::parse(&page(LAYOUT, figures, None)).unwrap();
         assert_eq!(page(&[7; 200]).memory_total_bytes, 7);
         let early = page(&[7, 8]);
         assert_eq!((early.heartbeat_ns, early.started_ns), (7, 8));

@@ -147,6 +147,8 @@ pub struct RingWriter {
     file: OwnedFd,
     directory: OwnedFd,
     name: RingName,
+    /// Of whose key the name is made.
+    camera: PublicKey,
     geometry: Geometry,
     publisher: Publisher,
     bell: Bell,
@@ -221,7 +223,8 @@ impl RingWriter {
         reserve(&file, geometry.file_bytes(), directory)?;
         let mapping = Mapping::new(file.as_fd(), geometry, Access::Write)
             .map_err(|error| CreateError::Io { step: "map", error })?;
-        let name = RingName::new(&options.camera, options.stream);
+        let camera = options.camera;
+        let name = RingName::new(&camera, options.stream);
         mapping.populate(0, usize_of(geometry.data_offset()));
         describe(&mapping, geometry, options);
         // Before the name exists: nobody can hold a lock that would be in the way.
@@ -241,6 +244,7 @@ impl RingWriter {
             file,
             directory: own_directory,
             name,
+            camera,
             geometry,
             publisher: Publisher::new(geometry),
             bell: Bell::default(),
@@ -398,6 +402,12 @@ impl RingWriter {
         );
     }
 
+    /// The camera's key as it was when the ring was made.
+    #[must_use]
+    pub const fn camera(&self) -> PublicKey {
+        self.camera
+    }
+
     /// Takes the ring's name away, if it still has it. Programs that have it mapped keep it.
     pub fn unlink(&mut self) {
         if std::mem::take(&mut self.is_linked) && !self.is_replaced() {
@@ -406,9 +416,9 @@ impl RingWriter {
         }
     }
 
-    /// Tells the ring that a newer one has its name now.
+    /// Tells the ring that a newer one is in its place, which has its name as a rule.
     pub fn was_replaced(&mut self) {
-        self.is_linked = false;
+        self.unlink();
         self.set_state(StreamState::Moved);
     }
 

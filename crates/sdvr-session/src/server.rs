@@ -125,6 +125,15 @@ impl Door {
         Ok(reply.to_bytes())
     }
 
+    /// Whether a client that said this HELLO, and was answered, can go on.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or there is no version in common: the client learns it from the reply, and goes without a word.
+    pub fn check_version(hello: &[u8]) -> Result<(), HandshakeError> {
+        HelloCore::parse_hello(hello)?.common_version().map(drop)
+    }
+
     /// The reply to `core`, without a token.
     fn reply(&self, core: &HelloCore, suite: Suite) -> HelloReply {
         HelloReply {

@@ -37,6 +37,8 @@ pub struct CameraInfo {
     pub lost: u64,
     /// Bytes of the frames published since the ring was made.
     pub bytes: u64,
+    /// When the newest frame was published; `None` before the first one, and when a ring that has ended has given its frames back.
+    pub last_frame: Option<Timestamp>,
 }
 
 /// A camera came or went.
@@ -196,5 +198,14 @@ fn describe(reader: &RingReader) -> CameraInfo {
         frames: reader.head(),
         lost: reader.frames_lost(),
         bytes: reader.bytes_published(),
+        last_frame: last_frame(reader),
     }
+}
+
+/// The newest frame may be overwritten while it is looked at: then there is a newer one.
+fn last_frame(reader: &RingReader) -> Option<Timestamp> {
+    (0..3).find_map(|_| {
+        let newest = reader.head().checked_sub(1)?;
+        reader.meta(newest).ok().map(|meta| meta.published)
+    })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sdvr_frame::Timestamp;
-use sdvr_ring::{Statistics, open_directory, read_statistics, search_directories};
+use sdvr_ring::{Statistics, StatisticsError, open_directory, read_statistics, search_directories};
 
 /// A daemon, as far as its statistics page tells.
 ///
@@ -28,23 +28,35 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Those whose frames this user may read, in the places where cameras are searched. Does not block; copies a few hundred bytes for each.
+    /// Those whose frames this user may read, in the places where cameras are searched, as far as their pages can be read. Does not block; copies
+    /// a few hundred bytes for each.
     #[must_use]
     pub fn list() -> Vec<Self> {
-        let directories = search_directories();
-        directories
-            .iter()
-            .filter_map(|path| Self::of(path))
+        let daemons = Self::list_all().into_iter();
+        daemons.filter_map(|(_, daemon)| daemon.ok()).collect()
+    }
+
+    /// As [`Self::list`], with the directories whose page cannot be read.
+    #[must_use]
+    pub fn list_all() -> Vec<(PathBuf, Result<Self, StatisticsError>)> {
+        search_directories()
+            .into_iter()
+            .map(|path| (Self::of(&path), path))
+            .filter(|(daemon, _)| !matches!(daemon, Err(StatisticsError::Absent)))
+            .map(|(daemon, path)| (path, daemon))
             .collect()
     }
 
-    /// The one that publishes, or did so last, in a directory; `None` when it has left no page that this program understands.
-    #[must_use]
-    pub fn of(directory: &Path) -> Option<Self> {
-        let opened = open_directory(directory)?;
-        let statistics = read_statistics(opened.as_fd()).ok().flatten()?;
+    /// The one that publishes, or did so last, in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`StatisticsError`] when it has left no page that this program understands.
+    pub fn of(directory: &Path) -> Result<Self, StatisticsError> {
+        let opened = open_directory(directory).ok_or(StatisticsError::Absent)?;
+        let statistics = read_statistics(opened.as_fd())?;
         let at = |nanoseconds: u64| Timestamp::from_nanoseconds(nanoseconds.cast_signed());
-        Some(Self {
+        Ok(Self {
             directory: directory.to_owned(),
             is_alive: statistics.is_alive(Timestamp::now()),
             uptime: at(statistics.heartbeat_ns).saturating_since(at(statistics.started_ns)),

@@ -39,4 +39,4 @@ pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
 };
-pub use sdvr_ring::{FrameMeta, FrameWords, Statistics};
+pub use sdvr_ring::{FrameMeta, FrameWords, Statistics, StatisticsError};

@@ -3,25 +3,39 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Context;
-use sdvr::Daemon;
+use anyhow::{Context, ensure};
+use sdvr::{Daemon, Statistics};
 use serde_json::{Map, Value};
 
 use crate::output::{NOT_WRITTEN, print_line, say};
 
+/// A turn of work that lasts longer is said. It has milliseconds.
+const BUSY_MS_SAID: u64 = 2000;
+
 pub(super) fn run(as_json: bool) -> anyhow::Result<()> {
-    let daemons = Daemon::list();
+    let (mut daemons, mut unreadable) = (Vec::new(), Vec::new());
+    for (directory, daemon) in Daemon::list_all() {
+        match daemon {
+            Ok(daemon) => daemons.push(daemon),
+            Err(problem) => unreadable.push((directory, problem)),
+        }
+    }
     if as_json {
         let daemons: Vec<Value> = daemons.iter().map(as_value).collect();
-        return print_line(serde_json::to_string_pretty(&daemons)?);
-    }
-    if daemons.is_empty() {
+        print_line(serde_json::to_string_pretty(&daemons)?)?;
+    } else if daemons.is_empty() && unreadable.is_empty() {
         say(
             "no daemon; is sdvrd running, and may this user read its frames? (SDVR_SHM_DIR names its --shm-dir)",
         );
-        return Ok(());
+    } else {
+        write_all(&daemons).context(NOT_WRITTEN)?;
     }
-    write_all(&daemons).context(NOT_WRITTEN)
+    let problems: Vec<String> = unreadable
+        .into_iter()
+        .map(|(directory, problem)| format!("{}: {problem}", directory.display()))
+        .collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
 }
 
 /// All figures by the names they have in the crate. The names are a promise.
@@ -56,34 +70,114 @@ fn write_all(daemons: &[Daemon]) -> std::io::Result<()> {
             daemon.directory.display(),
             figures.process
         )?;
-        writeln!(
-            out,
-            "  cameras  {} connected, {} streams, {} sessions began, {} cameras were new",
-            figures.cameras_connected, figures.streams, figures.sessions, figures.new_cameras
-        )?;
-        writeln!(
-            out,
-            "  frames   {} published ({:.1} MB), {} missing",
-            figures.frames,
-            figures.frame_bytes as f64 / 1e6,
-            figures.frames_missing
-        )?;
-        writeln!(
-            out,
-            "  memory   {} of {} MiB in rings, {} streams refused for want of it",
-            figures.memory_used_bytes >> 20,
-            figures.memory_total_bytes >> 20,
-            figures.without_memory
-        )?;
-        writeln!(
-            out,
-            "  door     {} handshakes, {} strangers turned away, {} cameras refused, {} under another label, {} without a descriptor",
-            figures.handshakes,
-            figures.strangers,
-            figures.refused,
-            figures.other_labels,
-            figures.without_descriptor
-        )?;
+        if figures.busy_ms >= BUSY_MS_SAID {
+            let seconds = figures.busy_ms / 1000;
+            writeln!(
+                out,
+                "  one of its threads has not come round for {seconds} s: it hangs, or the machine is overloaded"
+            )?;
+        }
+        for line in lines(figures) {
+            writeln!(out, "  {line}")?;
+        }
     }
     out.flush()
+}
+
+fn lines(figures: &Statistics) -> [String; 8] {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    [
+        format!(
+            "cameras    {} connected, {} streams, {} cameras were new, {} under another label than they want",
+            figures.cameras_connected, figures.streams, figures.new_cameras, figures.other_labels
+        ),
+        format!(
+            "sessions   {} sessions began{}",
+            figures.sessions,
+            causes(&[
+                (figures.sessions_finished, "finished"),
+                (figures.sessions_cut, "cut"),
+                (figures.sessions_silent, "silent for a minute"),
+                (figures.sessions_broken, "broke the protocol"),
+                (figures.sessions_deaf, "did not read"),
+                (figures.sessions_replaced, "replaced by a newer one"),
+                (figures.sessions_dismissed, "forgotten or revoked"),
+            ])
+        ),
+        format!(
+            "frames     {} published ({:.1} MB), {:.1} MB received",
+            figures.frames,
+            megabytes(figures.frame_bytes),
+            megabytes(figures.received_bytes)
+        ),
+        format!(
+            "missing    {} frames{}",
+            figures.frames_missing,
+            causes(&[
+                (figures.missing_at_source, "never sent by the camera's host"),
+                (
+                    figures.missing_while_away,
+                    "captured while the camera was away"
+                ),
+            ])
+        ),
+        format!(
+            "memory     {} of {} MiB in rings",
+            figures.memory_used_bytes >> 20,
+            figures.memory_total_bytes >> 20,
+        ),
+        format!(
+            "refused    {} streams{}",
+            figures.streams_refused,
+            causes(&[
+                (figures.without_memory, "without memory"),
+                (figures.streams_too_large, "with too large frames"),
+                (figures.streams_too_many, "too many of one camera"),
+                (figures.streams_too_often, "too often"),
+                (figures.streams_failed, "failed"),
+            ])
+        ),
+        format!(
+            "           {} cameras{}",
+            figures.refused,
+            causes(&[
+                (figures.refused_revoked, "revoked"),
+                (figures.refused_waiting, "waiting for approval"),
+                (figures.refused_unknown, "not known"),
+                (figures.refused_label, "for another camera's label"),
+                (figures.refused_cloned, "with the key of one that streams"),
+                (figures.refused_old_key, "with a key that was replaced"),
+                (figures.refused_too_many, "when too many were new"),
+                (figures.refused_not_stored, "that could not be remembered"),
+            ])
+        ),
+        format!(
+            "strangers  {} handshakes, {} turned away{}",
+            figures.handshakes,
+            figures.strangers,
+            causes(&[
+                (figures.strangers_gone, "hung up"),
+                (figures.strangers_slow, "too slow"),
+                (figures.strangers_crowded, "made room for others"),
+                (figures.without_descriptor, "for want of a descriptor"),
+                (figures.strangers_not_sdvr, "spoke something else"),
+                (figures.strangers_version, "of another version"),
+                (figures.strangers_not_authentic, "not authentic"),
+            ])
+        ),
+    ]
+}
+
+/// What a number is the sum of, as far as it is not 0.
+fn causes(parts: &[(u64, &str)]) -> String {
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, cause)| format!("{count} {cause}"))
+        .collect();
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", said.join(", "))
+    }
 }

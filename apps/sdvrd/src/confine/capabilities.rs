@@ -6,22 +6,25 @@ use rustix::thread::{
     clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
 };
 
-/// Gives up all capabilities of this thread.
+/// What the daemon keeps: nothing. Whatever a transport may need one day for a socket that is made later has its only place here.
+const KEPT: CapabilitySet = CapabilitySet::empty();
+
+/// Gives up all capabilities of this thread but those that are kept.
 pub(super) fn give_up() -> Result<()> {
     empty_bounding_set()?;
     // Kernels before 4.3 have no ambient ones. They would go with the permitted ones anyway.
     let _ = clear_ambient_capability_set();
     let held = capabilities(None)?;
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
+    let kept = CapabilitySets {
+        effective: KEPT,
+        permitted: KEPT,
         inheritable: CapabilitySet::empty(),
     };
     // A service manager may have taken them all, and the system call along with them.
-    if held == none {
+    if held == kept {
         return Ok(());
     }
-    set_capabilities(None, none)
+    set_capabilities(None, kept)
 }
 
 /// Gives up every capability that a program started later could come by. Only who has `CAP_SETPCAP` can; others never come by one once they

@@ -67,9 +67,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
-    libc::SYS_sendto,
-    libc::SYS_sendmsg,
     libc::SYS_shutdown,
     // What is open: connections, rings, files of keys, the log.
     libc::SYS_close,
@@ -81,7 +78,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     libc::SYS_dup,
-    libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
@@ -206,10 +202,31 @@ fn with_arguments() -> Result<Rules, BackendError> {
             libc::SYS_prlimit64,
             vec![rule(&[equals(0, 0), equals(2, 0)])?],
         ),
+        // Sending to who is connected, and to nobody else: the service manager's socket reaches all local ones.
+        (libc::SYS_sendto, vec![rule(&[equals(4, 0)])?]),
+        // Descriptors and their locks, not whom signals go to.
+        (
+            libc::SYS_fcntl,
+            FILE_COMMANDS
+                .iter()
+                .map(|command| rule(&[equals(1, bits(*command))]))
+                .collect::<Result<_, _>>()?,
+        ),
         // Ending itself in an emergency.
         (libc::SYS_tgkill, vec![rule(&[equals(0, own_process)])?]),
     ]))
 }
+
+/// Of `fcntl`: copies, flags, locks.
+const FILE_COMMANDS: [libc::c_int; 7] = [
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_OFD_SETLK,
+    libc::F_OFD_GETLK,
+];
 
 /// `CLONE_NEW…`: mounts, control groups, names of the host, messages, users, processes, networks.
 const NAMESPACES: u64 = bits(

@@ -41,7 +41,7 @@ pub(super) enum Matter {
 /// The numbers and lines of one interval.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// Counts the same from the daemon's start.
+    /// Count from the daemon's start what gets or could get a line, but for who went and why, which the door counts.
     counters: Arc<DoorCounters>,
     until: Timestamp,
     strangers: u64,
@@ -74,7 +74,6 @@ impl Report {
     pub(super) fn gets_line(&mut self, matter: Matter) -> bool {
         let lines = match matter {
             Matter::Stranger => {
-                self.counters.strangers.count();
                 self.strangers += 1;
                 return false;
             }
@@ -84,12 +83,10 @@ impl Report {
                 return self.no_descriptor == 1;
             }
             Matter::Unfinished => {
-                self.counters.strangers.count();
                 self.strangers += 1;
                 &mut self.stranger_lines
             }
             Matter::Refused => {
-                self.counters.refused.count();
                 self.refused += 1;
                 &mut self.stranger_lines
             }
