@@ -160,7 +160,8 @@ impl ExpectResponse {
         self.into_session(now, packet, |_| Carriage::Records)
     }
 
-    /// The same where packets are datagrams. Those of the session name it by [`Self::index`].
+    /// The same where packets are datagrams, of which this end's link carries at most `most_bytes`. Those of the session name it by
+    /// [`Self::index`].
     ///
     /// # Errors
     ///
@@ -169,8 +170,12 @@ impl ExpectResponse {
         self,
         now: Timestamp,
         packet: &[u8],
+        most_bytes: u16,
     ) -> Result<Session, HandshakeError> {
-        self.into_session(now, packet, |receiver| Carriage::Datagrams { receiver })
+        self.into_session(now, packet, |receiver| Carriage::Datagrams {
+            receiver,
+            most_bytes,
+        })
     }
 
     /// How datagrams for this client name the session.

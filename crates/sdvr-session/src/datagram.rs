@@ -7,8 +7,10 @@ mod arrivals;
 mod gaps;
 mod lane;
 mod link;
+mod mtu;
 mod pace;
 mod partial;
+mod path;
 #[cfg(test)]
 mod recovery_tests;
 mod replay;
@@ -20,6 +22,7 @@ pub(crate) use arrivals::{ArrivalLimits, WholeFrame};
 pub(crate) use gaps::RoundTrip;
 pub(crate) use link::{DatagramLink, LATENCY};
 pub(crate) use partial::FrameFacts;
+pub use path::PeerPath;
 pub(crate) use replay::ReplayWindow;
 pub use request::FragmentRequest;
 pub use sealed::{DataHeader, Rejected};

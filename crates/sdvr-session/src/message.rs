@@ -107,6 +107,10 @@ pub enum Control {
     Probe(u16),
     /// Datagrams: one of this length has arrived.
     ProbeAck(u16),
+    /// Datagrams: fills one up.
+    Padding(u16),
+    /// A frame is missing without which those that follow cannot be decoded: a key frame is wanted.
+    RequestKeyframe(StreamId),
     /// Of a type that this version does not know; to be skipped.
     Unknown(u8),
 }
@@ -307,6 +311,7 @@ impl Control {
                 | Self::Received(_)
                 | Self::Probe(_)
                 | Self::ProbeAck(_)
+                | Self::Padding(_)
         )
     }
 
@@ -323,6 +328,8 @@ impl Control {
             Self::Received(_) => 33,
             Self::Probe(_) => 61,
             Self::ProbeAck(_) => 62,
+            Self::Padding(_) => 60,
+            Self::RequestKeyframe(_) => 40,
             Self::ClockRequest { .. } => 6,
             Self::ClockReply { .. } => 7,
             Self::Setup(_) => 10,
@@ -369,7 +376,8 @@ impl Control {
                 out.put_u16(stream.0);
                 FragmentRequest::write_all(requests, out);
             }
-            // What fills the datagram up stands after it, as messages that nobody knows.
+            Self::Padding(bytes) => out.resize(out.len().saturating_add((*bytes).into()), 0),
+            Self::RequestKeyframe(stream) => out.put_u16(stream.0),
             Self::Probe(bytes) | Self::ProbeAck(bytes) => out.put_u16(*bytes),
             Self::Close(close) => {
                 out.put_u16(close.code.number());
@@ -453,6 +461,11 @@ impl Control {
                 requests: FragmentRequest::parse_all(&mut reader)?,
             },
             33 => Self::Received(reader.u64()?),
+            40 => Self::RequestKeyframe(StreamId(reader.u16()?)),
+            60 => {
+                reader.zeros(body.len())?;
+                Self::Padding(u16::try_from(body.len()).unwrap_or(u16::MAX))
+            }
             61 => Self::Probe(reader.u16()?),
             62 => Self::ProbeAck(reader.u16()?),
             6 => Self::ClockRequest { t1: reader.i64()? },

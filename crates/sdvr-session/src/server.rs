@@ -259,8 +259,12 @@ impl Initiation {
         server_index: u32,
         random: &mut dyn CryptoRng,
     ) -> Result<(Session, [u8; RESPONSE_BYTES]), HandshakeError> {
-        let receiver = u32::from_le_bytes(self.index);
-        self.into_session(now, server_index, Carriage::Datagrams { receiver }, random)
+        let carriage = Carriage::Datagrams {
+            receiver: u32::from_le_bytes(self.index),
+            // A server says little, and tries no longer ones.
+            most_bytes: 0,
+        };
+        self.into_session(now, server_index, carriage, random)
     }
 
     fn into_session(

@@ -39,8 +39,6 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 const CLOCK_INTERVAL_AT_FIRST: Duration = Duration::from_secs(1);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 const CLOCK_REQUESTS_AT_FIRST: u32 = 10;
-/// Every link carries datagrams of this length.
-const DATAGRAM_BYTES_AT_FIRST: usize = 1200;
 /// Events a peer may cause before the driver takes them. More in one record is an attack.
 const EVENTS_MOST: usize = 64;
 /// What may wait to be sent when a peer causes one more answer. An honest peer asks once a second.
@@ -76,6 +74,8 @@ pub(crate) enum Carriage {
     Datagrams {
         /// How the other end knows the session.
         receiver: u32,
+        /// What this end's link carries.
+        most_bytes: u16,
     },
 }
 
@@ -112,6 +112,10 @@ pub enum Event {
         /// The answer.
         code: NewIdCode,
     },
+    /// Client: a frame is missing without which those that follow cannot be decoded. A key frame helps, if the source can be asked for one.
+    KeyframeRequested(StreamId),
+    /// The answer to a challenge has come: compare it with [`crate::PeerPath::handle_answer`].
+    PathResponse([u8; 8]),
     /// The other end ended the session.
     Closed(Close),
 }
@@ -199,13 +203,16 @@ impl Session {
                 opener: RecordOpener::new(&receiving, suite).ok_or(HandshakeError::Suite)?,
                 outbox: Vec::new(),
             })),
-            Carriage::Datagrams { receiver } => {
+            Carriage::Datagrams {
+                receiver,
+                most_bytes,
+            } => {
                 let sealer = DatagramSealer::new(&sending, suite, receiver);
                 let opener = DatagramOpener::new(&receiving, suite);
                 Carrier::Datagrams(Box::new(DatagramLink::new(
                     sealer.ok_or(HandshakeError::Suite)?,
                     opener.ok_or(HandshakeError::Suite)?,
-                    DATAGRAM_BYTES_AT_FIRST,
+                    most_bytes,
                 )))
             }
         };
@@ -274,7 +281,7 @@ impl Session {
 
     fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
         match (self.role, message) {
-            (_, Control::Unknown(_) | Control::Pong(_)) => {}
+            (_, Control::Unknown(_) | Control::Pong(_) | Control::Padding(_)) => {}
             (_, Control::Ping(number)) => self.answer(&Control::Pong(number))?,
             (_, Control::Close(close)) => {
                 // Whoever said it first learns by the answer that all before it has arrived.
@@ -339,7 +346,16 @@ impl Session {
                 self.carrier.handle_report(&report);
                 self.push(Event::Report(report))?;
             }
-            (Role::Client, Control::Received(opened)) => self.carrier.handle_received(opened),
+            (Role::Client, Control::Received(opened)) => self.carrier.handle_received(now, opened),
+            (Role::Client, Control::ProbeAck(bytes)) => {
+                self.carrier.handle_probe_answer(now, bytes);
+            }
+            (Role::Client, Control::RequestKeyframe(stream)) => {
+                self.push(Event::KeyframeRequested(stream))?;
+            }
+            (Role::Server, Control::Probe(bytes)) => self.answer(&Control::ProbeAck(bytes))?,
+            (_, Control::PathChallenge(secret)) => self.answer(&Control::PathResponse(secret))?,
+            (_, Control::PathResponse(secret)) => self.push(Event::PathResponse(secret))?,
             (Role::Client, Control::NextKey(key)) if matches!(self.state, State::Accepted(_)) => {
                 self.push(Event::NextKey(key))?;
             }

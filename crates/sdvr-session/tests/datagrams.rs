@@ -68,6 +68,9 @@ struct Simulation {
     server: Session,
     random: Seeded,
     weather: Weather,
+    /// Longer datagrams vanish.
+    path_bytes: usize,
+    longest: usize,
     is_cut: bool,
     now_us: u64,
     flights: BinaryHeap<Reverse<(u64, u64)>>,
@@ -105,13 +108,17 @@ impl Simulation {
             .unwrap()
             .accept_datagrams(NOW, 77, &mut random)
             .unwrap();
-        let mut client = client.handle_datagram_response(NOW, &response).unwrap();
+        let mut client = client
+            .handle_datagram_response(NOW, &response, 1472)
+            .unwrap();
         client.introduce(setup(), &[stream()]);
         Self {
             client,
             server,
             random,
             weather,
+            path_bytes: 1472,
+            longest: 0,
             is_cut: false,
             now_us: 0,
             flights: BinaryHeap::new(),
@@ -144,13 +151,15 @@ impl Simulation {
     }
 
     fn fly(&mut self, to: To, datagram: Vec<u8>) {
-        assert!(datagram.len() <= 1200, "{} bytes", datagram.len());
+        assert!(datagram.len() <= 1472, "{} bytes", datagram.len());
+        self.longest = self.longest.max(datagram.len());
         if self.is_capturing {
             self.captured.push(datagram.clone());
         }
         let copies = 1 + u64::from(self.chance(self.weather.repeats));
         for _ in 0..copies {
-            if self.is_cut || self.chance(self.weather.loss) {
+            let is_too_long = datagram.len() > self.path_bytes;
+            if self.is_cut || is_too_long || self.chance(self.weather.loss) {
                 continue;
             }
             let mut datagram = datagram.clone();
@@ -410,4 +419,33 @@ fn the_end_is_confirmed_in_spite_of_loss() {
             "seed {seed}: at the client"
         );
     }
+}
+
+#[test]
+fn datagrams_become_as_long_as_the_path_carries() {
+    let mut simulation = Simulation::new(6, CALM);
+    simulation.run(3000, 50_000);
+    assert_eq!(simulation.longest, 1472);
+    let mut narrow = Simulation::new(6, CALM);
+    narrow.path_bytes = 1300;
+    narrow.run(3000, 50_000);
+    narrow.longest = 0;
+    narrow.run(3000, 50_000);
+    assert!(narrow.longest <= 1200, "{}", narrow.longest);
+    assert!(narrow.arrived.len() > 170, "{}", narrow.arrived.len());
+}
+
+#[test]
+fn a_path_that_becomes_narrower_is_noticed_and_frames_flow_within_three_seconds() {
+    let mut simulation = Simulation::new(7, CALM);
+    simulation.run(3000, 50_000);
+    simulation.path_bytes = 1300;
+    simulation.run(3000, 50_000);
+    let before = simulation.arrived.len();
+    simulation.run(1000, 50_000);
+    assert!(
+        simulation.arrived_since(before) >= 29,
+        "{}",
+        simulation.arrived_since(before)
+    );
 }

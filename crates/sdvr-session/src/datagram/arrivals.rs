@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use sdvr_frame::{FrameNumber, Timestamp};
+use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 
 use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
@@ -57,6 +57,8 @@ pub(crate) struct Arrivals {
     /// The highest number that was handed out.
     handed_out: Option<u64>,
     given_up: u64,
+    /// Whether one of them may be needed to decode what follows.
+    needed_is_missing: bool,
     late: u64,
 }
 
@@ -116,6 +118,7 @@ impl Arrivals {
             settled: None,
             handed_out: None,
             given_up: 0,
+            needed_is_missing: false,
             late: 0,
         }
     }
@@ -123,6 +126,11 @@ impl Arrivals {
     /// Frames that were not whole in time.
     pub(crate) const fn given_up(&self) -> u64 {
         self.given_up
+    }
+
+    /// Whether a frame was given up since the last key frame without which those that follow may not be decoded.
+    pub(crate) const fn needed_is_missing(&self) -> bool {
+        self.needed_is_missing
     }
 
     /// Fragments that came after their frame was handed out or given up, or twice.
@@ -268,6 +276,11 @@ impl Arrivals {
             return;
         };
         self.given_up = self.given_up.saturating_add(1);
+        let is_discardable = match &coming {
+            Coming::Heard { frame, .. } => frame.facts().flags.contains(FrameFlags::DISCARDABLE),
+            Coming::Unheard { .. } => false,
+        };
+        self.needed_is_missing |= !is_discardable;
         let captured = match coming {
             Coming::Heard { frame, .. } => frame.facts().captured,
             Coming::Unheard { .. } => self
@@ -298,6 +311,9 @@ impl Arrivals {
             };
             let facts = *frame.facts();
             let number = facts.number.0;
+            if facts.flags.contains(FrameFlags::KEY) {
+                self.needed_is_missing = false;
+            }
             let missed = self
                 .handed_out
                 .map_or(0, |last| number.saturating_sub(last).saturating_sub(1));

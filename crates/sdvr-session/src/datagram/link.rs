@@ -9,6 +9,7 @@ use sdvr_frame::{StreamId, Timestamp};
 use super::arrivals::{ArrivalLimits, Arrivals};
 use super::gaps::RoundTrip;
 use super::lane::{LaneReceiver, LaneSender};
+use super::mtu::DatagramLength;
 use super::pace::Pace;
 use super::partial::FrameFacts;
 use super::sealed::{DATAGRAM_OVERHEAD_BYTES, DatagramOpener, DatagramSealer};
@@ -35,8 +36,7 @@ pub(crate) struct DatagramLink {
     pub(crate) heard: LaneReceiver,
     /// Messages that are only true for a moment.
     passing: VecDeque<Vec<u8>>,
-    /// The most bytes of a datagram.
-    datagram_bytes: usize,
+    length: DatagramLength,
     pub(crate) round_trip: RoundTrip,
     /// Datagrams opened.
     pub(crate) opened: u64,
@@ -49,7 +49,17 @@ pub(crate) struct DatagramLink {
     /// Client: its streams.
     outgoing: Vec<Outgoing>,
     /// Server: the streams that are open.
-    arrivals: Vec<(StreamId, Arrivals)>,
+    arrivals: Vec<Incoming>,
+}
+
+/// A stream at its receiver.
+#[derive(Debug)]
+struct Incoming {
+    stream: StreamId,
+    arrivals: Arrivals,
+    /// When a key frame was asked for last, of a stream whose frames need each other.
+    key_frame_asked: Option<Timestamp>,
+    is_inter_coded: bool,
 }
 
 /// A stream at its sender.
@@ -64,7 +74,7 @@ impl DatagramLink {
     pub(crate) fn new(
         sealer: DatagramSealer,
         opener: DatagramOpener,
-        datagram_bytes: usize,
+        most_datagram_bytes: u16,
     ) -> Self {
         Self {
             sealer,
@@ -72,7 +82,7 @@ impl DatagramLink {
             lane: LaneSender::default(),
             heard: LaneReceiver::default(),
             passing: VecDeque::new(),
-            datagram_bytes,
+            length: DatagramLength::new(most_datagram_bytes),
             round_trip: RoundTrip {
                 time: ROUND_TRIP_AT_FIRST,
                 spread: Duration::ZERO,
@@ -104,8 +114,8 @@ impl DatagramLink {
     }
 
     /// The room for messages in a datagram.
-    const fn room(&self) -> usize {
-        self.datagram_bytes.saturating_sub(DATAGRAM_OVERHEAD_BYTES)
+    fn room(&self) -> usize {
+        usize::from(self.length.bytes()).saturating_sub(DATAGRAM_OVERHEAD_BYTES)
     }
 
     /// The length of a frame's fragments: rounded down, so that no two of them share a word.
@@ -114,14 +124,18 @@ impl DatagramLink {
         u16::try_from(room & !7).unwrap_or(0)
     }
 
-    /// Appends one datagram to `out`, if there is something to say now.
+    /// Appends one datagram to `out`, if there is something to say now. Longer ones than are sure to arrive are tried if `may_probe`.
     pub(crate) fn poll_datagram(
         &mut self,
         now: Timestamp,
         limits: &KeyLimits,
+        may_probe: bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, SessionError> {
-        let messages = self.poll_messages(now);
+        let mut messages = self.poll_messages(now);
+        if messages.is_empty() && may_probe {
+            messages = self.poll_probe(now);
+        }
         if !messages.is_empty() {
             self.sealer.keys.renew_if_due(now, limits)?;
             self.sealer
@@ -137,6 +151,27 @@ impl DatagramLink {
             out.extend_from_slice(fragment.bytes());
         })?;
         Ok(true)
+    }
+
+    /// A probe that fills its datagram.
+    fn poll_probe(&mut self, now: Timestamp) -> Vec<u8> {
+        let mut messages = Vec::new();
+        if let Some(bytes) = self.length.poll(now, self.round_trip.time) {
+            Control::Probe(bytes).write(&mut messages);
+            let header_bytes = messages.len().saturating_sub(2);
+            let used = messages
+                .len()
+                .saturating_add(header_bytes)
+                .saturating_add(DATAGRAM_OVERHEAD_BYTES);
+            let padding = usize::from(bytes).saturating_sub(used);
+            Control::Padding(u16::try_from(padding).unwrap_or(0)).write(&mut messages);
+        }
+        messages
+    }
+
+    /// Client: a datagram of this length has arrived.
+    pub(crate) fn handle_probe_answer(&mut self, now: Timestamp, bytes: u16) {
+        self.length.handle_answer(now, bytes);
     }
 
     /// As many messages as there are and fit.
@@ -219,11 +254,12 @@ impl DatagramLink {
     }
 
     /// Client: that were so many datagrams, of those up to the counter of the report that came with it.
-    pub(crate) fn handle_received(&mut self, opened: u64) {
+    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) {
         let (counter, opened_before) = self.told;
         let sent = self.reported.saturating_sub(counter);
         let lost = sent.saturating_sub(opened.saturating_sub(opened_before));
         self.told = (self.reported, opened.max(opened_before));
+        self.length.handle_losses(now, lost, sent);
         if sent > 0 {
             for outgoing in &mut self.outgoing {
                 outgoing.pace.handle_losses(lost, sent);
@@ -254,31 +290,46 @@ impl DatagramLink {
     }
 
     /// Server: frames of the stream are taken from now on.
-    pub(crate) fn open_stream(&mut self, stream: StreamId, limits: ArrivalLimits) {
+    pub(crate) fn open_stream(
+        &mut self,
+        stream: StreamId,
+        limits: ArrivalLimits,
+        is_inter_coded: bool,
+    ) {
         self.close_stream(stream);
-        self.arrivals.push((stream, Arrivals::new(limits)));
+        self.arrivals.push(Incoming {
+            stream,
+            arrivals: Arrivals::new(limits),
+            key_frame_asked: None,
+            is_inter_coded,
+        });
     }
 
     /// Server: and not any more.
     pub(crate) fn close_stream(&mut self, stream: StreamId) {
-        self.arrivals.retain(|(open, _)| *open != stream);
+        self.arrivals.retain(|incoming| incoming.stream != stream);
     }
 
     /// Server: the stream's frames on their way.
     pub(crate) fn arrivals(&mut self, stream: StreamId) -> Option<&mut Arrivals> {
         let mut arrivals = self.arrivals.iter_mut();
         arrivals
-            .find(|(open, _)| *open == stream)
-            .map(|(_, arrivals)| arrivals)
+            .find(|incoming| incoming.stream == stream)
+            .map(|incoming| &mut incoming.arrivals)
     }
 
     /// Server: of all streams.
     pub(crate) fn all_arrivals(&mut self) -> impl Iterator<Item = &mut Arrivals> {
-        self.arrivals.iter_mut().map(|(_, arrivals)| arrivals)
+        self.arrivals
+            .iter_mut()
+            .map(|incoming| &mut incoming.arrivals)
     }
 
     pub(crate) fn figures(&self) -> DatagramFigures {
-        let sum = |of: fn(&Arrivals) -> u64| self.arrivals.iter().map(|(_, it)| of(it)).sum();
+        let sum = |of: fn(&Arrivals) -> u64| {
+            let arrivals = self.arrivals.iter();
+            arrivals.map(|incoming| of(&incoming.arrivals)).sum()
+        };
         DatagramFigures {
             opened: self.opened,
             rejected: self.rejected,
@@ -290,16 +341,19 @@ impl DatagramLink {
     /// Server: asks for what is missing.
     pub(crate) fn ask(&mut self, now: Timestamp) {
         let newest = self.opener.end_counter();
-        for (stream, arrivals) in &mut self.arrivals {
+        for incoming in &mut self.arrivals {
+            let stream = incoming.stream;
+            if incoming.wants_key_frame(now) {
+                let mut message = Vec::new();
+                Control::RequestKeyframe(stream).write(&mut message);
+                self.lane.push(message);
+            }
+            let arrivals = &mut incoming.arrivals;
             let requests = arrivals.poll_requests(now, newest, self.round_trip);
             for requests in requests.chunks(super::request::REQUESTS_MOST) {
                 let mut bytes = Vec::new();
                 let requests = requests.to_vec();
-                Control::Nack {
-                    stream: *stream,
-                    requests,
-                }
-                .write(&mut bytes);
+                Control::Nack { stream, requests }.write(&mut bytes);
                 self.passing.push_back(bytes);
             }
         }
@@ -311,7 +365,7 @@ impl DatagramLink {
         let arrivals = self
             .arrivals
             .iter()
-            .map(|(_, arrivals)| arrivals.poll_timeout(newest, self.round_trip));
+            .map(|incoming| incoming.arrivals.poll_timeout(newest, self.round_trip));
         let paces = self.outgoing.iter().map(|outgoing| outgoing.pace.due());
         arrivals
             .chain(paces)
@@ -320,6 +374,24 @@ impl DatagramLink {
             .unwrap_or(Timestamp::NEVER)
     }
 }
+
+impl Incoming {
+    /// Whether a key frame is to be asked for now; it counts as asked for.
+    fn wants_key_frame(&mut self, now: Timestamp) -> bool {
+        let wants = self.is_inter_coded
+            && self.arrivals.needed_is_missing()
+            && self
+                .key_frame_asked
+                .is_none_or(|asked| now >= asked + KEY_FRAME_ASKED_AGAIN);
+        if wants {
+            self.key_frame_asked = Some(now);
+        }
+        wants
+    }
+}
+
+/// How often a key frame is asked for.
+const KEY_FRAME_ASKED_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a stream's sent frames may take.
 const KEPT_MOST_BYTES: usize = 64 << 20;

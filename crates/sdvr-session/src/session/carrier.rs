@@ -95,7 +95,10 @@ impl Carrier {
     pub(super) fn stream_was_answered(&mut self, open: &OpenStream, code: StreamCode) {
         if let Self::Datagrams(link) = self {
             match code {
-                StreamCode::Open => link.open_stream(open.stream, arrival_limits(open)),
+                StreamCode::Open => {
+                    let is_inter_coded = open.format.fourcc.is_inter_coded();
+                    link.open_stream(open.stream, arrival_limits(open), is_inter_coded);
+                }
                 _ => link.close_stream(open.stream),
             }
         }
@@ -117,9 +120,16 @@ impl Carrier {
     }
 
     /// Client: and how many datagrams that were.
-    pub(super) fn handle_received(&mut self, opened: u64) {
+    pub(super) fn handle_received(&mut self, now: Timestamp, opened: u64) {
         if let Self::Datagrams(link) = self {
-            link.handle_received(opened);
+            link.handle_received(now, opened);
+        }
+    }
+
+    /// Client: a datagram of this length has arrived.
+    pub(super) fn handle_probe_answer(&mut self, now: Timestamp, bytes: u16) {
+        if let Self::Datagrams(link) = self {
+            link.handle_probe_answer(now, bytes);
         }
     }
 

@@ -296,12 +296,26 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<bool, SessionError> {
         let limits = self.renewal.limits;
+        let may_probe = self.role == Role::Client && matches!(self.state, State::Accepted(_));
         let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
-        let has_said = link.poll_datagram(now, &limits, out)?;
+        let has_said = link.poll_datagram(now, &limits, may_probe, out)?;
         if has_said {
             self.timers.last_sent = now;
         }
         Ok(has_said)
+    }
+
+    /// Appends a datagram to `out` that asks whoever is at the address to which it is sent to say `secret`:
+    /// [`Event::PathResponse`](crate::Event::PathResponse).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::KeysUsedUp`].
+    pub fn challenge(&mut self, secret: [u8; 8], out: &mut Vec<u8>) -> Result<(), SessionError> {
+        let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
+        link.sealer
+            .seal(out, |out| Control::PathChallenge(secret).write(out))?;
+        Ok(())
     }
 
     /// What has become of the datagrams, of streams that are open. Nothing in a session over a byte stream.
