@@ -164,8 +164,10 @@ impl Channel {
     }
 
     /// Notes that a frame that came out was not taken.
-    pub(crate) fn handle_interface_down(&mut self) {
-        self.counters.interface_down += 1;
+    pub(crate) fn handle_interface_down(&mut self, frame: &[u8]) {
+        if !frame::is_housekeeping(frame) {
+            self.counters.interface_down += 1;
+        }
     }
 
     /// What became of all frames so far. Those under way are in `sent` only.

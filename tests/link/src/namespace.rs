@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -21,6 +22,9 @@ const QUEUE_FRAMES: usize = 8_192;
 /// How many bits of an address all addresses of the link share.
 const IPV4_PREFIX_BITS: u8 = 16;
 const IPV6_PREFIX_BITS: u8 = 64;
+/// The kernel needs milliseconds.
+const ROUTE_PATIENCE: Duration = Duration::from_secs(10);
+const ROUTE_POLL: Duration = Duration::from_micros(200);
 
 /// The addresses of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +120,8 @@ impl Namespace {
              address replace {ipv6}/{IPV6_PREFIX_BITS} dev {INTERFACE} nodad
              {}",
             neighbours(others, &other_mac)
-        ))
+        ))?;
+        self.wait_for(ipv6)
     }
 
     pub(crate) fn take_down(&self) -> Result<(), LinkError> {
@@ -143,7 +148,33 @@ impl Namespace {
             prefix_bits(new),
             if new.is_ipv6() { "nodad" } else { "" },
             neighbours(others, &mac_text(self.side.other()))
-        ))
+        ))?;
+        match new {
+            IpAddr::V4(_) => Ok(()),
+            IpAddr::V6(new) => self.wait_for(new),
+        }
+    }
+
+    /// Waits until the kernel takes what is sent to an address: it has an IPv6 address at once, but finds the way to it a little later, and
+    /// drops what arrives between.
+    fn wait_for(&self, address: Ipv6Addr) -> Result<(), LinkError> {
+        // Destination, and how many bits of it count, in hexadecimal.
+        let route = format!("{:032x} 80 ", address.to_bits());
+        let has_route = || -> io::Result<bool> {
+            let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+            Ok(routes.lines().any(|line| line.starts_with(&route)))
+        };
+        let waited = self.enter(|| {
+            let begun = Instant::now();
+            while !has_route()? {
+                if begun.elapsed() > ROUTE_PATIENCE {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                std::thread::sleep(ROUTE_POLL);
+            }
+            Ok(())
+        })?;
+        waited.map_err(LinkError::of_interface)
     }
 
     /// Tells the interface whom it reaches.

@@ -95,7 +95,7 @@ impl Relay {
                 return;
             };
             if self.to.write(&frame).is_err() {
-                lock(&self.channel).handle_interface_down();
+                lock(&self.channel).handle_interface_down(&frame);
             }
         }
     }

@@ -126,6 +126,23 @@ fn datagrams_pass_both_ways_by_ipv4_and_ipv6_and_are_all_that_is_counted() {
     }
 }
 
+/// The kernel gives an interface its IPv6 address some milliseconds before it takes what is sent to it.
+#[test]
+fn the_first_datagram_over_a_new_link_arrives() {
+    for _ in 0..30 {
+        let Some(link) = link(Impairment::default(), 1) else {
+            return;
+        };
+        for sender in Side::ALL {
+            let own = socket(&link, sender, link.ipv6(sender).into());
+            let other = sender.other();
+            let other = socket(&link, other, link.ipv6(other).into());
+            own.send_to(b"first", other.local_addr().unwrap()).unwrap();
+            assert_receives(&other, b"first");
+        }
+    }
+}
+
 #[test]
 fn the_seed_says_which_datagrams_are_lost() {
     const COUNT: u32 = 1_000;
