@@ -230,7 +230,7 @@ impl Link {
     /// A program that will run in the namespace of a side. Its arguments and the rest are the caller's.
     ///
     /// It is started by `nsenter`, which becomes the program: the child is the program itself. What it looks at in `/sys` is of the caller's
-    /// namespace.
+    /// namespace. A program that is to be somebody else's from the start cannot enter any more: spawn that in [`enter`](Self::enter).
     #[must_use]
     pub fn command(&self, side: Side, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
@@ -281,6 +281,7 @@ impl Link {
     }
 
     /// Lets nothing pass that `sender` sends or has under way, until [`mend`](Self::mend). Nobody is told: the interfaces stay up.
+    /// What is sent meanwhile takes no chance: the frame after it meets what the first of them would have met.
     pub fn cut(&self, sender: Side) {
         self.channel(sender).cut(None);
     }

@@ -123,17 +123,20 @@ fn gilbert_and_elliott_s_link_is_bad_as_often_and_as_long_as_said() {
 
 #[test]
 fn outages_are_by_time_and_have_their_share() {
-    let lasting = Duration::from_millis(50);
-    let share = 0.05;
-    let loss = Loss::Outages { share, lasting };
-    let per_outage = 500;
-    for seed in SEEDS {
-        let lost = losses_in_a_row(&verdicts(losing(loss), seed));
-        check_share(lost.iter().sum(), share, f64::from(per_outage));
-        let whole = lost
-            .iter()
-            .filter(|row| **row % 500 <= 1 || **row % 500 == 499);
-        assert!(whole.count() + 1 >= lost.len(), "{lost:?}");
+    // In frames, of which ten are sent in a millisecond.
+    for (seed, (share, frames)) in SEEDS.into_iter().zip([(0.05, 500), (0.3, 50), (0.6, 20)]) {
+        let lasting = TICK * frames;
+        let lost = losses_in_a_row(&verdicts(losing(Loss::Outages { share, lasting }), seed));
+        // Of a renewal process whose good times are exponential and whose bad ones are fixed; the ends of each are somewhere between two frames.
+        let spread = f64::from(frames) * (1.0 - share);
+        check_share(lost.iter().sum(), share, spread.max(1.0));
+        let frames = frames as usize;
+        assert!(
+            lost.iter()
+                .all(|row| *row + 1 >= frames || is_cut_off(*row, &lost))
+        );
+        let single = lost.iter().filter(|row| **row <= frames + 1).count();
+        assert!(single * 10 > lost.len() * 8, "{single} of {}", lost.len());
     }
 }
 

@@ -106,6 +106,7 @@ fn a_raw_frame_s_bit_is_flipped_behind_its_header() {
 fn what_has_no_payload_stays_whole() {
     let mut fragment = vec![0x45; 60];
     fragment[6..8].copy_from_slice(&[0x20, 0]);
+    fragment[9] = UDP;
     for frame in [
         udp_in_ipv6(b""),
         ethernet(0x1337, b""),
