@@ -23,18 +23,29 @@ fn programs_given_to_it_reach_each_other_and_are_counted() {
     if !is_possible() {
         return;
     }
-    let send = "printf %072d 0 >/dev/udp/10.77.0.2/9";
-    let output = program()
-        .args(["--loss", "100", "--from", "a", "--b", "true", "--a"])
-        .arg(format!("bash -c 'for i in 1 2 3; do {send}; done'"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{text}");
-    assert!(
-        text.contains("from A: 3 sent, 300 bytes, 0 arrived, 0 bytes arrived, 3 lost\n"),
-        "{text}"
-    );
+    let send = |to| format!("bash -c 'for i in 1 2 3; do printf %072d 0 >/dev/udp/{to}/9; done'");
+    let (to_b, to_a) = (send("10.77.0.2"), send("10.77.0.1"));
+    let lost = "3 sent, 300 bytes, 0 arrived, 0 bytes arrived, 3 lost\n";
+    let arrived = "3 sent, 300 bytes, 3 arrived, 300 bytes arrived\n";
+    // What arrives is answered: there is no such port. So a side that is not impaired is heard alone.
+    for (from, a, b, expected) in [
+        ("both", &*to_b, &*to_a, vec![("A", lost), ("B", lost)]),
+        ("a", &to_b, "true", vec![("A", lost)]),
+        ("b", "true", &to_a, vec![("B", lost)]),
+        ("a", "true", &to_a, vec![("B", arrived)]),
+        ("b", &to_b, "true", vec![("A", arrived)]),
+    ] {
+        let output = program()
+            .args(["--loss", "100", "--from", from, "--a", a, "--b", b])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        for (side, counted) in expected {
+            let line = format!("from {side}: {counted}");
+            assert!(text.contains(&line), "--from {from}: {text}");
+        }
+    }
 }
 
 #[test]
