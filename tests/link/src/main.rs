@@ -11,6 +11,11 @@ use sdvr_test_link::{Counters, Impairment, Jitter, Link, Loss, Rate, Reordering,
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// How long the relay may need to fetch what programs sent last, on a busy machine.
+const DRAINING: Duration = Duration::from_millis(100);
+/// For what is under way when the programs have ended.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// A bad network between two network namespaces, until Ctrl-C, or until the programs given by --a and --b have ended. Needs root.
 #[derive(Debug, Parser)]
 #[command(name = "sdvr-test-link", args_conflicts_with_subcommands = true)]
@@ -182,6 +187,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         signals.forever().next();
     } else {
         wait_for(children, &mut signals)?;
+        // What they sent last is still under way.
+        let ImpairmentArguments { delay, jitter, .. } = arguments.impairment;
+        std::thread::sleep(delay.saturating_add(jitter).min(LONGEST_WAIT) + DRAINING);
     }
     for side in Side::ALL {
         let (counters, overruns) = (link.counters(side), link.overruns(side));
