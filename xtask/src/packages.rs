@@ -11,7 +11,14 @@ use crate::tools::{run, target};
 /// A Debian package, the program that shows that it is there, and what for.
 type Package = (&'static str, &'static str, &'static str);
 
-const PACKAGES: [Package; 1] = [("ffmpeg", "ffprobe", "to make and to check footage")];
+const PACKAGES: [Package; 2] = [
+    ("ffmpeg", "ffprobe", "to make and to check footage"),
+    (
+        "iproute2",
+        "ip",
+        "to give network namespaces their addresses",
+    ),
+];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [
     (
