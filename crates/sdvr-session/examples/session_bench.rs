@@ -94,6 +94,54 @@ fn measure_frames(name: &str, aes: bool) {
     opening.print_bytes(&format!("open_{name}"), gigabytes);
 }
 
+/// The same over datagrams of 1,472 bytes, one call for each, as if the link lost none.
+fn measure_datagrams(name: &str, aes: bool) {
+    let (mut client, mut server) = support::streaming_datagrams(aes);
+    let payload = support::payload(1, FRAME_BYTES);
+    let (mut sealing, mut opening) = (Stopwatch::default(), Stopwatch::default());
+    let mut now = NOW;
+    let mut datagrams: Vec<Vec<u8>> = Vec::new();
+    for number in 0..FRAMES {
+        let bytes = payload.clone();
+        let facts = (FrameNumber(number.into()), now, FrameFlags::KEY);
+        sealing
+            .measure(|| client.send_frame(now, StreamId(0), facts, bytes))
+            .unwrap();
+        let mut handed_out = 0;
+        while handed_out == 0 {
+            let mut count = 0;
+            sealing.measure(|| {
+                loop {
+                    if datagrams.len() == count {
+                        datagrams.push(Vec::with_capacity(1500));
+                    }
+                    let datagram = datagrams.get_mut(count).unwrap();
+                    datagram.clear();
+                    if !client.poll_datagram(now, datagram).unwrap() {
+                        break;
+                    }
+                    count += 1;
+                }
+            });
+            handed_out = opening.measure(|| {
+                for datagram in datagrams.iter_mut().take(count) {
+                    server.handle_datagram(now, datagram).unwrap();
+                }
+                server
+                    .poll_frame(now)
+                    .map_or(0, |frame| frame.as_fragment().bytes.len())
+            });
+            now = now + std::time::Duration::from_micros(250);
+            support::exchange_datagrams(now, &mut server, &mut client);
+            while server.poll_event().is_some() || client.poll_event().is_some() {}
+        }
+        assert_eq!(handed_out, FRAME_BYTES);
+    }
+    let gigabytes = f64::from(FRAMES) * 1e-3;
+    sealing.print_bytes(&format!("seal_datagrams_{name}"), gigabytes);
+    opening.print_bytes(&format!("open_datagrams_{name}"), gigabytes);
+}
+
 fn measure_floor(name: &str, algorithm: &'static Algorithm) {
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &[7; 32]).unwrap());
     let nonce = || Nonce::assume_unique_for_key([1; 12]);
@@ -151,6 +199,7 @@ fn measure_handshakes() {
 
 fn main() {
     measure_frames("aes", true);
+    measure_datagrams("aes", true);
     measure_floor("aes", &AES_256_GCM);
     measure_frames("chacha", false);
     measure_floor("chacha", &CHACHA20_POLY1305);

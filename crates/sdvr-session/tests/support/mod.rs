@@ -248,3 +248,49 @@ pub(crate) fn seal_frame(
     {}
     wire
 }
+
+/// Two ends that stream over datagrams, and have found out that those may have 1,472 bytes.
+pub(crate) fn streaming_datagrams(aes: bool) -> (Session, Session) {
+    let mut random = Seeded(7);
+    let mut door = door(&mut random);
+    let (client, hello) =
+        ExpectHelloReply::start(Suites::all(aes), Limits::default(), None, &mut random);
+    let reply = door
+        .handle_hello(NOW, &source(), &hello, None, &mut random)
+        .unwrap();
+    let offer = client.handle_reply(&reply).unwrap();
+    let (client, initiation) = offer.initiate(&CLIENT_PRIVATE_KEY, &mut random).unwrap();
+    let (mut server, response) = door
+        .handle_initiation(NOW, &source(), &initiation)
+        .unwrap()
+        .accept_datagrams(NOW, 1, &mut random)
+        .unwrap();
+    let mut client = client
+        .handle_datagram_response(NOW, &response, 1472)
+        .unwrap();
+    client.introduce(setup(), &[stream()]);
+    // The introduction, its answer, and three lengths that are tried.
+    for _ in 0..6 {
+        exchange_datagrams(NOW, &mut client, &mut server);
+        while let Some(event) = server.poll_event() {
+            match event {
+                Event::Setup(_) => server.accept(NOW, label()),
+                Event::OpenStream(open) => server.reply_stream(&open, StreamCode::Open),
+                _ => {}
+            }
+        }
+        exchange_datagrams(NOW, &mut server, &mut client);
+        while client.poll_event().is_some() {}
+    }
+    (client, server)
+}
+
+/// Carries all datagrams that `from` has to send to `to`.
+pub(crate) fn exchange_datagrams(now: Timestamp, from: &mut Session, to: &mut Session) {
+    from.handle_timeout(now);
+    let mut datagram = Vec::new();
+    while from.poll_datagram(now, &mut datagram).unwrap() {
+        to.handle_datagram(now, &mut datagram).unwrap();
+        datagram.clear();
+    }
+}
