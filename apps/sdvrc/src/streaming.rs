@@ -7,8 +7,8 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
 use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, NewIdCode, OutgoingFrame, Packet, Session, SessionError,
-    Setup, SetupCode, SetupReply, StreamCode, next_record,
+    Close, CloseCode, Event, NewIdCode, OutgoingFrame, Packet, Session, SessionError, Setup,
+    SetupCode, SetupReply, StreamCode, next_record,
 };
 use sdvr_source::CapturedFrame;
 use sdvr_transport::{Received, TcpLink};
@@ -130,9 +130,6 @@ impl Streaming {
         label: &Label,
         announcement: &mut Announcement,
     ) -> Result<Self, Ending> {
-        if let Some(limits) = key_limits() {
-            session.set_key_limits(limits);
-        }
         announcement.limit(session.granted().frame_kib);
         let program = concat!("sdvrc ", env!("CARGO_PKG_VERSION")).to_owned();
         session.introduce(
@@ -532,11 +529,6 @@ impl Streaming {
         self.session.poll_transmit(now, self.backlog.buffer())?;
         Ok(self.backlog.write(now, &self.link)?)
     }
-}
-
-/// Keys that are renewed sooner than they must be, for measurements: seconds of an epoch and between handshakes.
-fn key_limits() -> Option<KeyLimits> {
-    KeyLimits::from_seconds(&std::env::var("SDVR_KEY_SECONDS").ok()?)
 }
 
 fn camera_refusal_text(reply: &SetupReply) -> String {

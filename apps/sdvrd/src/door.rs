@@ -19,7 +19,7 @@ use rand_core::CryptoRng;
 use rustix::io::Errno;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
-use sdvr_session::{NewIdCode, Session, Setup, SetupCode, SetupReply, Site};
+use sdvr_session::{KeyLimits, NewIdCode, Session, Setup, SetupCode, SetupReply, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
 use sdvr_trust::{
     Admission, Announced, Announcement, KnownCameras, Newcomer, Refusal, Removal, Removed,
@@ -78,6 +78,8 @@ pub(crate) struct Door<R> {
     pub(crate) handshake: Handshake,
     pub(crate) known: KnownCameras,
     pub(crate) server_key_watch: ServerKeyWatch,
+    /// When the keys of sessions are renewed.
+    pub(crate) key_limits: KeyLimits,
     pub(crate) shards: Vec<ShardHandle>,
     /// What the shards have to say, and what says that they have.
     pub(crate) messages: Receiver<ToDoor>,
@@ -369,6 +371,7 @@ impl<R: CryptoRng> Running<R> {
         if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
+        session.set_key_limits(self.door.key_limits);
         session.accept(now, label.clone());
         let key = session.peer();
         let mut other_keys = self.door.known.keys_of(&key);
