@@ -61,12 +61,7 @@ pub(crate) fn run(programs: &Path) -> anyhow::Result<()> {
 
 fn flat_out(programs: &Path, keys: Keys, runs: &mut Runs) -> anyhow::Result<()> {
     let system = System::start_with(programs, keys)?;
-    let client = system.client(
-        "flat",
-        &format!("test:?format=BNCH&fps=0&bytes={FRAME_BYTES}"),
-    )?;
-    system.wait_for_cameras(1)?;
-    std::thread::sleep(Duration::from_millis(500));
+    let client = system.client_flat_out(FRAME_BYTES)?;
     let cpu = |client: &Program| -> anyhow::Result<Duration> {
         Ok(client.usage()?.cpu + system.daemon().usage()?.cpu)
     };

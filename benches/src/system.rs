@@ -153,6 +153,15 @@ impl System {
         ))
     }
 
+    /// The only camera, as fast as it goes, when it is in its stride.
+    pub(crate) fn client_flat_out(&self, frame_bytes: usize) -> anyhow::Result<Program> {
+        let source = format!("test:?format=BNCH&fps=0&bytes={frame_bytes}");
+        let client = self.client("flat", &source)?;
+        self.wait_for_cameras(1)?;
+        std::thread::sleep(Duration::from_millis(500));
+        Ok(client)
+    }
+
     /// Waits until so many cameras stream.
     pub(crate) fn wait_for_cameras(&self, count: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -28,12 +28,7 @@ fn flat_out(system: &System) -> anyhow::Result<()> {
     );
     let floor_before = receive_open_copy(TIME / 2)?;
     let sender_before = copy_seal_send(FRAME_BYTES, TIME / 2)?;
-    let client = system.client(
-        "flat",
-        &format!("test:?format=BNCH&fps=0&bytes={FRAME_BYTES}"),
-    )?;
-    system.wait_for_cameras(1)?;
-    std::thread::sleep(Duration::from_millis(500));
+    let client = system.client_flat_out(FRAME_BYTES)?;
     let (daemon_before, client_before, (bytes_before, _)) =
         (system.daemon().usage()?, client.usage()?, system.totals());
     std::thread::sleep(TIME);

@@ -191,6 +191,14 @@ impl System {
         self.command("sdvr").args(arguments).output().unwrap()
     }
 
+    /// What `sdvr keys` says with `arguments`, which must go well.
+    #[track_caller]
+    pub fn keys(&self, arguments: &[&str]) -> String {
+        let output = self.sdvr(&[&["keys"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout)
+    }
+
     /// What `sdvr ls --json` says.
     #[must_use]
     pub fn list(&self) -> Vec<serde_json::Value> {
@@ -264,6 +272,12 @@ impl Running {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// How often it has written `what` there.
+    #[must_use]
+    pub fn times_said(&self, what: &str) -> usize {
+        self.log().matches(what).count()
     }
 
     /// The first line of its standard output.

@@ -8,20 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sdvr_tests::consumer::Consumer;
-use sdvr_tests::{Running, System, text, wait_until};
+use sdvr_tests::{System, text, wait_until};
 
 const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
-
-#[track_caller]
-fn keys(system: &System, arguments: &[&str]) -> String {
-    let output = system.sdvr(&[&["keys"], arguments].concat());
-    assert!(output.status.success(), "{output:?}");
-    text(&output.stdout)
-}
-
-fn said(client: &Running, what: &str) -> usize {
-    client.log().matches(what).count()
-}
 
 fn known(system: &System, name: &str) -> String {
     std::fs::read_to_string(system.home().join(".sdvr").join(name)).unwrap()
@@ -53,7 +42,7 @@ fn once(system: &System, directory: &Path) -> (Option<i32>, String) {
 /// The key that the camera has on its host.
 fn fingerprint_of_camera(system: &System) -> String {
     let own: serde_json::Value =
-        serde_json::from_str(&keys(system, &["fingerprint", "--json"])).unwrap();
+        serde_json::from_str(&system.keys(&["fingerprint", "--json"])).unwrap();
     let cameras = own.as_array().unwrap().iter();
     let camera = cameras.clone().find(|key| key["kind"] == "camera").unwrap();
     camera["fingerprint"].as_str().unwrap().to_owned()
@@ -68,7 +57,7 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
     let before = fingerprint_of_camera(&system);
     let stolen = copy_of_keys(&system, "stolen");
 
-    keys(&system, &["rotate", "--camera", "door"]);
+    system.keys(&["rotate", "--camera", "door"]);
     wait_until("the server has recorded it", || {
         known(&system, "known_cameras").contains(" next=")
     });
@@ -77,13 +66,13 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
     });
     let now = fingerprint_of_camera(&system);
     assert_ne!(now, before);
-    let list = keys(&system, &["list"]);
+    let list = system.keys(&["list"]);
     assert!(
         list.contains(&before) && list.contains(&format!("next {now}")),
         "{list}"
     );
     // The session goes on, and a second rotation must wait.
-    assert_eq!(said(&client, "connected label"), 1, "{}", client.log());
+    assert_eq!(client.times_said("connected label"), 1, "{}", client.log());
     let again = system.sdvr(&["keys", "rotate", "--camera", "door"]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert!(text(&again.stderr).contains("replaced lately"), "{again:?}");
@@ -106,7 +95,7 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
         rings,
         "another run has a ring of the new key"
     );
-    let list = keys(&system, &["list"]);
+    let list = system.keys(&["list"]);
     assert!(
         list.contains(&format!("before {before} until 2")) && list.contains(&now),
         "{list}"
@@ -115,7 +104,7 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
     // The server comes back: the camera comes with the new key, and nothing else is known.
     system.kill_daemon();
     system.start_daemon(&["--accept", "closed"]);
-    wait_until("it is back", || said(&client, "connected label") == 2);
+    wait_until("it is back", || client.times_said("connected label") == 2);
     let frames = consumer.seen().frames;
     wait_until("frames flow again", || consumer.seen().frames > frames + 20);
     assert_eq!(consumer.seen().wrong, Vec::<String>::new());
@@ -136,7 +125,7 @@ fn a_camera_with_a_new_key_streams_on_and_its_old_key_ends() {
         "{log}"
     );
     system.wait_for_figure("refused_old_key", 1);
-    assert_eq!(said(&client, "connected label"), 2, "{}", client.log());
+    assert_eq!(client.times_said("connected label"), 2, "{}", client.log());
     drop(client);
     assert_eq!(once(&system, &system.home().join(".sdvr")).0, Some(0));
 }
@@ -149,7 +138,7 @@ fn a_reconnect_with_the_new_key_goes_on_in_the_same_ring() {
     system.wait_for_state("door", "live");
     let consumer = Consumer::start(&system.shm(), "door");
     wait_until("frames flow", || consumer.seen().frames > 5);
-    keys(&system, &["rotate", "--camera", "door"]);
+    system.keys(&["rotate", "--camera", "door"]);
     wait_until("the client has heard so", || {
         known(&system, "known_servers").contains(" told=")
     });
@@ -158,7 +147,8 @@ fn a_reconnect_with_the_new_key_goes_on_in_the_same_ring() {
     let daemon = system.daemon().id();
     stop_for(daemon, Duration::from_millis(2500));
     wait_until("it is back with the new key", || {
-        said(&client, "connected label") == 2 && known(&system, "known_cameras").contains(" old=")
+        client.times_said("connected label") == 2
+            && known(&system, "known_cameras").contains(" old=")
     });
     let frames = consumer.seen().frames;
     wait_until("frames flow again", || consumer.seen().frames > frames + 20);
@@ -203,7 +193,7 @@ fn a_camera_that_was_away_while_its_key_was_replaced_loses_none_of_its_servers()
     }
     let rotate = |system: &System| {
         let directory = directory.to_str().unwrap();
-        keys(system, &["-k", directory, "rotate", "--camera", "door"]);
+        system.keys(&["-k", directory, "rotate", "--camera", "door"]);
     };
     rotate(&system);
     // Neither takes new cameras.
@@ -270,7 +260,9 @@ fn killed_at_any_moment_of_a_rotation_neither_end_loses_the_other() {
         client = system.start_client("door", SOURCE, &[]);
         let now = fingerprint_of_camera(&system);
         wait_until("the new key has taken over", || {
-            keys(&system, &["list"]).contains(&format!("camera  door  {now}"))
+            system
+                .keys(&["list"])
+                .contains(&format!("camera  door  {now}"))
         });
         wait_until("it streams", || {
             let list = system.list();
@@ -280,7 +272,7 @@ fn killed_at_any_moment_of_a_rotation_neither_end_loses_the_other() {
     }
     let lines = known(&system, "known_cameras");
     assert_eq!(lines.matches("door ").count(), 1, "{lines}");
-    assert!(keys(&system, &["pending"]).is_empty());
+    assert!(system.keys(&["pending"]).is_empty());
 }
 
 /// What the client has noted of the server: which keys that knows.

@@ -54,7 +54,7 @@ fn talkative(command: &mut Command) -> &mut Command {
     command
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
-        .env("SDVR_KEY_SECONDS", "1")
+        .env("SDVR_KEY_SECONDS", "1,2")
 }
 
 #[test]

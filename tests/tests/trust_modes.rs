@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sdvr_tests::{Running, System, text, wait_until};
+use sdvr_tests::{System, text, wait_until};
 
 const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
 
@@ -33,17 +33,6 @@ fn fingerprint(pending: &serde_json::Value) -> &str {
     pending["fingerprint"].as_str().unwrap()
 }
 
-#[track_caller]
-fn keys(system: &System, arguments: &[&str]) -> String {
-    let output = system.sdvr(&[&["keys"], arguments].concat());
-    assert!(output.status.success(), "{output:?}");
-    text(&output.stdout)
-}
-
-fn said(client: &Running, what: &str) -> usize {
-    client.log().matches(what).count()
-}
-
 #[test]
 fn a_camera_waits_until_it_is_approved_and_comes_in_by_itself() {
     let mut system = system_that("ask");
@@ -54,17 +43,22 @@ fn a_camera_waits_until_it_is_approved_and_comes_in_by_itself() {
     assert_eq!(waiting[0]["from"], "127.0.0.1");
     let command = format!("sdvr keys approve {fingerprint}");
     wait_until("the client says what to do", || {
-        said(&client, &command) == 1
+        client.times_said(&command) == 1
     });
     // It has asked again meanwhile, and neither end repeats itself.
     std::thread::sleep(Duration::from_millis(2500));
-    assert_eq!(said(&client, "waiting for approval"), 1, "{}", client.log());
+    assert_eq!(
+        client.times_said("waiting for approval"),
+        1,
+        "{}",
+        client.log()
+    );
     let log = system.daemon().log();
     assert_eq!(log.matches("waits for approval").count(), 1, "{log}");
     assert!(log.contains(&command), "{log}");
     assert!(system.list().is_empty());
 
-    keys(&system, &["approve", fingerprint]);
+    system.keys(&["approve", fingerprint]);
     let approved = Instant::now();
     system.wait_for_state("door", "live");
     // Two seconds are promised; a machine that is busy with other tests may need more.
@@ -74,7 +68,7 @@ fn a_camera_waits_until_it_is_approved_and_comes_in_by_itself() {
         approved.elapsed()
     );
     assert!(pending(&system).is_empty());
-    assert!(keys(&system, &["list"]).contains("by ask"));
+    assert!(system.keys(&["list"]).contains("by ask"));
 }
 
 #[test]
@@ -101,7 +95,7 @@ fn a_closed_server_takes_only_cameras_that_it_knows() {
     let stranger = system.start_client("yard", SOURCE, &[]);
     system.wait_for_state("door", "live");
     wait_until("the stranger says what may be", || {
-        said(&stranger, "--accept closed") > 0
+        stranger.times_said("--accept closed") > 0
     });
     let daemon = system.daemon().log();
     assert!(
@@ -119,9 +113,9 @@ fn a_revoked_camera_is_thrown_out_of_its_session_and_stays_out() {
     let other = system.start_client("yard", SOURCE, &[]);
     system.wait_for_state("door", "live");
     system.wait_for_state("yard", "live");
-    keys(&system, &["revoke", "door", "--reason", "stolen in May"]);
+    system.keys(&["revoke", "door", "--reason", "stolen in May"]);
     wait_until("the client says why", || {
-        said(&client, "revoked this camera's key (stolen in May)") == 1
+        client.times_said("revoked this camera's key (stolen in May)") == 1
     });
     wait_until("its stream has ended", || {
         let list = system.list();
@@ -129,8 +123,8 @@ fn a_revoked_camera_is_thrown_out_of_its_session_and_stays_out() {
     });
     // A minute between tries: it does not come back, nor say so again.
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(said(&client, "has revoked"), 1, "{}", client.log());
-    assert!(keys(&system, &["list"]).contains("REVOKED: stolen in May"));
+    assert_eq!(client.times_said("has revoked"), 1, "{}", client.log());
+    assert!(system.keys(&["list"]).contains("REVOKED: stolen in May"));
     let output = system
         .client_command("door", SOURCE)
         .args(["--once", "-k"])
@@ -145,12 +139,12 @@ fn a_revoked_camera_is_thrown_out_of_its_session_and_stays_out() {
     let log = system.daemon().log();
     let (_, command) = log.rsplit_once("If that was a mistake: sdvr ").unwrap();
     let command: Vec<&str> = command.split_whitespace().take(3).collect();
-    let back = keys(&system, &command[1..]);
+    let back = system.keys(&command[1..]);
     assert!(back.contains("the camera door comes in"), "{back}");
     drop(client);
     let _client = system.start_client("door", SOURCE, &[]);
     system.wait_for_state("door", "live");
-    assert!(!keys(&system, &["list"]).contains("REVOKED"));
+    assert!(!system.keys(&["list"]).contains("REVOKED"));
     let again = system.sdvr(&[&["keys"], &command[1..]].concat());
     assert!(
         text(&again.stderr).contains("is known already, as door"),
@@ -192,7 +186,7 @@ fn a_camera_whose_label_is_taken_gets_in_under_the_label_it_is_given() {
     let refused = system.sdvr(&["keys", "approve", asker]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(text(&refused.stderr).contains("--as OTHER"), "{refused:?}");
-    keys(&system, &["approve", asker, "--as", "yard"]);
+    system.keys(&["approve", asker, "--as", "yard"]);
     system.wait_for_state("yard", "live");
     let findings = system.verify("door", 1.0);
     first.assert_nothing_lost(&findings);
@@ -236,9 +230,9 @@ fn a_server_with_a_new_key_is_followed_by_its_cameras_and_by_nobody_elses() {
     system.wait_for_state("door", "live");
     let known = || std::fs::read_to_string(system.home().join(".sdvr/known_servers")).unwrap();
     let before = known();
-    keys(&system, &["rotate"]);
+    system.keys(&["rotate"]);
     wait_until("the client has heard of it", || known().contains(" next="));
-    assert_eq!(said(&client, "connected label"), 1, "{}", client.log());
+    assert_eq!(client.times_said("connected label"), 1, "{}", client.log());
     let again = system.sdvr(&["keys", "rotate"]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert!(text(&again.stderr).contains("replaced lately"), "{again:?}");
@@ -246,12 +240,12 @@ fn a_server_with_a_new_key_is_followed_by_its_cameras_and_by_nobody_elses() {
     system.kill_daemon();
     system.start_daemon(&[]);
     wait_until("the client has taken it", || {
-        said(&client, "connected label") == 2
+        client.times_said("connected label") == 2
     });
     let after = std::fs::read_to_string(system.home().join(".sdvr/known_servers")).unwrap();
     assert!(!after.contains(" next=") && after != before, "{after}");
-    let own = keys(&system, &["fingerprint"]);
-    let list = keys(&system, &["list"]);
+    let own = system.keys(&["fingerprint"]);
+    let list = system.keys(&["list"]);
     let current = own.split_whitespace().next().unwrap();
     assert!(list.contains(current), "{list}");
     // The one that was away meets the old key first, and the new one then.
@@ -261,5 +255,5 @@ fn a_server_with_a_new_key_is_followed_by_its_cameras_and_by_nobody_elses() {
     let absent_known = std::fs::read_to_string(absent.join("known_servers")).unwrap();
     let key_of = |line: &str| line.split(' ').nth(2).unwrap().to_owned();
     assert_eq!(key_of(&absent_known), key_of(&after));
-    assert_eq!(said(&client, "DIFFERENT KEY"), 0);
+    assert_eq!(client.times_said("DIFFERENT KEY"), 0);
 }

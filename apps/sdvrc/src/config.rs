@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
+use sdvr_session::KeyLimits;
 use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
@@ -87,6 +88,9 @@ pub struct Arguments {
     /// Give up instead of connecting again
     #[arg(long)]
     once: bool,
+    /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
+    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    key_seconds: Option<KeyLimits>,
 }
 
 /// What the client needs to start.
@@ -103,6 +107,7 @@ pub struct Config {
     pub(crate) on_trigger: bool,
     /// All cameras of this host instead of one source.
     pub(crate) all: bool,
+    pub(crate) key_limits: KeyLimits,
 }
 
 /// What the user wants to know, instead of streaming.
@@ -177,6 +182,7 @@ impl Arguments {
             once: self.once,
             on_trigger: self.on_trigger,
             all: self.all,
+            key_limits: self.key_seconds.unwrap_or_default(),
         })
     }
 }
@@ -229,6 +235,13 @@ fn parse_rate(text: &str) -> Result<FrameRate, String> {
     }
 }
 
+fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
+    KeyLimits::from_seconds(text).ok_or_else(|| {
+        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
+            .to_owned()
+    })
+}
+
 /// Sends the log to standard error from now on.
 pub fn start_log() {
     tracing_subscriber::fmt()
@@ -259,6 +272,7 @@ mod tests {
             &["-n", "a/b"],
             &["-f", "toolong"],
             &["--server-key", "x"],
+            &["--key-seconds", "1"],
         ] {
             let line = [&["sdvrc", "-i", "-"], wrong].concat();
             assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");

@@ -1,14 +1,13 @@
 //! One camera, or all of this host (`--all`): a thread each, with its own key and session, so that one that fails disturbs no
 //! other.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sdvr_source::SourceSpec;
-use sdvr_source::v4l2::DeviceInfo;
+use sdvr_source::v4l2::{self, DeviceInfo};
 use tracing::{error, info, info_span, warn};
 
 use crate::config::Config;
@@ -72,17 +71,17 @@ fn run_all(config: &Config, signals: &Signals) -> Result<(), Failure> {
     let mut roster = Roster::new(remembered.clone());
     let mut members: Vec<Member> = Vec::new();
     let mut said_none = false;
-    let mut looked: Option<(Vec<OsString>, Instant)> = None;
+    let mut looked: Option<(Vec<PathBuf>, Instant)> = None;
     info!(server = %config.server, "streaming every camera of this host");
     loop {
         // Looking at a camera opens it for a moment, which wakes some up.
-        let nodes = video_nodes();
+        let nodes = v4l2::nodes();
         let has_news = looked.as_ref().is_none_or(|(seen, _)| *seen != nodes);
         let is_due = looked
             .as_ref()
             .is_none_or(|(_, at)| at.elapsed() > LOOK_AGAIN);
         if has_news || is_due {
-            let devices = sdvr_source::v4l2::devices();
+            let devices = v4l2::devices();
             // Whatever is not found again is not where it was.
             for member in &mut members {
                 member.path = None;
@@ -218,15 +217,4 @@ fn say_end(name: &str, thread: JoinHandle<Result<(), Failure>>) {
         Ok(Err(failure)) => error!(camera = %name, "{failure}; trying again"),
         Err(_) => error!(camera = %name, "a fault in the program; trying again"),
     }
-}
-
-/// The names of all device nodes of Video4Linux.
-fn video_nodes() -> Vec<OsString> {
-    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    let mut names: Vec<OsString> = entries
-        .map(|entry| entry.file_name())
-        .filter(|name| name.to_string_lossy().starts_with("video"))
-        .collect();
-    names.sort();
-    names
 }

@@ -191,6 +191,7 @@ mod tests {
             path: "/dev/video0".into(),
             stable_name: "cam-de5f2b80".to_owned(),
             product_name: String::new(),
+            has_twin: false,
             place: String::new(),
             card: "Cam".to_owned(),
             driver: "uvcvideo".to_owned(),

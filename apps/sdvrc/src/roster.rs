@@ -40,13 +40,9 @@ impl Roster {
 
     /// For each device that is there now, which camera it is, by its index. New ones are added.
     pub(crate) fn recognise(&mut self, devices: &[DeviceInfo]) -> Vec<usize> {
-        let product = |device: &DeviceInfo| device.product_name.clone();
-        let mut seen = BTreeSet::new();
-        let twins = devices
-            .iter()
-            .map(product)
-            .filter(|product| !seen.insert(product.clone()));
-        self.twins.extend(twins);
+        let twins = devices.iter().filter(|device| device.has_twin);
+        self.twins
+            .extend(twins.map(|device| device.product_name.clone()));
         devices
             .iter()
             .map(|device| self.index_of(device).unwrap_or_else(|| self.add(device)))
@@ -112,6 +108,7 @@ mod tests {
                 product.to_owned()
             },
             product_name: product.to_owned(),
+            has_twin,
             place: place.to_owned(),
             card: String::new(),
             driver: String::new(),

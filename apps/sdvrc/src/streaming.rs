@@ -1,23 +1,19 @@
-//! A session with a server: frames out, decisions and reports in.
+//! A session with a server: what state it is in, and frames on their way out.
 
-use std::io;
+mod ending;
+mod hearing;
+
 use std::time::Duration;
 
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
-use sdvr_frame::{FourCc, FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
-use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, NewIdCode, OutgoingFrame, Packet, Session, SessionError,
-    Setup, SetupCode, SetupReply, StreamCode, next_record,
-};
+use sdvr_frame::{FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
+use sdvr_session::{CloseCode, NewIdCode, OutgoingFrame, Session, Setup, StreamCode};
 use sdvr_source::CapturedFrame;
-use sdvr_transport::{Received, TcpLink};
-use tracing::{info, warn};
+use sdvr_transport::TcpLink;
 
-use crate::announcement::{Announcement, Fit, REFUSED_WAIT, STREAM, refusal_text};
+pub(crate) use self::ending::Ending;
+use crate::announcement::{Announcement, Fit, STREAM, refusal_text};
 use crate::backlog::Backlog;
 
-const READ_BYTES: usize = 64 * 1024;
 /// Silence of the server after which the link is given up, and the longest that a slow link excuses.
 const SILENCE: Duration = Duration::from_secs(2);
 const SILENCE_MOST: Duration = Duration::from_secs(10);
@@ -26,27 +22,6 @@ const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a camera's own buffers hold what comes meanwhile: four, at 30 frames a second.
 const LEAVE: Duration = Duration::from_millis(120);
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Ending {
-    #[error("the connection was cut")]
-    Cut,
-    #[error("the server was silent for {:.1} s", .0.as_secs_f64())]
-    Silent(Duration),
-    #[error("{}", close_text(.0))]
-    Said(Close),
-    #[error("{0}")]
-    Broken(#[from] SessionError),
-    #[error("{}", camera_refusal_text(.0))]
-    Refused(Box<SetupReply>),
-}
-
-impl From<io::Error> for Ending {
-    fn from(_: io::Error) -> Self {
-        Self::Cut
-    }
-}
 
 /// How far the stream is.
 #[derive(Debug)]
@@ -130,9 +105,6 @@ impl Streaming {
         label: &Label,
         announcement: &mut Announcement,
     ) -> Result<Self, Ending> {
-        if let Some(limits) = key_limits() {
-            session.set_key_limits(limits);
-        }
         announcement.limit(session.granted().frame_kib);
         let program = concat!("sdvrc ", env!("CARGO_PKG_VERSION")).to_owned();
         session.introduce(
@@ -366,129 +338,6 @@ impl Streaming {
         }
     }
 
-    /// Reads what the server sent.
-    pub(crate) fn handle_readable(
-        &mut self,
-        now: Timestamp,
-        announcement: &mut Announcement,
-    ) -> Result<(), Ending> {
-        let filled = self.received.len();
-        self.received.resize(filled + READ_BYTES, 0);
-        let read = self
-            .link
-            .read(self.received.get_mut(filled..).unwrap_or_default());
-        let bytes = match read {
-            Ok(Received::Bytes(bytes)) => bytes,
-            Ok(Received::Nothing) => 0,
-            Ok(Received::End) | Err(_) => return Err(Ending::Cut),
-        };
-        self.received.truncate(filled + bytes);
-        let mut handled = 0;
-        loop {
-            let rest = self.received.get_mut(handled..).unwrap_or_default();
-            let Packet::Complete(length) = next_record(rest, self.session.longest_record_bytes())
-                .map_err(SessionError::Malformed)?
-            else {
-                break;
-            };
-            self.session
-                .handle_record(now, rest.get_mut(..length).unwrap_or_default())?;
-            handled += length;
-        }
-        self.received.drain(..handled);
-        self.handle_events(now, announcement)?;
-        self.transmit(now)
-    }
-
-    fn handle_events(
-        &mut self,
-        now: Timestamp,
-        announcement: &mut Announcement,
-    ) -> Result<(), Ending> {
-        while let Some(event) = self.session.poll_event() {
-            self.handle_event(now, event, announcement)?;
-        }
-        Ok(())
-    }
-
-    fn handle_event(
-        &mut self,
-        now: Timestamp,
-        event: Event,
-        announcement: &mut Announcement,
-    ) -> Result<(), Ending> {
-        match event {
-            Event::SetupReply(reply) if reply.code == SetupCode::Accepted => {
-                self.is_accepted = true;
-                self.was_accepted = true;
-                info!(label = %reply.label, server = %self.session.peer().fingerprint(), cipher = %self.session.suite(), "connected");
-            }
-            Event::SetupReply(reply) => return Err(Ending::Refused(Box::new(reply))),
-            Event::StreamReply { code, .. } => {
-                self.handle_stream_reply(now, code, announcement)?;
-            }
-            Event::NextKey(key) => self.next_key = Some(key),
-            Event::NewIdReply { key, code } => self.new_id = Some((key, code)),
-            Event::Report(report) => self.frames_arrived = report.frames_received,
-            Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
-            Event::Closed(close) => return Err(Ending::Said(close)),
-            // The server's, which the session does not let through at a client.
-            Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
-        }
-        Ok(())
-    }
-
-    fn handle_stream_reply(
-        &mut self,
-        now: Timestamp,
-        code: StreamCode,
-        announcement: &mut Announcement,
-    ) -> Result<(), Ending> {
-        // Only what was asked for is answered.
-        let StreamState::Asked {
-            held, has_changed, ..
-        } = &mut self.state
-        else {
-            return Ok(());
-        };
-        let held = held.take();
-        if *has_changed {
-            self.state = StreamState::asked(now, None);
-            self.session.open_stream(announcement.open().clone());
-            return Ok(());
-        }
-        if code == StreamCode::Open {
-            announcement.was_opened();
-            self.state = StreamState::Open;
-        } else if announcement.was_refused(now, code) {
-            self.session.open_stream(announcement.open().clone());
-            self.state = StreamState::asked(now, held);
-            return Ok(());
-        } else {
-            self.state = StreamState::Refused {
-                again_at: now + REFUSED_WAIT,
-                code,
-            };
-        }
-        let Some(held) = held else {
-            return Ok(());
-        };
-        let frame = CapturedFrame {
-            number: held.number,
-            captured: held.captured,
-            flags: held.flags,
-            payload: &held.payload,
-        };
-        let fits = held.payload.len().div_ceil(1024) <= announcement.open().frame_kib as usize;
-        if self.takes_frames() && fits {
-            self.seal_and_write(now, &frame)
-        } else {
-            self.frames_given_up += 1;
-            self.frame_was_dropped(now, announcement);
-            Ok(())
-        }
-    }
-
     /// Acts on time that has passed.
     pub(crate) fn handle_time(
         &mut self,
@@ -531,72 +380,5 @@ impl Streaming {
     fn transmit(&mut self, now: Timestamp) -> Result<(), Ending> {
         self.session.poll_transmit(now, self.backlog.buffer())?;
         Ok(self.backlog.write(now, &self.link)?)
-    }
-}
-
-/// Keys that are renewed sooner than they must be, for measurements: seconds of an epoch and between handshakes.
-fn key_limits() -> Option<KeyLimits> {
-    KeyLimits::from_seconds(&std::env::var("SDVR_KEY_SECONDS").ok()?)
-}
-
-fn camera_refusal_text(reply: &SetupReply) -> String {
-    let label = &reply.label;
-    match reply.code {
-        SetupCode::LabelTaken => {
-            let holder = fingerprint_text(&reply.in_the_way);
-            format!(
-                "the server refused this camera: the label {label} belongs to another one there ({holder}).\n  \
-                 If this camera replaces it, on the server:  sdvr keys forget {label}\n  \
-                 Else give this one another label:           -n LABEL"
-            )
-        }
-        SetupCode::Revoked => {
-            "the server refused this camera: its key was revoked there. If that was a mistake, on the server: sdvr keys approve with its fingerprint".to_owned()
-        }
-        SetupCode::StoreFailed => {
-            "the server could not record this camera (its disk may be full); its log says why"
-                .to_owned()
-        }
-        SetupCode::TooManyNew => "the server meets too many new cameras at once".to_owned(),
-        SetupCode::Pending => "waiting for approval".to_owned(),
-        SetupCode::Closed => {
-            "the server refused this camera: it takes no new ones (--accept closed)".to_owned()
-        }
-        SetupCode::KeyReplaced => format!(
-            "the server refused this camera: {label} has had another key there for longer than this one was good. \
-             Is this a copy of the camera's old storage? If the camera has lost its new key, on the server:  sdvr keys forget {label}"
-        ),
-        SetupCode::Accepted | SetupCode::Other(_) => {
-            "the server refused this camera; its log says why".to_owned()
-        }
-    }
-}
-
-/// Why the server ended a session that it had begun.
-fn close_text(close: &Close) -> String {
-    let text = &close.text;
-    match close.code {
-        CloseCode::Revoked => format!(
-            "the server has revoked this camera's key ({text}). If that was a mistake, on the server: sdvr keys approve with its fingerprint"
-        ),
-        CloseCode::Cloned => format!(
-            "the server refused this camera: {text}. Was the storage of one copied to the other? Remove the key file of one of them (~/.sdvr/cameras), and it comes as a camera of its own"
-        ),
-        _ => format!("the server said: {text}"),
-    }
-}
-
-fn fingerprint_text(hash: &[u8; 32]) -> String {
-    sdvr_frame::Fingerprint::from_bytes(*hash).to_string()
-}
-
-/// Says once what is wrong with a source's end.
-pub(crate) fn warn_of_cut_off(bytes: usize, fourcc: Option<FourCc>) {
-    if bytes > 0 {
-        let format = fourcc.map_or_else(|| "frame".to_owned(), |fourcc| format!("{fourcc} frame"));
-        warn!(
-            bytes,
-            "the source ends in the middle of a {format}, which was not sent"
-        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sdvr_frame::DEFAULT_PORT;
+use sdvr_session::KeyLimits;
 use sdvr_trust::Acceptance;
 
 use crate::account::{self, Account, parse_user};
@@ -62,6 +63,9 @@ pub struct Arguments {
     /// How the log is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log: LogFormat,
+    /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
+    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    key_seconds: Option<KeyLimits>,
 }
 
 /// How strangers are let in.
@@ -99,6 +103,7 @@ pub struct Config {
     pub(crate) memory: Option<u64>,
     pub(crate) ring_time: Duration,
     pub(crate) threads: u16,
+    pub(crate) key_limits: KeyLimits,
 }
 
 impl Arguments {
@@ -137,6 +142,7 @@ impl Arguments {
             memory: self.memory,
             ring_time: Duration::from_secs_f64(self.ring_seconds),
             threads,
+            key_limits: self.key_seconds.unwrap_or_default(),
         })
     }
 }
@@ -193,6 +199,13 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
+    KeyLimits::from_seconds(text).ok_or_else(|| {
+        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
+            .to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +228,7 @@ mod tests {
             ["--ring-seconds", "0"],
             ["--threads", "0"],
             ["--accept", "all"],
+            ["--key-seconds", "soon"],
         ] {
             let error = Arguments::try_parse_from(["sdvrd", wrong[0], wrong[1]]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{error}");

@@ -127,6 +127,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         handshake,
         known,
         server_key_watch,
+        key_limits: config.key_limits,
         shards: handles.clone(),
         messages,
         waker: waker.clone(),

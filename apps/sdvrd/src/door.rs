@@ -3,13 +3,14 @@
 //! It runs beside the frame path: neither a port scan nor a thousand cameras that come back at once delay a frame. What a
 //! stranger can take is bounded before it is spent: SECURITY.md has the list.
 
+mod deciding;
 mod descriptors;
+mod key_changes;
 mod report;
 mod strangers;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,23 +18,21 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 use rustix::io::Errno;
-use sdvr_frame::{Label, PublicKey, Timestamp};
+use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
-use sdvr_session::{NewIdCode, Session, Setup, SetupCode, SetupReply, Site};
+use sdvr_session::{KeyLimits, Site};
 use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
-use sdvr_trust::{
-    Admission, Announced, Announcement, KnownCameras, Newcomer, Refusal, Removal, Removed,
-    SecretKey, ServerKeyWatch,
-};
-use tracing::{info, warn};
+use sdvr_trust::{Announced, KnownCameras, ServerKeyWatch};
+use tracing::warn;
 
+use self::deciding::Introduction;
 pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
 use self::report::{Matter, Report};
 use self::strangers::Strangers;
 use crate::figures::DoorCounters;
-use crate::knock::{Arrival, Knock, Progress, TurnedAway};
-use crate::shard::{ShardHandle, ToShard};
+use crate::knock::{Knock, Progress, TurnedAway};
+use crate::shard::ShardHandle;
 
 /// How long accepting rests when there is no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -78,6 +77,8 @@ pub(crate) struct Door<R> {
     pub(crate) handshake: Handshake,
     pub(crate) known: KnownCameras,
     pub(crate) server_key_watch: ServerKeyWatch,
+    /// When the keys of sessions are renewed.
+    pub(crate) key_limits: KeyLimits,
     pub(crate) shards: Vec<ShardHandle>,
     /// What the shards have to say, and what says that they have.
     pub(crate) messages: Receiver<ToDoor>,
@@ -102,13 +103,6 @@ struct Running<R> {
     accept_again: Option<Timestamp>,
     next_refresh: Timestamp,
     report: Report,
-}
-
-/// A camera that waits for the decision.
-struct Introduction {
-    token: u64,
-    session: Box<Session>,
-    setup: Setup,
 }
 
 impl<R: CryptoRng> Door<R> {
@@ -315,138 +309,6 @@ impl<R: CryptoRng> Running<R> {
         }
     }
 
-    /// Decides on all that introduced themselves in this turn: their pins share one write.
-    fn decide(&mut self, now: Timestamp) {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
-            return;
-        }
-        // Who is refused must not be refused for what somebody has just taken back.
-        self.refresh();
-        let wanted: Vec<Newcomer> = waiting
-            .iter()
-            .map(|introduction| Newcomer {
-                key: introduction.session.peer(),
-                label: introduction.setup.label.clone(),
-                from: self.strangers.get_mut(introduction.token).map_or_else(
-                    || Ipv6Addr::UNSPECIFIED.into(),
-                    |knock| knock.peer.ip().to_canonical(),
-                ),
-            })
-            .collect();
-        let admissions = self.door.known.admit_all(now, &wanted);
-        for (introduction, admission) in waiting.into_iter().zip(admissions) {
-            match admission {
-                Admission::Known { label } => self.admit(now, introduction, label),
-                Admission::New { label } => {
-                    self.tell_new(&introduction, &label);
-                    self.admit(now, introduction, label);
-                }
-                Admission::Refused(refusal) => self.refuse(now, introduction, &refusal),
-            }
-        }
-    }
-
-    fn tell_new(&mut self, introduction: &Introduction, label: &Label) {
-        if let Some(knock) = self.strangers.get_mut(introduction.token)
-            && self.report.gets_line(Matter::New)
-        {
-            info!(camera = %label, fingerprint = %introduction.session.peer().fingerprint(), peer = %knock.peer,
-                "new camera: its key is remembered from now on");
-        }
-    }
-
-    fn admit(&mut self, now: Timestamp, introduction: Introduction, label: Label) {
-        let Introduction {
-            token,
-            mut session,
-            setup,
-        } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.admitted();
-        if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
-            info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
-        }
-        session.accept(now, label.clone());
-        let key = session.peer();
-        let mut other_keys = self.door.known.keys_of(&key);
-        other_keys.retain(|other| *other != key);
-        let home = self.home(key, &other_keys);
-        let peer = knock.peer;
-        let (link, received) = knock.into_link();
-        if let Some(shard) = self.door.shards.get(home) {
-            shard.send(ToShard::Arrival(Arrival {
-                link,
-                peer,
-                session,
-                label,
-                other_keys,
-                received,
-            }));
-        }
-    }
-
-    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
-    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
-        let of_others = others.iter().find_map(|other| self.homes.get(other));
-        if let Some(&home) = of_others {
-            self.homes.entry(key).or_insert(home);
-        }
-        *self.homes.entry(key).or_insert_with(|| {
-            let fewest = self
-                .cameras_per_shard
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, count)| **count)
-                .map_or(0, |(index, _)| index);
-            if let Some(count) = self.cameras_per_shard.get_mut(fewest) {
-                *count += 1;
-            }
-            fewest
-        })
-    }
-
-    fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {
-        let Introduction {
-            token,
-            mut session,
-            setup,
-        } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.closed();
-        self.door.counters.count_refused(refusal);
-        self.tell_refused(&knock, &setup.label, session.peer(), refusal);
-        session.refuse(refusal_reply(refusal, setup.label));
-        let mut out = Vec::new();
-        if session.poll_transmit(now, &mut out).is_ok() {
-            // It fits any socket buffer; a camera that cannot be told finds out by the end of the connection.
-            let _ = knock.link.write(&out);
-        }
-        knock.link.finish_writing();
-    }
-
-    /// A camera that waits comes every second: it is said once.
-    fn tell_refused(&mut self, knock: &Knock, wanted: &Label, key: PublicKey, refusal: &Refusal) {
-        let (peer, fingerprint) = (&knock.peer, key.fingerprint());
-        match refusal {
-            Refusal::Pending { is_new: false, .. } => {}
-            Refusal::Pending { is_new: true, .. } => {
-                if self.report.gets_line(Matter::New) {
-                    info!(camera = %wanted, %fingerprint, %peer, "new camera: {refusal}");
-                }
-            }
-            _ => {
-                if self.report.gets_line(Matter::Refused) {
-                    warn!(%peer, %wanted, %fingerprint, "camera refused: {refusal}");
-                }
-            }
-        }
-    }
-
     fn handle_time(&mut self, now: Timestamp) {
         if self.accept_again.is_some_and(|again| now >= again) {
             self.accept_again = None;
@@ -464,132 +326,5 @@ impl<R: CryptoRng> Running<R> {
             self.refresh_server_keys();
         }
         self.report.handle_time(now);
-    }
-
-    /// Takes what the shards have sent: all keys that were announced share one write.
-    fn hear_shards(&mut self, now: Timestamp) {
-        let announced: Vec<Announced> = self
-            .door
-            .messages
-            .try_iter()
-            .map(|ToDoor::NewId(announced)| announced)
-            .collect();
-        if announced.is_empty() {
-            return;
-        }
-        // Nobody is given another key who was forgotten or revoked a moment ago.
-        self.refresh();
-        let answers = self.door.known.announce_all(now, &announced);
-        for (announced, answer) in announced.into_iter().zip(answers) {
-            self.answer_new_id(announced, &answer);
-        }
-    }
-
-    fn answer_new_id(&mut self, announced: Announced, answer: &Announcement) {
-        let Announced { proved, next } = announced;
-        let code = match answer {
-            Announcement::Recorded { label, is_new } => {
-                if *is_new && self.report.gets_line(Matter::NewKey) {
-                    info!(camera = %label, fingerprint = %proved.fingerprint(), next = %next.fingerprint(),
-                        "the camera has announced another key, which takes over when it comes with it");
-                }
-                NewIdCode::Recorded
-            }
-            Announcement::Refused(why) => {
-                if self.report.gets_line(Matter::Refused) {
-                    warn!(fingerprint = %proved.fingerprint(), "{why}");
-                }
-                NewIdCode::Refused
-            }
-            Announcement::TooOften => NewIdCode::TooOften,
-            Announcement::StoreFailed { problem } => {
-                if self.report.gets_line(Matter::Fault) {
-                    warn!(
-                        "the key that a camera has announced could not be recorded; the camera goes on with the one it has: {problem}"
-                    );
-                }
-                NewIdCode::StoreFailed
-            }
-        };
-        if let Some(shard) = self
-            .homes
-            .get(&proved)
-            .and_then(|&home| self.door.shards.get(home))
-        {
-            let (camera, key) = (proved, next);
-            shard.send(ToShard::NewIdReply { camera, key, code });
-        }
-    }
-
-    /// Looks whether the server has another key, which all that are connected then hear of.
-    fn refresh_server_keys(&mut self) {
-        match self.door.server_key_watch.refresh() {
-            Ok(None) => {}
-            Ok(Some(keys)) => {
-                let old = keys.old.as_ref().map(SecretKey::expose);
-                self.door.handshake.set_keys(keys.current.expose(), old);
-                let current = keys.current.public_key();
-                info!(fingerprint = %current.fingerprint(), "this server has another key from now on; cameras that are connected hear of it");
-                for shard in &self.door.shards {
-                    shard.send(ToShard::NextKey(current));
-                }
-            }
-            Err(error) => {
-                if self.report.gets_line(Matter::Fault) {
-                    warn!("the server's key stays as it was: {error}");
-                }
-            }
-        }
-    }
-
-    /// Looks whether somebody forgot a camera.
-    fn refresh(&mut self) {
-        match self.door.known.refresh() {
-            Ok(changes) => {
-                for Removed { key, label, why } in changes.removed {
-                    let what = match why {
-                        Removal::Forgotten => "forgotten",
-                        Removal::Revoked { .. } => "revoked",
-                        Removal::KeyReplaced => "its key before is not good any more",
-                    };
-                    info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
-                    if let Some(shard) = self
-                        .homes
-                        .get(&key)
-                        .and_then(|&home| self.door.shards.get(home))
-                    {
-                        shard.send(ToShard::Dismiss(key, why));
-                    }
-                }
-            }
-            Err(error) => {
-                if self.report.gets_line(Matter::Fault) {
-                    warn!("the known cameras stay as they were: {error}");
-                }
-            }
-        }
-    }
-}
-
-fn refusal_reply(refusal: &Refusal, label: Label) -> SetupReply {
-    let (code, retry_after_s, in_the_way) = match refusal {
-        Refusal::LabelTaken { holder, .. } => (SetupCode::LabelTaken, 10, *holder.as_bytes()),
-        Refusal::Revoked { .. } => (SetupCode::Revoked, 60, [0; 32]),
-        Refusal::KeyReplaced { .. } => (SetupCode::KeyReplaced, 60, [0; 32]),
-        Refusal::Pending { .. } => (SetupCode::Pending, 1, [0; 32]),
-        Refusal::Closed { .. } => (SetupCode::Closed, 60, [0; 32]),
-        Refusal::TooManyPending { .. } => (SetupCode::TooManyNew, 60, [0; 32]),
-        Refusal::TooManyNewKeys | Refusal::NotedTooFast { .. } => {
-            (SetupCode::TooManyNew, 5, [0; 32])
-        }
-        Refusal::StoreFailed { .. } | Refusal::NotNoted { .. } => {
-            (SetupCode::StoreFailed, 5, [0; 32])
-        }
-    };
-    SetupReply {
-        code,
-        retry_after_s,
-        in_the_way,
-        label,
     }
 }

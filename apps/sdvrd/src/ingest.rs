@@ -10,8 +10,8 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, Malformed, OpenStream, Packet, Session, SessionError,
-    StreamCode, next_record,
+    Close, CloseCode, Event, Malformed, OpenStream, Packet, Session, SessionError, StreamCode,
+    next_record,
 };
 use sdvr_transport::{Received, TcpLink};
 
@@ -77,14 +77,11 @@ impl Ingest {
         let Arrival {
             link,
             peer,
-            mut session,
+            session,
             label: _,
             other_keys: _,
             received,
         } = arrival;
-        if let Some(limits) = key_limits() {
-            session.set_key_limits(limits);
-        }
         Self {
             link,
             peer,
@@ -259,9 +256,4 @@ impl Ingest {
             Ok(())
         }
     }
-}
-
-/// Keys that are renewed sooner than they must be, for measurements: seconds of an epoch and between handshakes.
-fn key_limits() -> Option<KeyLimits> {
-    KeyLimits::from_seconds(&std::env::var("SDVR_KEY_SECONDS").ok()?)
 }

@@ -15,7 +15,7 @@ use sdvr_frame::PublicKey;
 use sdvr_session::HandshakeError;
 use sdvr_session::for_tests::{Finished, InitiatorStart, ResponderStart};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
-use support::Seeded;
+use support::{Seeded, public};
 
 const PATTERN: &str = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
 const SEEDS: u64 = 200;
@@ -37,11 +37,6 @@ fn hex<const N: usize>(text: &str) -> [u8; N] {
         .unwrap()
         .try_into()
         .unwrap()
-}
-
-fn public(private: &[u8; 32]) -> PublicKey {
-    let secret = x25519_dalek::StaticSecret::from(*private);
-    PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
 }
 
 /// What both ends of one handshake are made of.
@@ -74,7 +69,7 @@ impl Case {
         InitiatorStart {
             prologue: &self.prologue,
             own: &self.initiator,
-            responder: public(&self.responder),
+            responder: public(self.responder),
         }
     }
 
@@ -140,7 +135,7 @@ fn our_initiator_agrees_with_another_responder() {
                 assert_eq!(read(&mut theirs, message), case.first);
                 assert_eq!(
                     theirs.get_remote_static().unwrap(),
-                    public(&case.initiator).0
+                    public(case.initiator).0
                 );
                 write(&mut theirs, &case.second)
             })
@@ -154,7 +149,7 @@ fn our_initiator_agrees_with_another_responder() {
 fn our_responder_agrees_with_another_initiator() {
     for seed in 0..SEEDS {
         let case = Case::new(seed);
-        let mut theirs = case.snow(&case.initiator, Some(public(&case.responder)));
+        let mut theirs = case.snow(&case.initiator, Some(public(case.responder)));
         let message = write(&mut theirs, &case.first);
         let (ours, received, reply) = case
             .responder_start()
@@ -380,7 +375,7 @@ fn check_forger(also_ephemeral: bool) {
             .unwrap()
             .local_private_key(&[0; 32])
             .unwrap()
-            .remote_public_key(&public(&case.responder).0)
+            .remote_public_key(&public(case.responder).0)
             .unwrap()
             .build_initiator()
             .unwrap();
@@ -455,7 +450,7 @@ fn the_published_vector_comes_out() {
     let (at_initiator, received) = InitiatorStart {
         prologue: &prologue,
         own: &initiator,
-        responder: public(&responder),
+        responder: public(responder),
     }
     .run::<15>(&mut Given(initiator_ephemeral), &first_payload, |message| {
         assert_eq!(message, first_message);

@@ -39,6 +39,7 @@ pub use devices::{DeviceInfo, devices};
 pub use error::DeviceError;
 pub(crate) use error::open_problem;
 pub use formats::{FormatInfo, SizeInfo};
+pub use names::nodes;
 pub use notice::Notice;
 
 /// The formats of a camera.

@@ -3,21 +3,23 @@
 //! Held in memory, so that a camera that comes back costs no reading; on disk before a new one is let in. Other processes may
 //! change the files (`sdvr keys`): every change is made under the lock, to what is on disk then.
 
+mod files;
+mod refusal;
+
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
+use sdvr_frame::{Allowance, Label, PublicKey, Timestamp};
 
+pub(crate) use self::files::Contents;
+pub use self::files::{Changes, Removal, Removed};
+pub use self::refusal::Refusal;
 use crate::announced::Announcing;
 use crate::error::TrustError;
-use crate::forget;
 use crate::known::{Decision, Known};
-use crate::known_cameras::{
-    self, KnownCamera, Standing, format_known_cameras, read_known_cameras, with_lines,
-};
+use crate::known_cameras::{KnownCamera, Standing, format_known_cameras, with_lines};
 use crate::lines::WallTime;
-use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending, read_pending};
-use crate::revoked;
+use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending};
 use crate::store::{DirectoryLock, KeyDirectory, Seen, Version};
 
 /// Cameras remembered at most.
@@ -81,130 +83,6 @@ pub enum Admission {
     Refused(Refusal),
 }
 
-/// Why a camera may not stream.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Another camera has the label.
-    #[error(
-        "the label {label} belongs to the camera {holder}, and {asker} asks for it. If the camera was replaced: sdvr keys forget {label}; if both should stream: sdvr keys approve {asker} --as OTHER, or give this one another label with -n"
-    )]
-    LabelTaken {
-        /// The label.
-        label: Label,
-        /// Whose it is.
-        holder: Fingerprint,
-        /// Who wants it.
-        asker: Fingerprint,
-    },
-    /// Its key was revoked.
-    #[error(
-        "the key {asker} was revoked: {reason}. If that was a mistake: sdvr keys approve {asker}"
-    )]
-    Revoked {
-        /// The key.
-        asker: Fingerprint,
-        /// Why.
-        reason: String,
-    },
-    /// The camera has had another key for longer than this one was good.
-    #[error(
-        "the key {asker} was the camera {label}'s until it got another one, and was good until {until}. If the camera lost its new key: sdvr keys forget {label}, and it comes as a new one; else this is a copy of its old key"
-    )]
-    KeyReplaced {
-        /// The key.
-        asker: Fingerprint,
-        /// The camera.
-        label: Label,
-        /// Until when it was good.
-        until: String,
-    },
-    /// It waits for somebody who approves it.
-    #[error("it waits for approval: sdvr keys approve {asker}")]
-    Pending {
-        /// Who waits.
-        asker: Fingerprint,
-        /// Whether it has come for the first time.
-        is_new: bool,
-    },
-    /// Its key is not known, and no new ones are taken.
-    #[error(
-        "the key {asker} is not known and --accept closed takes no new ones; start sdvrd with --accept ask to approve it"
-    )]
-    Closed {
-        /// Who asks.
-        asker: Fingerprint,
-    },
-    /// It could not be remembered.
-    #[error("the camera could not be remembered, so it was not let in: {problem}")]
-    StoreFailed {
-        /// What went wrong.
-        problem: String,
-    },
-    /// It should wait for approval, and could not be noted.
-    #[error(
-        "{asker} would wait for approval, but could not be noted among those that wait, so sdvr keys pending does not show it: {problem}. It asks again"
-    )]
-    NotNoted {
-        /// Who asks.
-        asker: Fingerprint,
-        /// What went wrong.
-        problem: String,
-    },
-    /// It should wait for approval, and too many came at once for all of them to be noted.
-    #[error(
-        "{asker} would wait for approval, but was not noted: at most {NOTED_BURST} are at once, and {NOTED_PER_SECOND} a second after that. It asks again"
-    )]
-    NotedTooFast {
-        /// Who asks.
-        asker: Fingerprint,
-    },
-    /// Too many came, or are known.
-    #[error(
-        "too many new cameras, so it was not let in: at most {CAMERAS_MOST} in all, and {NEW_PER_SECOND} a second after the first {NEW_BURST}. It may try again; sdvr keys forget makes room"
-    )]
-    TooManyNewKeys,
-    /// Too many wait.
-    #[error(
-        "{PENDING_MOST} cameras wait for approval already, so {asker} was not noted. sdvr keys pending lists them; sdvr keys approve and sdvr keys forget make room"
-    )]
-    TooManyPending {
-        /// Who asks.
-        asker: Fingerprint,
-    },
-}
-
-/// What somebody else changed.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Cameras whose sessions must end.
-    pub removed: Vec<Removed>,
-}
-
-/// A camera that is not welcome any more, or under another label now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// Its key.
-    pub key: PublicKey,
-    /// The label it had.
-    pub label: Label,
-    /// What happened.
-    pub why: Removal,
-}
-
-/// Why a camera's session must end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// It is not known any more, or under another label.
-    Forgotten,
-    /// Its key was revoked.
-    Revoked {
-        /// Why.
-        reason: String,
-    },
-    /// It has another key, and the time of this one is over.
-    KeyReplaced,
-}
-
 /// The cameras a server knows, held in memory and kept on disk.
 ///
 /// ```
@@ -230,7 +108,7 @@ pub struct KnownCameras {
     acceptance: Acceptance,
     pub(crate) known: Known,
     pub(crate) announcing: Announcing,
-    /// The files as they were read: [`FILES`].
+    /// The files as they were read, in the order of `admission/files.rs`.
     seen: [Seen; 3],
     allowance: Allowance,
     noting: Allowance,
@@ -238,15 +116,6 @@ pub struct KnownCameras {
     removed: Vec<Removed>,
     /// The state of the files about which `refresh` has complained.
     complained_of: Option<[Option<Version>; 3]>,
-}
-
-const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
-
-/// What the two files say that a server writes.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    pub(crate) cameras: Vec<u8>,
-    pending: Vec<u8>,
 }
 
 /// What became of those that were not known.
@@ -468,35 +337,6 @@ impl KnownCameras {
         proved.collect()
     }
 
-    /// Writes the file of known cameras, which is on disk when this returns.
-    pub(crate) fn replace_cameras(
-        &mut self,
-        lock: &DirectoryLock,
-        content: &[u8],
-    ) -> Result<(), TrustError> {
-        let [of_cameras, ..] = &mut self.seen;
-        *of_cameras = self.directory.replace(lock, known_cameras::FILE, content)?;
-        Ok(())
-    }
-
-    /// What is in the files now, which is in memory too afterwards.
-    pub(crate) fn read_for_change(&mut self) -> Result<Contents, TrustError> {
-        if self.is_current() {
-            let cameras = self.directory.read(known_cameras::FILE)?;
-            let pending = self.directory.read(pending::FILE)?;
-            let [of_cameras, of_pending, _] = &self.seen;
-            if cameras.seen.version == of_cameras.version
-                && pending.seen.version == of_pending.version
-            {
-                return Ok(Contents {
-                    cameras: cameras.content.unwrap_or_default(),
-                    pending: pending.content.unwrap_or_default(),
-                });
-            }
-        }
-        self.reload()
-    }
-
     fn choose_new(
         &mut self,
         now: Timestamp,
@@ -536,83 +376,5 @@ impl KnownCameras {
             keys.insert(key);
         }
         (new, noted)
-    }
-
-    /// Reads the files again if somebody changed them; costs three system calls if not. To be called at least once a second,
-    /// so that `sdvr keys` takes effect.
-    ///
-    /// # Errors
-    ///
-    /// [`TrustError`]: what was known stays known, and nobody new is let in. Said once for each state of a damaged file.
-    pub fn refresh(&mut self) -> Result<Changes, TrustError> {
-        if !self.is_current() {
-            let versions = self.versions();
-            if self.complained_of != Some(versions) {
-                self.reload().inspect_err(|error| {
-                    // Any other error may be over the next time.
-                    if matches!(error, TrustError::Parse { .. }) {
-                        self.complained_of = Some(versions);
-                    }
-                })?;
-            }
-        }
-        self.removed.extend(self.known.take_over());
-        Ok(Changes {
-            removed: std::mem::take(&mut self.removed),
-        })
-    }
-
-    /// Forgets the camera that `wanted` (a label or a fingerprint) names; gives its label. The file is read first.
-    ///
-    /// # Errors
-    ///
-    /// [`TrustError::NotFound`], and what the files say.
-    pub fn forget(&mut self, wanted: &str) -> Result<Vec<Label>, TrustError> {
-        let forgotten = forget::forget_camera(&self.directory, wanted)?;
-        self.reload()?;
-        Ok(vec![forgotten.label])
-    }
-
-    fn versions(&self) -> [Option<Version>; 3] {
-        FILES.map(|name| self.directory.version(name))
-    }
-
-    fn is_current(&self) -> bool {
-        FILES
-            .iter()
-            .zip(&self.seen)
-            .all(|(name, seen)| self.directory.is_still(name, seen))
-    }
-
-    /// Reads the files; gives the content of those that are written here.
-    fn reload(&mut self) -> Result<Contents, TrustError> {
-        let (cameras, of_cameras) = read_known_cameras(&self.directory)?;
-        let (pending, of_pending) = read_pending(&self.directory)?;
-        let (revoked, of_revoked) = revoked::read_revoked(&self.directory)?;
-        let mut known = Known::default();
-        known.pending = pending.into_iter().map(|pending| pending.key).collect();
-        known.revoked = revoked.into_iter().collect();
-        cameras.into_iter().for_each(|camera| known.add(camera));
-
-        self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
-        self.complained_of = None;
-        // What ran out until now would not be noticed in what was read.
-        self.removed.extend(self.known.take_over());
-        let before = std::mem::replace(&mut self.known, known);
-        for camera in &before.cameras {
-            let label = &camera.label;
-            for key in camera.keys() {
-                if before.removal(&key, label).is_none()
-                    && let Some(why) = self.known.removal(&key, label)
-                {
-                    let label = label.clone();
-                    self.removed.push(Removed { key, label, why });
-                }
-            }
-        }
-        Ok(Contents {
-            cameras: of_cameras.content.unwrap_or_default(),
-            pending: of_pending.content.unwrap_or_default(),
-        })
     }
 }

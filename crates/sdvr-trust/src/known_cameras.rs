@@ -14,7 +14,7 @@ use std::time::Duration;
 use sdvr_frame::{Label, PublicKey};
 
 use crate::error::TrustError;
-use crate::lines::{WallTime, Words, format_key, parse_key, parse_lines, rewrite_lines};
+use crate::lines::{WallTime, Words, format_key, parse_key, parse_lines, push_word, rewrite_lines};
 use crate::store::{KeyDirectory, Snapshot};
 
 pub(crate) const FILE: &str = "known_cameras";
@@ -230,16 +230,12 @@ fn format_line(camera: &KnownCamera) -> String {
     let key = format_key(key);
     let mut line = format!("{label} x25519 {key} added={added} via={via}");
     if let Some(next) = next {
-        line.push_str(" next=");
-        line.push_str(&format_key(next));
+        push_word(&mut line, &format!("next={}", format_key(next)));
     }
     if let Some((key, until)) = old {
-        line.push_str(&format!(" old={} until={until}", format_key(key)));
+        push_word(&mut line, &format!("old={} until={until}", format_key(key)));
     }
-    for field in rest {
-        line.push(' ');
-        line.push_str(field);
-    }
+    rest.iter().for_each(|word| push_word(&mut line, word));
     line
 }
 

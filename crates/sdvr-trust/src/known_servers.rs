@@ -15,7 +15,7 @@ use sdvr_frame::{Fingerprint, PublicKey};
 use crate::address::check_address;
 use crate::error::TrustError;
 use crate::lines::{
-    WallTime, Words, format_key, parse_key, parse_lines, parse_number, rewrite_lines,
+    WallTime, Words, format_key, parse_key, parse_lines, parse_number, push_word, rewrite_lines,
 };
 use crate::mismatch::{Expected, Mismatch};
 use crate::revoked;
@@ -454,18 +454,13 @@ fn format_line(server: &KnownServer) -> String {
     let key = format_key(key);
     let mut line = format!("{address} x25519 {key} first={first} last={last} ver={version}");
     if let Some(next) = next {
-        line.push_str(" next=");
-        line.push_str(&format_key(next));
+        push_word(&mut line, &format!("next={}", format_key(next)));
     }
     if !told.is_empty() {
         let told: Vec<String> = told.iter().map(format_key).collect();
-        line.push_str(" told=");
-        line.push_str(&told.join(","));
+        push_word(&mut line, &format!("told={}", told.join(",")));
     }
-    for field in rest {
-        line.push(' ');
-        line.push_str(field);
-    }
+    rest.iter().for_each(|word| push_word(&mut line, word));
     line
 }
 

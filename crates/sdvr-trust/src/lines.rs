@@ -229,6 +229,12 @@ pub(crate) fn format_key(key: &PublicKey) -> String {
     BASE64.encode(&key.0)
 }
 
+/// Adds a word to the end of a line that has some.
+pub(crate) fn push_word(line: &mut String, word: &str) {
+    line.push(' ');
+    line.push_str(word);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

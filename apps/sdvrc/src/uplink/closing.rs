@@ -1,13 +1,13 @@
 //! Ending a session from this side: what was sent before still goes out, and the server confirms it.
 
-use sdvr_frame::Timestamp;
+use sdvr_frame::{FourCc, Timestamp};
 use tracing::{info, warn};
 
 use super::{Uplink, advance_streaming};
 use crate::failure::Failure;
 use crate::finish::Finish;
 use crate::link::Link;
-use crate::streaming::{Ending, warn_of_cut_off};
+use crate::streaming::Ending;
 use crate::waiting::Ready;
 
 impl Uplink<'_> {
@@ -150,5 +150,16 @@ impl Uplink<'_> {
             // The second time nothing is waited for.
             _ => Ok(true),
         }
+    }
+}
+
+/// Says once what is wrong with a source's end.
+fn warn_of_cut_off(bytes: usize, fourcc: Option<FourCc>) {
+    if bytes > 0 {
+        let format = fourcc.map_or_else(|| "frame".to_owned(), |fourcc| format!("{fourcc} frame"));
+        warn!(
+            bytes,
+            "the source ends in the middle of a {format}, which was not sent"
+        );
     }
 }

@@ -74,7 +74,7 @@ impl Uplink<'_> {
     pub(super) fn start_streaming(
         &mut self,
         now: Timestamp,
-        session: sdvr_session::Session,
+        mut session: sdvr_session::Session,
     ) -> Result<(), Failure> {
         let Link::Greeting(greeting) =
             std::mem::replace(&mut self.link, Link::Waiting { until: now })
@@ -84,6 +84,7 @@ impl Uplink<'_> {
         let Some(announcement) = &mut self.announcement else {
             return Ok(());
         };
+        session.set_key_limits(self.config.key_limits);
         match Streaming::start(
             now,
             greeting.link,

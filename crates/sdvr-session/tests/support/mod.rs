@@ -7,12 +7,15 @@
     reason = "each test uses a part of this; a test that cannot go on must stop, with the place"
 )]
 
+pub(crate) mod link;
 pub(crate) mod peer;
+pub(crate) mod receiver;
+pub(crate) mod simulation;
 
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, StreamFormat, StreamId,
-    StreamKind, Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat,
+    StreamId, StreamKind, Timestamp,
 };
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::server::Door;
@@ -67,6 +70,18 @@ impl TryCryptoRng for Seeded {}
 pub(crate) const NOW: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
 pub(crate) const SERVER_PRIVATE_KEY: [u8; 32] = [1; 32];
 pub(crate) const CLIENT_PRIVATE_KEY: [u8; 32] = [2; 32];
+
+pub(crate) fn public(private: [u8; 32]) -> PublicKey {
+    let secret = x25519_dalek::StaticSecret::from(private);
+    PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
+}
+
+/// `packet` with one bit changed.
+pub(crate) fn flipped(packet: &[u8], bit: usize) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    packet[bit / 8] ^= 1 << (bit % 8);
+    packet
+}
 
 pub(crate) fn address(text: &str) -> SourceAddress {
     text.parse::<std::net::SocketAddr>().unwrap().into()

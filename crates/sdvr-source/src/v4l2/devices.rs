@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::abi::{self, BufferType, Capability};
 use super::device::Device;
-use super::names::{Facts, SERIAL_MOST, nodes, slug};
+use super::names::{Facts, SERIAL_MOST, known_nodes, names_of_twins, nodes, slug};
 use super::text;
 
 /// A camera of this host.
@@ -18,6 +18,8 @@ pub struct DeviceInfo {
     pub stable_name: String,
     /// The same without the port: twins have one.
     pub product_name: String,
+    /// Whether there is another camera here with that name.
+    pub has_twin: bool,
     /// The place of its hardware in this host, such as `1-2:1.0`.
     pub place: String,
     /// What the driver calls it.
@@ -40,17 +42,14 @@ pub fn devices() -> Vec<DeviceInfo> {
 
 /// Cameras of one kind without serial numbers have the same name; then only their ports tell them apart.
 fn tell_twins_apart(devices: &mut [DeviceInfo]) {
-    let names: Vec<String> = devices
-        .iter()
-        .map(|device| device.product_name.clone())
-        .collect();
-    for device in devices {
-        if names
+    let twins = names_of_twins(
+        devices
             .iter()
-            .filter(|other| **other == device.product_name)
-            .count()
-            > 1
-        {
+            .map(|device| (device.product_name.clone(), device.place.clone())),
+    );
+    for device in devices {
+        device.has_twin = twins.contains(&device.product_name);
+        if device.has_twin {
             device.stable_name = device.name_with_port();
         }
     }
@@ -91,6 +90,7 @@ pub(crate) fn device(node: &Path) -> Option<DeviceInfo> {
         path: node.to_owned(),
         stable_name: facts.stable_name(),
         product_name: facts.stable_name(),
+        has_twin: false,
         card: card.unwrap_or(facts.name),
         driver: text(&capability.driver),
         bus: bus.unwrap_or_else(|| facts.place.clone()),
@@ -135,10 +135,10 @@ pub(crate) const fn abilities(capability: &Capability) -> u32 {
 pub(crate) fn stable_name(node: &Path) -> String {
     let own = Facts::of_node(node);
     let name = own.stable_name();
-    let has_twin = nodes()
-        .iter()
-        .map(|node| Facts::of_node(node))
-        .any(|other| other.place != own.place && other.stable_name() == name);
+    // Cheaper than opening all cameras, which only twins need.
+    let nodes = known_nodes().into_iter().map(|(_, facts)| facts);
+    let all = nodes.chain([own.clone()]);
+    let has_twin = names_of_twins(all.map(|facts| facts.name_and_place())).contains(&name);
     if !has_twin {
         return name;
     }
@@ -160,7 +160,8 @@ mod tests {
             path: PathBuf::new(),
             stable_name: name.to_owned(),
             product_name: name.to_owned(),
-            place: String::new(),
+            has_twin: false,
+            place: bus.to_owned(),
             card: String::new(),
             driver: String::new(),
             bus: bus.to_owned(),
@@ -172,6 +173,10 @@ mod tests {
             device("cam-de5f2b80", "usb-0000:00:14.0-3"),
         ];
         tell_twins_apart(&mut devices);
+        assert_eq!(
+            devices.each_ref().map(|device| device.has_twin),
+            [true, true, false]
+        );
         let names = devices.map(|device| device.stable_name);
         assert_eq!(
             names,

@@ -3,6 +3,7 @@
 //! A USB camera is called after its product and its serial number, where that is one (many carry a placeholder); any other after its name and
 //! the place of its hardware. Twins, of one product and without serial numbers, have the same name: only their ports tell them apart.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,9 @@ pub(crate) const SERIAL_MOST: usize = 16;
 /// A serial number of fewer characters is a placeholder.
 const SERIAL_LEAST: usize = 5;
 
-/// The nodes of video devices, cameras or not, in order.
-pub(crate) fn nodes() -> Vec<PathBuf> {
+/// The nodes of video devices, cameras or not, in order. None is opened.
+#[must_use]
+pub fn nodes() -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir("/dev") else {
         return Vec::new();
     };
@@ -27,6 +29,34 @@ pub(crate) fn nodes() -> Vec<PathBuf> {
         .collect();
     nodes.sort();
     nodes.into_iter().map(|(_, path)| path).collect()
+}
+
+/// The same, and what the system knows of each.
+pub(crate) fn known_nodes() -> Vec<(PathBuf, Facts)> {
+    let nodes = nodes().into_iter();
+    nodes
+        .map(|node| {
+            let facts = Facts::of_node(&node);
+            (node, facts)
+        })
+        .collect()
+}
+
+/// Which of these cameras, by name and place, are twins: the names that there are at several places.
+pub(crate) fn names_of_twins(
+    cameras: impl IntoIterator<Item = (String, String)>,
+) -> BTreeSet<String> {
+    let mut first_places = BTreeMap::new();
+    let mut twins = BTreeSet::new();
+    for (name, place) in cameras {
+        let first_place = first_places
+            .entry(name.clone())
+            .or_insert_with(|| place.clone());
+        if *first_place != place {
+            twins.insert(name);
+        }
+    }
+    twins
 }
 
 /// What the system knows of a node, without opening it.
@@ -72,6 +102,11 @@ impl Facts {
             place: place.unwrap_or_default().to_string_lossy().into_owned(),
             usb: hardware.as_deref().and_then(Usb::read),
         })
+    }
+
+    /// What [`names_of_twins`] tells twins by.
+    pub(crate) fn name_and_place(&self) -> (String, String) {
+        (self.stable_name(), self.place.clone())
     }
 
     /// What the camera is called.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::names::{Facts, nodes};
+use super::names::{Facts, known_nodes, names_of_twins};
 
 /// What a camera is looked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,9 @@ impl Search {
                 .iter()
                 .filter(|(_, facts)| facts.stable_name() == self.name)
         };
-        let is_elsewhere = alike().any(|(_, facts)| facts.place != self.place);
         let is_here = alike().any(|(_, facts)| facts.place == self.place);
-        let has_twin = self.has_twin || is_elsewhere && is_here;
+        let twins = names_of_twins(alike().map(|(_, facts)| facts.name_and_place()));
+        let has_twin = self.has_twin || is_here && twins.contains(&self.name);
         let own = alike().filter(|(_, facts)| !has_twin || facts.place == self.place);
         let own = own.map(|(node, _)| node.clone()).collect();
         self.has_twin = has_twin;
@@ -71,16 +71,6 @@ impl Search {
 /// When a node last came or went; `None` when the system does not say.
 fn nodes_changed() -> Option<SystemTime> {
     fs::metadata("/dev").and_then(|facts| facts.modified()).ok()
-}
-
-fn known_nodes() -> Vec<(PathBuf, Facts)> {
-    let nodes = nodes().into_iter();
-    nodes
-        .map(|node| {
-            let facts = Facts::of_node(&node);
-            (node, facts)
-        })
-        .collect()
 }
 
 #[cfg(test)]

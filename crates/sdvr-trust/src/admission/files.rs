@@ -1,0 +1,162 @@
+//! What is in memory follows the files, which other processes change too.
+
+use sdvr_frame::{Label, PublicKey};
+
+use super::KnownCameras;
+use crate::error::TrustError;
+use crate::known::Known;
+use crate::known_cameras::{self, read_known_cameras};
+use crate::pending::{self, read_pending};
+use crate::store::{DirectoryLock, Version};
+use crate::{forget, revoked};
+
+/// In the order of what [`KnownCameras`] has seen.
+const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
+
+/// What somebody else changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Cameras whose sessions must end.
+    pub removed: Vec<Removed>,
+}
+
+/// A camera that is not welcome any more, or under another label now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its key.
+    pub key: PublicKey,
+    /// The label it had.
+    pub label: Label,
+    /// What happened.
+    pub why: Removal,
+}
+
+/// Why a camera's session must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is not known any more, or under another label.
+    Forgotten,
+    /// Its key was revoked.
+    Revoked {
+        /// Why.
+        reason: String,
+    },
+    /// It has another key, and the time of this one is over.
+    KeyReplaced,
+}
+
+/// What the two files say that a server writes.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) cameras: Vec<u8>,
+    pub(super) pending: Vec<u8>,
+}
+
+impl KnownCameras {
+    /// Reads the files again if somebody changed them; costs three system calls if not. To be called at least once a second,
+    /// so that `sdvr keys` takes effect.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: what was known stays known, and nobody new is let in. Said once for each state of a damaged file.
+    pub fn refresh(&mut self) -> Result<Changes, TrustError> {
+        if !self.is_current() {
+            let versions = self.versions();
+            if self.complained_of != Some(versions) {
+                self.reload().inspect_err(|error| {
+                    // Any other error may be over the next time.
+                    if matches!(error, TrustError::Parse { .. }) {
+                        self.complained_of = Some(versions);
+                    }
+                })?;
+            }
+        }
+        self.removed.extend(self.known.take_over());
+        Ok(Changes {
+            removed: std::mem::take(&mut self.removed),
+        })
+    }
+
+    /// Forgets the camera that `wanted` (a label or a fingerprint) names; gives its label. The file is read first.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError::NotFound`], and what the files say.
+    pub fn forget(&mut self, wanted: &str) -> Result<Vec<Label>, TrustError> {
+        let forgotten = forget::forget_camera(&self.directory, wanted)?;
+        self.reload()?;
+        Ok(vec![forgotten.label])
+    }
+
+    /// What is in the files now, which is in memory too afterwards.
+    pub(crate) fn read_for_change(&mut self) -> Result<Contents, TrustError> {
+        if self.is_current() {
+            let cameras = self.directory.read(known_cameras::FILE)?;
+            let pending = self.directory.read(pending::FILE)?;
+            let [of_cameras, of_pending, _] = &self.seen;
+            if cameras.seen.version == of_cameras.version
+                && pending.seen.version == of_pending.version
+            {
+                return Ok(Contents {
+                    cameras: cameras.content.unwrap_or_default(),
+                    pending: pending.content.unwrap_or_default(),
+                });
+            }
+        }
+        self.reload()
+    }
+
+    /// Writes the file of known cameras, which is on disk when this returns.
+    pub(crate) fn replace_cameras(
+        &mut self,
+        lock: &DirectoryLock,
+        content: &[u8],
+    ) -> Result<(), TrustError> {
+        let [of_cameras, ..] = &mut self.seen;
+        *of_cameras = self.directory.replace(lock, known_cameras::FILE, content)?;
+        Ok(())
+    }
+
+    /// Reads the files; gives the content of those that are written here.
+    pub(super) fn reload(&mut self) -> Result<Contents, TrustError> {
+        let (cameras, of_cameras) = read_known_cameras(&self.directory)?;
+        let (pending, of_pending) = read_pending(&self.directory)?;
+        let (revoked, of_revoked) = revoked::read_revoked(&self.directory)?;
+        let mut known = Known::default();
+        known.pending = pending.into_iter().map(|pending| pending.key).collect();
+        known.revoked = revoked.into_iter().collect();
+        cameras.into_iter().for_each(|camera| known.add(camera));
+
+        self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
+        self.complained_of = None;
+        // What ran out until now would not be noticed in what was read.
+        self.removed.extend(self.known.take_over());
+        let before = std::mem::replace(&mut self.known, known);
+        for camera in &before.cameras {
+            let label = &camera.label;
+            for key in camera.keys() {
+                if before.removal(&key, label).is_none()
+                    && let Some(why) = self.known.removal(&key, label)
+                {
+                    let label = label.clone();
+                    self.removed.push(Removed { key, label, why });
+                }
+            }
+        }
+        Ok(Contents {
+            cameras: of_cameras.content.unwrap_or_default(),
+            pending: of_pending.content.unwrap_or_default(),
+        })
+    }
+
+    fn is_current(&self) -> bool {
+        FILES
+            .iter()
+            .zip(&self.seen)
+            .all(|(name, seen)| self.directory.is_still(name, seen))
+    }
+
+    fn versions(&self) -> [Option<Version>; 3] {
+        FILES.map(|name| self.directory.version(name))
+    }
+}
