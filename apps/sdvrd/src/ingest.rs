@@ -202,6 +202,8 @@ impl Ingest {
                 | Event::Report(_)
                 | Event::NextKey(_)
                 | Event::NewIdReply { .. } => {}
+                // Only of sessions over datagrams.
+                Event::KeyframeRequested(_) | Event::PathResponse(_) => {}
             }
         }
         Ok(())

@@ -315,6 +315,23 @@ impl Control {
         )
     }
 
+    /// Whether it means something only where packets are lost.
+    pub(crate) const fn is_of_datagrams(&self) -> bool {
+        matches!(
+            self,
+            Self::PathChallenge(_)
+                | Self::PathResponse(_)
+                | Self::Lane { .. }
+                | Self::LaneAck(_)
+                | Self::Nack { .. }
+                | Self::Received(_)
+                | Self::Padding(_)
+                | Self::Probe(_)
+                | Self::ProbeAck(_)
+                | Self::RequestKeyframe(_)
+        )
+    }
+
     const fn number(&self) -> u8 {
         match self {
             Self::Ping(_) => 1,

@@ -280,6 +280,9 @@ impl Session {
     }
 
     fn handle_control(&mut self, now: Timestamp, message: Control) -> Result<(), SessionError> {
+        if message.is_of_datagrams() && self.carrier.keeps_order() {
+            return Err(SessionError::Unexpected("a datagram's"));
+        }
         match (self.role, message) {
             (_, Control::Unknown(_) | Control::Pong(_) | Control::Padding(_)) => {}
             (_, Control::Ping(number)) => self.answer(&Control::Pong(number))?,

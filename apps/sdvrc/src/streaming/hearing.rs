@@ -82,6 +82,8 @@ impl Streaming {
             Event::Closed(close) => return Err(Ending::Said(close)),
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
+            // Only of sessions over datagrams.
+            Event::KeyframeRequested(_) | Event::PathResponse(_) => {}
         }
         Ok(())
     }
