@@ -5,13 +5,16 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+#[path = "support/public.rs"]
+mod public;
 mod support;
 
+use public::public;
 use sdvr_session::client::{ExpectHelloReply, ExpectResponse};
 use sdvr_session::for_tests::{Finished, InitiatorStart, ResponderStart};
 use sdvr_session::server::Door;
 use sdvr_session::{HandshakeError, Limits, Malformed, Session, Suite, Suites};
-use support::{CLIENT_PRIVATE_KEY, NOW, SERVER_PRIVATE_KEY, Seeded, door, public, source};
+use support::{CLIENT_PRIVATE_KEY, NOW, SERVER_PRIVATE_KEY, Seeded, door, source};
 
 /// Where in HELLO, HELLO_REPLY and HS2 the fields are: WIRE.md, section 1.
 const HELLO_VERSIONS: usize = 8;

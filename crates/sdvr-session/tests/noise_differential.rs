@@ -5,17 +5,20 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+#[path = "support/public.rs"]
+mod public;
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::HEXLOWER;
+use public::public;
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 use sdvr_frame::PublicKey;
 use sdvr_session::HandshakeError;
 use sdvr_session::for_tests::{Finished, InitiatorStart, ResponderStart};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
-use support::{Seeded, public};
+use support::Seeded;
 
 const PATTERN: &str = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
 const SEEDS: u64 = 200;

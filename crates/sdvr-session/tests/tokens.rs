@@ -5,15 +5,18 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+#[path = "support/public.rs"]
+mod public;
 mod support;
 
 use std::time::Duration;
 
+use public::public;
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::server::Door;
 use sdvr_session::{HandshakeError, Limits, SourceAddress, Suites};
 use support::{
-    CLIENT_PRIVATE_KEY, NOW, SERVER_PRIVATE_KEY, Seeded, address, door, flipped, public, source,
+    CLIENT_PRIVATE_KEY, NOW, SERVER_PRIVATE_KEY, Seeded, address, door, flipped, source,
 };
 
 /// Where in HS1 the token is: WIRE.md, section 1.

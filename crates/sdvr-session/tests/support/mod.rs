@@ -14,8 +14,8 @@ pub(crate) mod simulation;
 
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat,
-    StreamId, StreamKind, Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, StreamFormat, StreamId,
+    StreamKind, Timestamp,
 };
 use sdvr_session::client::ExpectHelloReply;
 use sdvr_session::server::Door;
@@ -70,11 +70,6 @@ impl TryCryptoRng for Seeded {}
 pub(crate) const NOW: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
 pub(crate) const SERVER_PRIVATE_KEY: [u8; 32] = [1; 32];
 pub(crate) const CLIENT_PRIVATE_KEY: [u8; 32] = [2; 32];
-
-pub(crate) fn public(private: [u8; 32]) -> PublicKey {
-    let secret = x25519_dalek::StaticSecret::from(private);
-    PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes())
-}
 
 /// `packet` with one bit changed.
 pub(crate) fn flipped(packet: &[u8], bit: usize) -> Vec<u8> {
