@@ -262,6 +262,8 @@ fn media(
         is_first,
         is_last,
         offset,
+        fragment_bytes: 0,
+        since: 0,
     };
     header.write(&mut message);
     message.extend_from_slice(bytes);

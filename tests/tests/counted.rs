@@ -242,6 +242,8 @@ fn write_frame(message: &mut Vec<u8>, stream: StreamId, number: u64, bytes: &[u8
         is_first: true,
         is_last: true,
         offset: 0,
+        fragment_bytes: 0,
+        since: 0,
     };
     header.write(message);
     message.extend_from_slice(bytes);
