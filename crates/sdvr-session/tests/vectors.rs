@@ -20,8 +20,9 @@ use sdvr_frame::{
 };
 use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
 use sdvr_session::{
-    Close, CloseCode, Event, KeyLimits, NewIdCode, OpenStream, OutgoingFrame, Packet, Report,
-    Setup, SetupCode, SetupReply, StreamCode, Suite, next_handshake_packet,
+    Close, CloseCode, DataHeader, Event, FragmentRequest, KeyLimits, NewIdCode, OpenStream,
+    OutgoingFrame, Packet, Report, Setup, SetupCode, SetupReply, StreamCode, Suite,
+    next_handshake_packet,
 };
 use support::{
     Handshake, NOW, Seeded, deliver_at, exchange_at, handshake, label, seal_frame, start_streaming,
@@ -184,6 +185,40 @@ fn every_control_message() -> Vec<(&'static str, Control)> {
         ),
         ("open_stream", Control::OpenStream(open)),
         ("close_stream", Control::CloseStream(StreamId(0xfffe))),
+        ("path_challenge", Control::PathChallenge(*b"question")),
+        ("path_response", Control::PathResponse(*b"response")),
+        (
+            "lane",
+            Control::Lane {
+                number: 0x0102_0304,
+                message: vec![15, 0, 2, 0, 0xfe, 0xff],
+            },
+        ),
+        ("lane_ack", Control::LaneAck(0x0403_0201)),
+        (
+            "nack",
+            Control::Nack {
+                stream: StreamId(0x0102),
+                requests: vec![
+                    FragmentRequest {
+                        number: FrameNumber(0x0102_0304_0506_0708),
+                        fragments: 5..7,
+                    },
+                    FragmentRequest {
+                        number: FrameNumber(9),
+                        fragments: 0..u32::MAX,
+                    },
+                ],
+            },
+        ),
+        ("received", Control::Received(0x0102_0304_0506_0708)),
+        (
+            "request_keyframe",
+            Control::RequestKeyframe(StreamId(0x0102)),
+        ),
+        ("padding", Control::Padding(5)),
+        ("probe", Control::Probe(1472)),
+        ("probe_ack", Control::ProbeAck(8952)),
         (
             "stream_reply",
             Control::StreamReply {
@@ -235,6 +270,23 @@ fn control_messages_stay_the_same() {
 }
 
 /// The vectors above come from the code; this one was written by hand from WIRE.md.
+#[test]
+fn data_is_laid_out_as_the_page_says() {
+    let mut datagram = vec![
+        0x10, 0x7f, 0x28, 0x00, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+    ];
+    // Its content and tag, and padding.
+    datagram.resize(46, 0xff);
+    let header = DataHeader {
+        epoch: 127,
+        length: 40,
+        receiver: 0x0403_0201,
+        counter: 0x0c0b_0a09_0807_0605,
+    };
+    assert_eq!(DataHeader::parse(&datagram), Ok(header));
+}
+
+/// So was this.
 #[test]
 fn media_is_laid_out_as_the_page_says() {
     let header = MediaHeader {

@@ -36,7 +36,7 @@ pub struct DataHeader {
     /// Which session of the receiver.
     pub receiver: u32,
     /// The packet's number in its direction and session.
-    pub(crate) counter: u64,
+    pub counter: u64,
 }
 
 impl DataHeader {
