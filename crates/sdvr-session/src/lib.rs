@@ -74,6 +74,11 @@ pub mod for_tests {
     pub use crate::noise::{Finished, InitiatorStart, ResponderStart};
     pub use crate::record::{Opened, RecordOpener, RecordSealer};
 
+    /// Seals any content into a datagram: for a peer that owns its key and breaks the protocol. Whether the session has datagrams.
+    pub fn seal_datagram(session: &mut crate::Session, content: &[u8], out: &mut Vec<u8>) -> bool {
+        session.seal_datagram(content, out)
+    }
+
     /// What seals and what opens a session's records: for a peer that owns its key and breaks the protocol.
     pub fn keys_of(session: &mut crate::Session) -> Option<(&mut RecordSealer, &mut RecordOpener)> {
         session.keys()

@@ -318,6 +318,14 @@ impl Session {
         Ok(())
     }
 
+    /// Seals any content, for tests.
+    pub(crate) fn seal_datagram(&mut self, content: &[u8], out: &mut Vec<u8>) -> bool {
+        self.datagram_link().is_some_and(|link| {
+            let sealed = link.sealer.seal(out, |out| out.extend_from_slice(content));
+            sealed.is_ok()
+        })
+    }
+
     /// What has become of the datagrams, of streams that are open. Nothing in a session over a byte stream.
     #[must_use]
     pub fn datagram_figures(&self) -> DatagramFigures {
