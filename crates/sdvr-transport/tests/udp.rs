@@ -48,6 +48,10 @@ fn datagrams_arrive_over_both_families_with_their_senders() {
         (None, "127.0.0.1"),
         (None, "::1"),
     ] {
+        if server == "::1" && std::net::UdpSocket::bind("[::1]:0").is_err() {
+            eprintln!("not tested: this host has no IPv6");
+            continue;
+        }
         let (mut sockets, port) = bind(bound, 1);
         let server = SocketAddr::new(server.parse().unwrap(), port);
         let mut client = UdpSocket::for_server(server).unwrap();
