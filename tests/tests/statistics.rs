@@ -172,7 +172,7 @@ fn a_camera_s_last_frame_is_as_old_as_it_says() {
     wait_until("frames are young again", || age() < Some(0.5));
     let shown = text(&system.sdvr(&["ls"]).stdout);
     assert!(
-        shown.contains("  AGE  ") && shown.contains(" s  tcp"),
+        shown.contains("  AGE  ") && shown.contains("s  tcp"),
         "{shown}"
     );
 }

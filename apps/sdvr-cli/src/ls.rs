@@ -111,7 +111,7 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
         };
         let age = row
             .age_s
-            .map_or_else(|| "-".to_owned(), |age| format!("{age:.1} s"));
+            .map_or_else(|| "-".to_owned(), |age| format!("{age:.1}s"));
         writeln!(
             out,
             "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {}",

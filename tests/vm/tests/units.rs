@@ -226,11 +226,14 @@ fn type_in(guest: &mut Guest, commands: &[String]) {
 /// Waits until a member of the group receives the one camera's frames; gives the camera's key.
 #[track_caller]
 fn assert_streams(guest: &mut Guest) -> String {
-    // In the table of a member of the group: LABEL STATE FORMAT SIZE FPS FRAMES LOST LINK FINGERPRINT.
+    // In the table of a member of the group: LABEL STATE FORMAT SIZE FPS FRAMES LOST AGE LINK FINGERPRINT.
     let row = guest.wait_until("su alice -c 'sdvr ls' > /tmp/ls && grep ' live ' /tmp/ls");
     let fields: Vec<&str> = row.split_whitespace().collect();
-    let (label, key) = (fields[0], fields[8]);
-    assert!(label.starts_with("vivid"), "{row}");
+    let (label, key) = (fields[0], fields[9]);
+    assert!(
+        label.starts_with("vivid") && key.starts_with("SHA256:"),
+        "{row}"
+    );
     guest.expect(&format!(
         "timeout 50 su alice -c 'sdvr watch --count 10 {label}'"
     ));
