@@ -1,7 +1,8 @@
 //! A shard: one thread with its own cameras, its own sockets and its own rings.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+mod arriving;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -12,8 +13,9 @@ use sdvr_transport::{Interest, Poller, Ready, Waker};
 use sdvr_trust::{Announced, Removal};
 use tracing::{info, warn};
 
+use self::arriving::Member;
 use crate::budget::Budget;
-use crate::camera::{Camera, LOST_AFTER, RingPlace};
+use crate::camera::{LOST_AFTER, RingPlace};
 use crate::door::{DoorHandle, ToDoor};
 use crate::figures::ShardCounters;
 use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
@@ -26,10 +28,6 @@ const WAKER: u64 = u64::MAX;
 const TICK: Duration = Duration::from_millis(100);
 /// How often the rings' files are looked at.
 const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A live session that is replaced so often within so long, each time from another address: two hosts have the same key.
-const CLONED_TIMES: usize = 3;
-const CLONED_TIME: Duration = Duration::from_secs(60);
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -88,35 +86,10 @@ pub(crate) struct Shard {
     times_short: u64,
 }
 
-/// A camera and how it is reached now.
-struct Member {
-    camera: Camera,
-    connection: Option<u64>,
-    last_heard: Timestamp,
-    /// When live sessions were replaced from another address, lately.
-    replacements: VecDeque<Timestamp>,
-}
-
 struct Connection {
     ingest: Ingest,
     key: PublicKey,
     interest: Interest,
-}
-
-impl Member {
-    /// A live session is about to be replaced by one from `new`: whether that has happened from other addresses too often.
-    fn is_cloned(&mut self, now: Timestamp, old: IpAddr, new: IpAddr) -> bool {
-        self.replacements
-            .retain(|&at| now.saturating_since(at) < CLONED_TIME);
-        if old == new {
-            return false;
-        }
-        if self.replacements.len() >= CLONED_TIMES {
-            return true;
-        }
-        self.replacements.push_back(now);
-        false
-    }
 }
 
 impl Shard {
@@ -209,105 +182,6 @@ impl Shard {
             }
         }
         false
-    }
-
-    fn arrive(&mut self, arrival: Arrival) {
-        let key = arrival.session.peer();
-        let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
-        let now = Timestamp::now();
-        self.follow_key(key, &arrival.other_keys);
-        let mut ingest = Ingest::new(arrival);
-        let member = self.cameras.entry(key).or_insert_with(|| Member {
-            camera: Camera::new(now, key, label.clone()),
-            connection: None,
-            last_heard: now,
-            replacements: VecDeque::new(),
-        });
-        let old_peer = member
-            .connection
-            .and_then(|token| self.connections.get_mut(token))
-            .map(|connection| connection.ingest.peer);
-        if let Some(old_peer) = old_peer
-            && member.is_cloned(now, old_peer.ip(), peer.ip())
-        {
-            ingest.close(
-                CloseCode::Cloned,
-                &format!(
-                    "{} streams with the same key, and this is {}",
-                    old_peer.ip(),
-                    peer.ip()
-                ),
-            );
-            self.place.counters.refused_cloned.count();
-            if member.camera.chatter.may_say(now) {
-                warn!(camera = %label, streaming = %old_peer, refused = %peer,
-                    "two hosts have this camera's key (a copied storage card?): the newer one is refused. Delete its key file there, and it comes as a camera of its own");
-            }
-            return;
-        }
-        let may_say = member.camera.chatter.may_say(now);
-        member.last_heard = now;
-        // Another one, if it was forgotten under the one it had.
-        member.camera.label = label.clone();
-        let replaced = member.connection.take();
-        if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
-            old.ingest
-                .close(CloseCode::Replaced, "a newer session of the same key");
-            self.place.counters.ended.replaced.count();
-            if may_say {
-                info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
-            }
-        }
-        let token = self.connections.insert(Connection {
-            ingest,
-            key,
-            interest: Interest::Read,
-        });
-        let (Some(connection), Some(member)) =
-            (self.connections.get_mut(token), self.cameras.get_mut(&key))
-        else {
-            return;
-        };
-        member.connection = Some(token);
-        self.place.counters.sessions.count();
-        if let Err(problem) = self
-            .poller
-            .add(&connection.ingest.link, token, Interest::Read)
-        {
-            if may_say {
-                warn!(camera = %label, %problem, "connection given up");
-            }
-            self.end(token, &Ending::Cut);
-            return;
-        }
-        if may_say {
-            info!(camera = %label, %peer, fingerprint = %key.fingerprint(), cipher = %suite, "camera connected");
-        }
-        if let Err(ending) = connection
-            .ingest
-            .handle_arrival(&mut member.camera, &self.place)
-        {
-            self.end(token, &ending);
-        }
-    }
-
-    /// A camera that has proved another key is the one it was: what it streams goes on, in the same rings.
-    fn follow_key(&mut self, key: PublicKey, others: &[PublicKey]) {
-        if self.cameras.contains_key(&key) {
-            return;
-        }
-        let before = others.iter().find_map(|other| self.cameras.remove(other));
-        let Some(mut member) = before else {
-            return;
-        };
-        if let Some(connection) = member
-            .connection
-            .and_then(|token| self.connections.get_mut(token))
-        {
-            connection.key = key;
-        }
-        member.camera.has_key(Timestamp::now(), key, &self.place);
-        self.cameras.insert(key, member);
     }
 
     /// The camera may come with the key that it has announced, or not.
