@@ -10,6 +10,8 @@ mod format;
 mod frame;
 mod identity;
 mod label;
+mod link_address;
+mod mac;
 mod stream;
 mod time;
 
@@ -19,5 +21,7 @@ pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
 pub use frame::{FrameFlags, FrameNumber};
 pub use identity::{Fingerprint, ParseFingerprintError, PublicKey};
 pub use label::{InvalidLabel, Label};
+pub use link_address::{Interface, LinkAddress, ReplyFrom};
+pub use mac::{MacAddress, ParseMacError};
 pub use stream::{InstanceId, Link, StreamId, StreamKind, StreamState};
 pub use time::Timestamp;
