@@ -1,6 +1,7 @@
 //! A shard: one thread with its own cameras, its own sockets and its own rings.
 
 mod arriving;
+mod datagrams;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,21 +10,25 @@ use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::{CloseCode, NewIdCode};
-use sdvr_transport::{Interest, Poller, Ready, Waker};
+use sdvr_transport::{DatagramSocket, Interest, Poller, Ready, Waker};
 use sdvr_trust::{Announced, Removal};
 use tracing::{info, warn};
 
 use self::arriving::Member;
+use self::datagrams::DatagramSessions;
+pub(crate) use self::datagrams::{Decision, Introduced, Newcomer};
 use crate::budget::Budget;
 use crate::camera::{LOST_AFTER, RingPlace};
 use crate::door::{DoorHandle, ToDoor};
 use crate::figures::ShardCounters;
-use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
+use crate::ingest::{BUFFER_BYTES, Ending, Ingest, Way};
 use crate::knock::Arrival;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade};
 use crate::slots::Slots;
 
 const WAKER: u64 = u64::MAX;
+/// The sockets for datagrams have the tokens from here on. No connection has one of these: their generations do not get there.
+const FIRST_SOCKET: u64 = u64::MAX - 16;
 /// How often time is looked at while there are cameras. No frame waits for it.
 const TICK: Duration = Duration::from_millis(100);
 /// How often the rings' files are looked at.
@@ -34,6 +39,10 @@ const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum ToShard {
     /// A camera was let in.
     Arrival(Arrival),
+    /// Somebody is to introduce itself in datagrams, which come here.
+    Newcomer(Newcomer),
+    /// Who has, is let in or not: by the session's index.
+    Decided(u32, Decision),
     /// A camera is not welcome any more.
     Dismiss(PublicKey, Removal),
     /// The server has another key from now on.
@@ -79,6 +88,7 @@ pub(crate) struct Shard {
     cameras: HashMap<PublicKey, Member>,
     /// Connections by token; each knows whose it is.
     connections: Slots<Connection>,
+    datagrams: DatagramSessions,
     buffer: Vec<u8>,
     next_tick: Timestamp,
     next_restore: Timestamp,
@@ -104,8 +114,12 @@ impl Shard {
         ring_time: Duration,
         counters: Arc<ShardCounters>,
         door: DoorHandle,
+        sockets: Vec<Arc<DatagramSocket>>,
     ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
+        for (token, socket) in (FIRST_SOCKET..).zip(&sockets) {
+            poller.add(socket.as_ref(), token, Interest::Read)?;
+        }
         let waker = poller.add_waker(WAKER)?;
         let (sender, receiver) = channel();
         let handle = ShardHandle {
@@ -128,6 +142,7 @@ impl Shard {
             door,
             cameras: HashMap::new(),
             connections: Slots::new(),
+            datagrams: DatagramSessions::new(sockets),
             buffer: vec![0; BUFFER_BYTES],
             next_tick: now,
             next_restore: now,
@@ -144,25 +159,34 @@ impl Shard {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut ready: Vec<Ready> = Vec::new();
         loop {
-            let timeout = if self.cameras.is_empty() {
-                None
+            let tick = if self.cameras.is_empty() {
+                Timestamp::NEVER
             } else {
-                Some(self.next_tick.saturating_since(Timestamp::now()))
+                self.next_tick
             };
+            let next = tick.min(self.datagrams.poll_timeout());
+            let timeout =
+                (next != Timestamp::NEVER).then(|| next.saturating_since(Timestamp::now()));
             self.place.counters.turn.end();
             self.poller.wait(timeout, &mut ready)?;
             self.place.counters.turn.begin(Timestamp::now());
+            if ready.iter().any(|event| event.token == WAKER) {
+                self.waker.clear();
+            }
+            // First: a newcomer's datagrams may have come while its message was on the way.
+            if self.take_messages() {
+                self.stop();
+                return Ok(());
+            }
             for event in &ready {
-                if event.token == WAKER {
-                    self.waker.clear();
-                    if self.take_messages() {
-                        self.stop();
-                        return Ok(());
-                    }
-                } else {
-                    self.handle_connection(*event);
+                match event.token {
+                    WAKER => {}
+                    FIRST_SOCKET.. => self.handle_socket(event.token)?,
+                    _ => self.handle_connection(*event),
                 }
             }
+            self.answer_datagrams();
+            self.handle_timers();
             self.handle_time();
         }
     }
@@ -172,6 +196,8 @@ impl Shard {
         while let Ok(message) = self.receiver.try_recv() {
             match message {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
+                ToShard::Newcomer(newcomer) => self.meet(newcomer),
+                ToShard::Decided(index, decision) => self.decided(index, decision),
                 ToShard::Dismiss(key, why) => self.dismiss(key, &why),
                 ToShard::NextKey(key) => self.announce_next_key(key),
                 ToShard::NewIdReply { camera, key, code } => {
@@ -244,7 +270,7 @@ impl Shard {
         let Some(mut member) = self.cameras.remove(&key) else {
             return;
         };
-        if let Some(mut connection) = member
+        if let Some(connection) = member
             .connection
             .and_then(|token| self.connections.remove(token))
         {
@@ -259,7 +285,7 @@ impl Shard {
                     "this camera has another key, and the time of this one is over".to_owned(),
                 ),
             };
-            connection.ingest.close(code, &text);
+            self.close(connection.ingest, code, &text);
             self.place.counters.ended.dismissed.count();
         }
         member.camera.close_all(Timestamp::now(), &self.place);
@@ -286,14 +312,29 @@ impl Shard {
         if event.writable && result.is_ok() {
             result = connection.ingest.transmit(Timestamp::now());
         }
+        self.tell_announced(event.token);
+        match result {
+            Ok(()) => self.update_interest(event.token),
+            Err(ending) => self.end(event.token, &ending),
+        }
+    }
+
+    /// The door is to record a key that the camera has announced.
+    fn tell_announced(&mut self, token: u64) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if let Some(next) = connection.ingest.take_announced() {
             let proved = connection.ingest.session.peer();
             // Writing to the disk takes its time, which no frame may wait for.
             self.door.send(ToDoor::NewId(Announced { proved, next }));
         }
-        match result {
-            Ok(()) => self.update_interest(event.token),
-            Err(ending) => self.end(event.token, &ending),
+    }
+
+    /// Says why a session ends, and forgets it but for that.
+    fn close(&mut self, ingest: Ingest, code: CloseCode, text: &str) {
+        if let Some(leaving) = ingest.close(code, text) {
+            self.leave(leaving);
         }
     }
 
@@ -307,10 +348,8 @@ impl Shard {
             Interest::Read
         };
         if interest != connection.interest
-            && self
-                .poller
-                .change(&connection.ingest.link, token, interest)
-                .is_ok()
+            && let Way::Connection(link) = connection.ingest.way()
+            && self.poller.change(link, token, interest).is_ok()
         {
             connection.interest = interest;
         }
@@ -318,28 +357,27 @@ impl Shard {
 
     /// Ends a session. What was published stays; what becomes of the rings depends on why.
     fn end(&mut self, token: u64, ending: &Ending) {
-        let Some(mut connection) = self.connections.remove(token) else {
+        let Some(Connection { ingest, key, .. }) = self.connections.remove(token) else {
             return;
         };
-        let peer = connection.ingest.peer;
+        let peer = ingest.peer();
+        let last_heard = ingest.session.last_heard();
         self.place.counters.ended.of(ending).count();
         match ending {
             Ending::Broken(error) => {
                 let (code, text) = Ending::broken_code(error);
-                connection.ingest.close(code, text);
+                self.close(ingest, code, text);
             }
             // The answer, which tells the camera that all it sent has arrived.
-            Ending::Said(close) => connection.ingest.close(close.code, ""),
-            Ending::Silent => connection
-                .ingest
-                .close(CloseCode::Idle, "nothing was heard for 60 s"),
+            Ending::Said(close) => self.close(ingest, close.code, ""),
+            Ending::Silent => self.close(ingest, CloseCode::Idle, "nothing was heard for 60 s"),
             Ending::Cut | Ending::Deaf => {}
         }
-        let Some(member) = self.cameras.get_mut(&connection.key) else {
+        let Some(member) = self.cameras.get_mut(&key) else {
             return;
         };
         member.connection = None;
-        member.last_heard = connection.ingest.session.last_heard();
+        member.last_heard = last_heard;
         let now = Timestamp::now();
         let may_say = member.camera.chatter.may_say(now);
         let label = &member.camera.label;
@@ -382,7 +420,11 @@ impl Shard {
                 member.last_heard = connection.ingest.session.last_heard();
                 if now.saturating_since(member.last_heard) >= LOST_AFTER {
                     endings.push((token, Ending::Silent));
-                } else if let Err(ending) = connection.ingest.handle_time(now) {
+                } else if let Err(ending) =
+                    connection
+                        .ingest
+                        .handle_time(now, &mut member.camera, &self.place)
+                {
                     endings.push((token, ending));
                 }
             }
@@ -423,7 +465,7 @@ impl Shard {
 
     fn stop(&mut self) {
         for token in self.connections.tokens() {
-            if let Some(connection) = self.connections.get_mut(token) {
+            if let Some(connection) = self.connections.remove(token) {
                 connection
                     .ingest
                     .close(CloseCode::ShuttingDown, "the daemon is shutting down");

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use sdvr_frame::LinkAddress;
-use sdvr_transport::{BoundTo, DatagramSocket, Sent, bind_udp, udp_for_server};
+use sdvr_transport::{BoundTo, DatagramBuffer, DatagramSocket, Sent, bind_udp, udp_for_server};
 
 fn bind(address: Option<&str>, shards: usize) -> (Vec<DatagramSocket>, u16) {
     let address = address.map(|address| address.parse::<IpAddr>().unwrap());
@@ -37,7 +37,9 @@ fn receive(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
         let more = socket
-            .receive(|from, datagram| received.push((from, datagram.to_vec())))
+            .receive(&mut DatagramBuffer::default(), |from, datagram| {
+                received.push((from, datagram.to_vec()))
+            })
             .unwrap();
         if more == 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -108,7 +110,13 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
         let is_its_own = |(_, datagram): &(LinkAddress, Vec<u8>)| datagram[4] % 3 == shard;
         assert!(received.iter().all(is_its_own));
         assert_eq!(received.len(), 30);
-        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0, "nothing more");
+        assert_eq!(
+            socket
+                .receive(&mut DatagramBuffer::default(), |_, _| {})
+                .unwrap(),
+            0,
+            "nothing more"
+        );
     }
 }
 
@@ -147,7 +155,12 @@ fn what_the_kernel_has_no_room_for_is_counted() {
     }
     let arrived = sent - sockets[1].dropped().unwrap() as usize;
     assert_eq!(receive(&mut sockets[1], arrived).len(), arrived);
-    assert_eq!(sockets[1].receive(|_, _| {}).unwrap(), 0);
+    assert_eq!(
+        sockets[1]
+            .receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap(),
+        0
+    );
 }
 
 #[test]
@@ -159,7 +172,9 @@ fn nobody_there_and_too_long_is_a_loss_and_no_error() {
     for _ in 0..10 {
         let sent = send(&client, server, b"anybody?", 8);
         assert!(!matches!(sent, Sent::Full { .. }), "{sent:?}");
-        client.receive(|_, _| {}).unwrap();
+        client
+            .receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap();
     }
     let nowhere: SocketAddr = "240.0.0.1:9".parse().unwrap();
     send(&client, nowhere, b"x", 1);

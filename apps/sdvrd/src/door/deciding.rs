@@ -1,7 +1,5 @@
 //! The decision on cameras that have proved their keys: which shard takes one in, or what one hears that may not stream.
 
-use std::net::Ipv6Addr;
-
 use rand_core::CryptoRng;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::{Session, Setup, SetupCode, SetupReply};
@@ -9,15 +7,27 @@ use sdvr_trust::{Admission, Newcomer, Refusal};
 use tracing::{info, warn};
 
 use super::Running;
+use super::datagrams::shard_of;
 use super::report::Matter;
-use crate::knock::{Arrival, Knock};
-use crate::shard::ToShard;
+use crate::ingest::Carrier;
+use crate::knock::Arrival;
+use crate::peer::Peer;
+use crate::shard::{Decision, ToShard};
 
 /// A camera that waits for the decision.
 pub(super) struct Introduction {
-    pub(super) token: u64,
-    pub(super) session: Box<Session>,
+    pub(super) key: PublicKey,
+    pub(super) peer: Peer,
     pub(super) setup: Setup,
+    pub(super) place: Place,
+}
+
+/// Where its session is.
+pub(super) enum Place {
+    /// Here, with its connection.
+    Door { token: u64, session: Box<Session> },
+    /// At its shard, where its datagrams come: by the session's index.
+    Shard(u32),
 }
 
 impl<R: CryptoRng> Running<R> {
@@ -32,12 +42,9 @@ impl<R: CryptoRng> Running<R> {
         let wanted: Vec<Newcomer> = waiting
             .iter()
             .map(|introduction| Newcomer {
-                key: introduction.session.peer(),
+                key: introduction.key,
                 label: introduction.setup.label.clone(),
-                from: self.strangers.get_mut(introduction.token).map_or_else(
-                    || Ipv6Addr::UNSPECIFIED.into(),
-                    |knock| knock.peer.ip().to_canonical(),
-                ),
+                from: introduction.peer.host(),
             })
             .collect();
         let admissions = self.door.known.admit_all(now, &wanted);
@@ -54,45 +61,76 @@ impl<R: CryptoRng> Running<R> {
     }
 
     fn tell_new(&mut self, introduction: &Introduction, label: &Label) {
-        if let Some(knock) = self.strangers.get_mut(introduction.token)
-            && self.report.gets_line(Matter::New)
-        {
-            info!(camera = %label, fingerprint = %introduction.session.peer().fingerprint(), peer = %knock.peer,
+        if self.report.gets_line(Matter::New) {
+            info!(camera = %label, fingerprint = %introduction.key.fingerprint(), peer = %introduction.peer,
                 "new camera: its key is remembered from now on");
         }
     }
 
     fn admit(&mut self, now: Timestamp, introduction: Introduction, label: Label) {
         let Introduction {
-            token,
-            mut session,
-            setup,
+            key, setup, place, ..
         } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.admitted();
         if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
-        session.set_key_limits(self.door.key_limits);
-        session.accept(now, label.clone());
-        let key = session.peer();
-        let mut other_keys = self.door.known.keys_of(&key);
-        other_keys.retain(|other| *other != key);
+        let other_keys = self.other_keys(&key);
         let home = self.home(key, &other_keys);
-        let peer = knock.peer;
-        let (link, received) = knock.into_link();
-        if let Some(shard) = self.door.shards.get(home) {
-            shard.send(ToShard::Arrival(Arrival {
-                link,
-                peer,
-                session,
-                label,
-                other_keys,
-                received,
-            }));
+        let key_limits = self.door.key_limits;
+        match place {
+            Place::Door { token, mut session } => {
+                let Some(knock) = self.remove(token) else {
+                    return;
+                };
+                self.door.descriptors.admitted();
+                session.set_key_limits(key_limits);
+                session.accept(now, label.clone());
+                let arrival = Arrival {
+                    session,
+                    carrier: Carrier::Records(knock.into_carrier()),
+                    label,
+                    other_keys,
+                };
+                if let Some(shard) = self.door.shards.get(home) {
+                    shard.send(ToShard::Arrival(arrival));
+                }
+            }
+            Place::Shard(index) => {
+                let decision = if shard_of(index) == home {
+                    Decision::Admitted {
+                        label,
+                        other_keys,
+                        key_limits,
+                    }
+                } else {
+                    // It has shaken hands twice at once, and the other one was first: it comes again.
+                    Decision::Forgotten
+                };
+                self.tell_shard(index, ToShard::Decided(index, decision));
+            }
         }
+    }
+
+    fn other_keys(&self, key: &PublicKey) -> Vec<PublicKey> {
+        let mut keys = self.door.known.keys_of(key);
+        keys.retain(|other| other != key);
+        keys
+    }
+
+    /// The shard to which the datagrams of a camera go that has shaken hands: where it was, if it was here. Nothing is kept of it yet.
+    pub(super) fn shard_for(&self, key: &PublicKey) -> usize {
+        let home = |key: &PublicKey| self.homes.get(key).copied();
+        home(key)
+            .or_else(|| self.other_keys(key).iter().find_map(home))
+            .unwrap_or_else(|| self.emptiest_shard())
+    }
+
+    fn emptiest_shard(&self) -> usize {
+        self.cameras_per_shard
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, count)| **count)
+            .map_or(0, |(index, _)| index)
     }
 
     /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
@@ -101,44 +139,44 @@ impl<R: CryptoRng> Running<R> {
         if let Some(&home) = of_others {
             self.homes.entry(key).or_insert(home);
         }
+        let emptiest = self.emptiest_shard();
         *self.homes.entry(key).or_insert_with(|| {
-            let fewest = self
-                .cameras_per_shard
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, count)| **count)
-                .map_or(0, |(index, _)| index);
-            if let Some(count) = self.cameras_per_shard.get_mut(fewest) {
+            if let Some(count) = self.cameras_per_shard.get_mut(emptiest) {
                 *count += 1;
             }
-            fewest
+            emptiest
         })
     }
 
     fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {
-        let Introduction {
-            token,
-            mut session,
-            setup,
-        } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.closed();
         self.door.counters.count_refused(refusal);
-        self.tell_refused(&knock, &setup.label, session.peer(), refusal);
-        session.refuse(refusal_reply(refusal, setup.label));
-        let mut out = Vec::new();
-        if session.poll_transmit(now, &mut out).is_ok() {
-            // It fits any socket buffer; a camera that cannot be told finds out by the end of the connection.
-            let _ = knock.link.write(&out);
+        self.tell_refused(&introduction, refusal);
+        let Introduction { setup, place, .. } = introduction;
+        let reply = refusal_reply(refusal, setup.label);
+        match place {
+            Place::Door { token, mut session } => {
+                let Some(knock) = self.remove(token) else {
+                    return;
+                };
+                self.door.descriptors.closed();
+                session.refuse(reply);
+                let mut out = Vec::new();
+                if session.poll_transmit(now, &mut out).is_ok() {
+                    // It fits any socket buffer; a camera that cannot be told finds out by the end of the connection.
+                    let _ = knock.link.write(&out);
+                }
+                knock.link.finish_writing();
+            }
+            Place::Shard(index) => {
+                self.tell_shard(index, ToShard::Decided(index, Decision::Refused(reply)));
+            }
         }
-        knock.link.finish_writing();
     }
 
     /// A camera that waits comes every second: it is said once.
-    fn tell_refused(&mut self, knock: &Knock, wanted: &Label, key: PublicKey, refusal: &Refusal) {
-        let (peer, fingerprint) = (&knock.peer, key.fingerprint());
+    fn tell_refused(&mut self, introduction: &Introduction, refusal: &Refusal) {
+        let (peer, wanted) = (introduction.peer, &introduction.setup.label);
+        let fingerprint = introduction.key.fingerprint();
         match refusal {
             Refusal::Pending { is_new: false, .. } => {}
             Refusal::Pending { is_new: true, .. } => {

@@ -1,18 +1,18 @@
 //! A camera arrives that the door has let in: whose place it takes.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use sdvr_frame::{Label, PublicKey, Timestamp};
+use sdvr_frame::{HostAddress, Label, PublicKey, Timestamp};
 use sdvr_session::CloseCode;
 use sdvr_transport::Interest;
 use tracing::{info, warn};
 
 use super::{Connection, Shard};
 use crate::camera::Camera;
-use crate::ingest::{Ending, Ingest};
+use crate::ingest::{Ending, Ingest, Way};
 use crate::knock::Arrival;
+use crate::peer::Peer;
 
 /// A live session that is replaced so often within so long, each time from another address: two hosts have the same key.
 const CLONED_TIMES: usize = 3;
@@ -38,7 +38,7 @@ impl Member {
     }
 
     /// A live session is about to be replaced by one from `new`: whether that has happened from other addresses too often.
-    fn is_cloned(&mut self, now: Timestamp, old: IpAddr, new: IpAddr) -> bool {
+    fn is_cloned(&mut self, now: Timestamp, old: HostAddress, new: HostAddress) -> bool {
         self.replacements
             .retain(|&at| now.saturating_since(at) < CLONED_TIME);
         if old == new {
@@ -55,16 +55,20 @@ impl Member {
 impl Shard {
     pub(super) fn arrive(&mut self, arrival: Arrival) {
         let key = arrival.session.peer();
-        let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
+        let (label, peer, suite) = (
+            arrival.label.clone(),
+            arrival.carrier.peer(),
+            arrival.session.suite(),
+        );
         let now = Timestamp::now();
         let known_as = self.known_as(key, &arrival.other_keys);
         let other_keys = arrival.other_keys.clone();
-        let mut ingest = Ingest::new(arrival);
+        let ingest = Ingest::new(arrival);
         // Before anything changes: who is refused takes nothing from the one who streams.
         if let Some(known_as) = known_as
-            && let Some(streaming) = self.clone_of(now, known_as, peer.ip())
+            && let Some(streaming) = self.clone_of(now, known_as, peer.host())
         {
-            self.refuse_clone(now, &label, &mut ingest, streaming, known_as);
+            self.refuse_clone(now, &label, ingest, streaming, known_as);
             return;
         }
         if let Some(known_as) = known_as {
@@ -93,10 +97,14 @@ impl Shard {
         };
         member.connection = Some(token);
         self.place.counters.sessions.count();
-        if let Err(problem) = self
-            .poller
-            .add(&connection.ingest.link, token, Interest::Read)
-        {
+        let added = match connection.ingest.way() {
+            Way::Connection(link) => self.poller.add(link, token, Interest::Read),
+            Way::Datagrams(index) => {
+                self.datagrams.has_connection(index, token);
+                Ok(())
+            }
+        };
+        if let Err(problem) = added {
             if may_say {
                 warn!(camera = %label, %problem, "connection given up");
             }
@@ -132,12 +140,12 @@ impl Shard {
         &mut self,
         now: Timestamp,
         known_as: PublicKey,
-        arriving: IpAddr,
-    ) -> Option<SocketAddr> {
+        arriving: HostAddress,
+    ) -> Option<Peer> {
         let member = self.cameras.get_mut(&known_as)?;
-        let streaming = self.connections.get_mut(member.connection?)?.ingest.peer;
+        let streaming = self.connections.get_mut(member.connection?)?.ingest.peer();
         member
-            .is_cloned(now, streaming.ip(), arriving)
+            .is_cloned(now, streaming.host(), arriving)
             .then_some(streaming)
     }
 
@@ -145,17 +153,18 @@ impl Shard {
         &mut self,
         now: Timestamp,
         camera: &Label,
-        ingest: &mut Ingest,
-        streaming: SocketAddr,
+        ingest: Ingest,
+        streaming: Peer,
         known_as: PublicKey,
     ) {
-        let refused = ingest.peer;
-        ingest.close(
+        let refused = ingest.peer();
+        self.close(
+            ingest,
             CloseCode::Cloned,
             &format!(
                 "{} streams with the same key, and this is {}",
-                streaming.ip(),
-                refused.ip()
+                streaming.host(),
+                refused.host()
             ),
         );
         self.place.counters.refused_cloned.count();
@@ -185,7 +194,7 @@ impl Shard {
             }
             if let Some(mut member) = self.cameras.remove(other) {
                 if let Some(old) = member.connection.take() {
-                    self.replace(old, arriving.peer, None);
+                    self.replace(old, arriving.peer(), None);
                 }
                 member.camera.close_all(now, &self.place);
             }
@@ -207,15 +216,19 @@ impl Shard {
     }
 
     /// Ends a session that a newer one takes the place of.
-    fn replace(&mut self, token: u64, newer: SocketAddr, may_say: Option<&Label>) {
-        let Some(mut old) = self.connections.remove(token) else {
+    fn replace(&mut self, token: u64, newer: Peer, may_say: Option<&Label>) {
+        let Some(Connection { ingest, .. }) = self.connections.remove(token) else {
             return;
         };
-        old.ingest
-            .close(CloseCode::Replaced, "a newer session of the same key");
+        let old = ingest.peer();
+        self.close(
+            ingest,
+            CloseCode::Replaced,
+            "a newer session of the same key",
+        );
         self.place.counters.ended.replaced.count();
         if let Some(camera) = may_say {
-            info!(%camera, old = %old.ingest.peer, new = %newer, "session replaced");
+            info!(%camera, %old, new = %newer, "session replaced");
         }
     }
 }
