@@ -89,7 +89,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let manager = ServiceManager::from_environment();
     // Before the threads, so that it holds for all of them.
-    confine(&[key_files.as_fd(), directory.as_fd()])
+    let senders: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    confine(&[key_files.as_fd(), directory.as_fd()], &senders)
         .context("cannot give up what it does not need")?;
     drop(key_files);
 

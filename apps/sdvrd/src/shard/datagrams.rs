@@ -112,10 +112,6 @@ impl DatagramSessions {
         }
     }
 
-    pub(super) fn sockets(&self) -> &[Arc<DatagramSocket>] {
-        &self.sockets
-    }
-
     /// When somebody has something to do.
     pub(super) fn poll_timeout(&self) -> Timestamp {
         self.timers
