@@ -29,6 +29,11 @@ impl KeyDirectory {
         self.lock_within(LOCK_TIME)
     }
 
+    /// The same, without waiting.
+    pub(crate) fn lock_at_once(&self) -> Result<DirectoryLock, TrustError> {
+        self.lock_within(Duration::ZERO)
+    }
+
     fn lock_within(&self, time: Duration) -> Result<DirectoryLock, TrustError> {
         let path = self.file_path(LOCK);
         let flags = OFlags::RDWR | OFlags::CREATE | FILE_FLAGS;

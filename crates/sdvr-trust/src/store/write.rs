@@ -83,6 +83,13 @@ impl KeyDirectory {
         self.sync()
     }
 
+    /// Removes a file. On disk when this returns.
+    pub(crate) fn remove(&self, _lock: &DirectoryLock, name: &str) -> Result<(), TrustError> {
+        rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
+            .map_err(|error| io_error("remove", &self.file_path(name), error))?;
+        self.sync()
+    }
+
     fn link_unfinished(&self, unfinished: &str, name: &str) -> Result<(), Errno> {
         rustix::fs::linkat(
             &self.directory,
