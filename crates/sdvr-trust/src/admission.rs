@@ -114,6 +114,8 @@ pub struct KnownCameras {
     noting: Allowance,
     /// What `refresh` has not told yet: the files are also read again when a camera is added.
     removed: Vec<Removed>,
+    /// Until when the lock is not asked for, which another process has held.
+    busy_until: Option<Timestamp>,
     /// The state of the files about which `refresh` has complained.
     complained_of: Option<[Option<Version>; 3]>,
 }
@@ -156,6 +158,7 @@ impl KnownCameras {
             allowance: Allowance::new(now, NEW_BURST, NEW_PER_SECOND),
             noting: Allowance::new(now, NOTED_BURST, NOTED_PER_SECOND),
             removed: Vec::new(),
+            busy_until: None,
             complained_of: None,
         };
         known.reload()?;
@@ -197,11 +200,18 @@ impl KnownCameras {
             && self.known.of_key(key).is_none()
     }
 
+    /// Whether the decision on this camera changes a file: whoever is known as it comes need not wait for that.
+    #[must_use]
+    pub fn needs_write(&self, newcomer: &Newcomer) -> bool {
+        !matches!(self.decide(newcomer), Decision::Settled(_))
+    }
+
     /// Decides on cameras that introduced themselves, with the labels they want. All that are new share one write, which is
     /// on disk when this returns.
     ///
     /// A decision on a camera that is not new is made from memory, which is as old as the last [`KnownCameras::refresh`].
-    /// When the write fails, nobody is forgotten and those that are known still come in.
+    /// When the write fails, nobody is forgotten and those that are known still come in. Another process that changes the files is
+    /// waited for at most 50 ms, once a second.
     pub fn admit_all<N>(&mut self, now: Timestamp, wanted: &[N]) -> Vec<Admission>
     where
         N: Clone + Into<Newcomer>,
@@ -258,7 +268,7 @@ impl KnownCameras {
 
     /// Adds those that may be added, on disk first; gives their keys.
     fn remember(&mut self, now: Timestamp, wanted: &[Newcomer]) -> Stored {
-        let read = self.directory.lock().and_then(|lock| {
+        let read = self.lock(now).and_then(|lock| {
             let contents = self.read_for_change()?;
             Ok((lock, contents))
         });

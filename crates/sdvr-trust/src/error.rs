@@ -64,6 +64,12 @@ pub enum TrustError {
         /// The lock.
         path: PathBuf,
     },
+    /// Another process is changing the files, and was hardly waited for: there are others to attend to.
+    #[error("another process holds {} now, so nothing was changed; it is tried again in a second. If that goes on, end the process (fuser {} names it)", path.display(), quoted(path))]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
     /// Another process streams with this key.
     #[error("another sdvrc on this host streams as {label:?} (it holds {}); choose another label with -n", path.display())]
     KeyInUse {

@@ -79,9 +79,9 @@ impl KeyDirectory {
     }
 
     /// Removes the key before if it is none of the current one's, as it stands there now: `sdvr keys rotate`, which holds the
-    /// lock, writes the one before first. Does not wait for who has the lock.
+    /// lock, writes the one before first. Hardly waits for who has the lock.
     pub(crate) fn remove_foreign_server_key(&self) -> Result<(), TrustError> {
-        let lock = self.lock_at_once()?;
+        let lock = self.lock_briefly()?;
         let Some(current) = self.existing_server_key()? else {
             return Ok(());
         };

@@ -10,9 +10,12 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sdvr_frame::Timestamp;
-use sdvr_trust::{Admission, KnownCameras, KnownServers, Refusal, TrustError};
+use sdvr_trust::{
+    Admission, Announced, Announcement, KnownCameras, KnownServers, Refusal, TrustError,
+};
 use support::{Home, base64, chmod, key, label};
 
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
@@ -254,6 +257,60 @@ fn a_full_disk_does_not_hide_why_others_are_refused() {
         ),
         "{admissions:?}"
     );
+}
+
+#[test]
+fn who_is_known_does_not_wait_for_a_process_that_holds_the_lock_and_others_do_not_wait_long() {
+    let home = Home::new();
+    let mut known = load(&home);
+    let (door, yard) = ((key(1), label("door")), (key(2), label("yard")));
+    known.admit_all(START, &[door.clone()]);
+    let (proved, next) = (key(1), key(11));
+    let announce = |known: &mut KnownCameras, now| match known
+        .announce_all(now, &[Announced { proved, next }])
+        .as_slice()
+    {
+        [Announcement::Recorded { .. }] => "recorded",
+        [Announcement::StoreFailed { .. }] => "store failed",
+        other => panic!("{other:?}"),
+    };
+    let decide = |known: &mut KnownCameras, now| {
+        let admissions = known.admit_all(now, &[yard.clone(), door.clone()]);
+        match admissions.as_slice() {
+            [Admission::New { .. }, Admission::Known { .. }] => "new".to_owned(),
+            [
+                Admission::Refused(Refusal::StoreFailed { problem }),
+                Admission::Known { .. },
+            ] => problem.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+
+    let lock = fs::File::open(home.file(".lock")).unwrap();
+    lock.lock().unwrap();
+    // Nothing is asked of the lock for one that is known: a moment later it is free for who needs it.
+    let needs_write = |known: &KnownCameras, it: &(_, _)| known.needs_write(&it.clone().into());
+    assert!(needs_write(&known, &yard) && !needs_write(&known, &door));
+    known.admit_all(START, &[door.clone()]);
+    lock.unlock().unwrap();
+    assert_eq!(announce(&mut known, START), "recorded");
+
+    lock.lock().unwrap();
+    let begin = Instant::now();
+    let problem = decide(&mut known, START);
+    assert!(problem.contains("fuser"), "{problem}");
+    // Ten seconds is what a command waits.
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    // Let go of, it is asked for again after a second, and not for each camera that comes.
+    lock.unlock().unwrap();
+    assert_eq!(decide(&mut known, START), problem);
+    let (proved, next) = (key(1), key(12));
+    let announced = known.announce_all(START, &[Announced { proved, next }]);
+    assert!(matches!(
+        announced.as_slice(),
+        [Announcement::StoreFailed { .. }]
+    ));
+    assert_eq!(decide(&mut known, START + Duration::from_secs(1)), "new");
 }
 
 #[test]

@@ -21,27 +21,30 @@ pub(super) struct Introduction {
 }
 
 impl<R: CryptoRng> Running<R> {
-    /// Decides on all that introduced themselves in this turn: their pins share one write.
+    /// Decides on all that introduced themselves in this turn: their pins share one write, for which nobody waits who is known.
     pub(super) fn decide(&mut self, now: Timestamp) {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        if self.waiting.is_empty() {
             return;
         }
         // Who is refused must not be refused for what somebody has just taken back.
         self.refresh();
-        let wanted: Vec<Newcomer> = waiting
-            .iter()
-            .map(|introduction| Newcomer {
-                key: introduction.session.peer(),
-                label: introduction.setup.label.clone(),
-                from: self.strangers.get_mut(introduction.token).map_or_else(
-                    || Ipv6Addr::UNSPECIFIED.into(),
-                    |knock| knock.peer.ip().to_canonical(),
-                ),
-            })
-            .collect();
-        let admissions = self.door.known.admit_all(now, &wanted);
-        for (introduction, admission) in waiting.into_iter().zip(admissions) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let waiting = waiting.into_iter().map(|introduction| {
+            let newcomer = self.newcomer(&introduction);
+            (introduction, newcomer)
+        });
+        let waiting: Vec<(Introduction, Newcomer)> = waiting.collect();
+        let (to_be_written, settled): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|(_, newcomer)| self.door.known.needs_write(newcomer));
+        self.decide_on(now, settled);
+        self.decide_on(now, to_be_written);
+    }
+
+    fn decide_on(&mut self, now: Timestamp, waiting: Vec<(Introduction, Newcomer)>) {
+        let (introductions, newcomers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let admissions = self.door.known.admit_all(now, &newcomers);
+        for (introduction, admission) in introductions.into_iter().zip(admissions) {
             match admission {
                 Admission::Known { label } => self.admit(now, introduction, label),
                 Admission::New { label } => {
@@ -50,6 +53,18 @@ impl<R: CryptoRng> Running<R> {
                 }
                 Admission::Refused(refusal) => self.refuse(now, introduction, &refusal),
             }
+        }
+    }
+
+    fn newcomer(&mut self, introduction: &Introduction) -> Newcomer {
+        let knock = self.strangers.get_mut(introduction.token);
+        Newcomer {
+            key: introduction.session.peer(),
+            label: introduction.setup.label.clone(),
+            from: knock.map_or_else(
+                || Ipv6Addr::UNSPECIFIED.into(),
+                |knock| knock.peer.ip().to_canonical(),
+            ),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What is in memory follows the files, which other processes change too.
 
-use sdvr_frame::{Label, PublicKey};
+use std::time::Duration;
+
+use sdvr_frame::{Label, PublicKey, Timestamp};
 
 use super::KnownCameras;
 use crate::error::TrustError;
@@ -12,6 +14,9 @@ use crate::{forget, revoked};
 
 /// In the order of what [`KnownCameras`] has seen.
 const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
+
+/// How long the lock is not asked for after another process has held it.
+const BUSY_TIME: Duration = Duration::from_secs(1);
 
 /// What somebody else changed.
 #[derive(Debug, Default)]
@@ -86,6 +91,18 @@ impl KnownCameras {
         let forgotten = forget::forget_camera(&self.directory, wanted)?;
         self.reload()?;
         Ok(vec![forgotten.label])
+    }
+
+    /// Takes the lock for a change. Whoever serves all cameras must not wait for one who writes: the lock is waited for briefly,
+    /// and when that was in vain it is not asked for again within a second.
+    pub(crate) fn lock(&mut self, now: Timestamp) -> Result<DirectoryLock, TrustError> {
+        if self.busy_until.is_some_and(|until| now < until) {
+            return Err(self.directory.busy());
+        }
+        let lock = self.directory.lock_briefly();
+        let is_busy = matches!(lock, Err(TrustError::Busy { .. }));
+        self.busy_until = is_busy.then(|| now + BUSY_TIME);
+        lock
     }
 
     /// What is in the files now, which is in memory too afterwards.

@@ -14,6 +14,8 @@ use crate::error::TrustError;
 const LOCK: &str = ".lock";
 /// How long others may take to change a file. On a slow memory card, one change takes most of a second.
 const LOCK_TIME: Duration = Duration::from_secs(10);
+/// How long one waits who must not wait.
+const BRIEF_LOCK_TIME: Duration = Duration::from_millis(50);
 const LOCK_ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The lock of a directory, held while one of its files is changed.
@@ -26,15 +28,26 @@ impl KeyDirectory {
     /// Takes the lock under which files are changed. Waits for whoever has it, but not for ever: a process may hold it that
     /// was stopped.
     pub(crate) fn lock(&self) -> Result<DirectoryLock, TrustError> {
-        self.lock_within(LOCK_TIME)
+        let path = self.file_path(LOCK);
+        self.lock_within(LOCK_TIME)?
+            .ok_or(TrustError::Locked { path })
     }
 
-    /// The same, without waiting.
-    pub(crate) fn lock_at_once(&self) -> Result<DirectoryLock, TrustError> {
-        self.lock_within(Duration::ZERO)
+    /// The same for who has other things to do, and asks again later.
+    pub(crate) fn lock_briefly(&self) -> Result<DirectoryLock, TrustError> {
+        self.lock_within(BRIEF_LOCK_TIME)?
+            .ok_or_else(|| self.busy())
     }
 
-    fn lock_within(&self, time: Duration) -> Result<DirectoryLock, TrustError> {
+    /// What is said of a lock that others have.
+    pub(crate) fn busy(&self) -> TrustError {
+        TrustError::Busy {
+            path: self.file_path(LOCK),
+        }
+    }
+
+    /// Nothing when somebody else has it all that time.
+    fn lock_within(&self, time: Duration) -> Result<Option<DirectoryLock>, TrustError> {
         let path = self.file_path(LOCK);
         let flags = OFlags::RDWR | OFlags::CREATE | FILE_FLAGS;
         let file = rustix::fs::openat(&self.directory, LOCK, flags, Mode::from_raw_mode(FILE_MODE))
@@ -43,10 +56,10 @@ impl KeyDirectory {
         let until = Instant::now() + time;
         loop {
             if try_lock(&path, &file)? {
-                return Ok(DirectoryLock { _file: file.into() });
+                return Ok(Some(DirectoryLock { _file: file.into() }));
             }
             if Instant::now() >= until {
-                return Err(TrustError::Locked { path });
+                return Ok(None);
             }
             std::thread::sleep(LOCK_ASK_AGAIN);
         }
@@ -75,7 +88,8 @@ mod tests {
     fn nobody_waits_for_ever_for_a_process_that_was_stopped() {
         let (_home, keys) = directory();
         let _held = keys.lock().unwrap();
-        let refused = keys.lock_within(Duration::from_millis(20));
-        assert!(matches!(refused, Err(TrustError::Locked { .. })));
+        let refused = keys.lock_within(Duration::from_millis(20)).unwrap();
+        assert!(refused.is_none());
+        assert!(matches!(keys.lock_briefly(), Err(TrustError::Busy { .. })));
     }
 }
