@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use sdvr_frame::{Allowance, Label, PublicKey, Timestamp};
 
+use self::files::Complaint;
 pub(crate) use self::files::Contents;
 pub use self::files::{Changes, Removal, Removed};
 pub use self::refusal::Refusal;
@@ -20,7 +21,7 @@ use crate::known::{Decision, Known};
 use crate::known_cameras::{KnownCamera, Standing, format_known_cameras, with_lines};
 use crate::lines::WallTime;
 use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending};
-use crate::store::{DirectoryLock, KeyDirectory, Seen, Version};
+use crate::store::{DirectoryLock, KeyDirectory, Seen};
 
 /// Cameras remembered at most.
 const CAMERAS_MOST: usize = 65_536;
@@ -116,8 +117,8 @@ pub struct KnownCameras {
     removed: Vec<Removed>,
     /// Until when the lock is not asked for, which another process has held.
     busy_until: Option<Timestamp>,
-    /// The state of the files about which `refresh` has complained.
-    complained_of: Option<[Option<Version>; 3]>,
+    /// What `refresh` has complained of, until the files can be read.
+    complaint: Option<Complaint>,
 }
 
 /// What became of those that were not known.
@@ -159,7 +160,7 @@ impl KnownCameras {
             noting: Allowance::new(now, NOTED_BURST, NOTED_PER_SECOND),
             removed: Vec::new(),
             busy_until: None,
-            complained_of: None,
+            complaint: None,
         };
         known.reload()?;
         Ok(known)

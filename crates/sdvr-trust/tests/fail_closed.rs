@@ -234,6 +234,43 @@ fn a_damaged_file_is_complained_of_once_until_it_changes() {
 }
 
 #[test]
+fn a_file_that_may_not_be_used_is_complained_of_once_until_it_changes() {
+    let home = Home::new();
+    let mut daemon = load(&home);
+    daemon.admit_all(START, &[(key(1), label("door"))]);
+    let path = home.file("known_cameras");
+    let check_said_once = |daemon: &mut KnownCameras, what: &str| {
+        let error = daemon.refresh().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+        for _ in 0..3 {
+            assert!(daemon.refresh().unwrap().removed.is_empty(), "{what}");
+        }
+        assert_eq!(daemon.list().len(), 1);
+    };
+    for mode in [0o644, 0o640, 0o644] {
+        chmod(&path, mode);
+        check_said_once(&mut daemon, "chmod 0600");
+    }
+    let aside = home.file("aside");
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &path).unwrap();
+    check_said_once(&mut daemon, "links are not followed");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    check_said_once(&mut daemon, "not a plain file");
+    fs::remove_dir(&path).unwrap();
+    // Longer than any of ours.
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    chmod(&path, 0o600);
+    check_said_once(&mut daemon, "file too large");
+    fs::rename(&aside, &path).unwrap();
+    chmod(&path, 0o600);
+    assert!(daemon.refresh().unwrap().removed.is_empty());
+    daemon.admit_all(START, &[(key(2), label("yard"))]);
+    assert_eq!(daemon.list().len(), 2);
+}
+
+#[test]
 fn a_full_disk_does_not_hide_why_others_are_refused() {
     let home = Home::new();
     let mut known = load(&home);
