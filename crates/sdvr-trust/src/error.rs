@@ -171,8 +171,20 @@ pub enum TrustError {
         /// Its label.
         label: String,
     },
-    /// A camera to be approved is revoked.
-    #[error("{key} was revoked ({reason}, in {}), so it was not approved. If that was a mistake: sdvr keys approve {key}", path.display())]
+    /// A camera to be approved was named by its label, and is revoked.
+    #[error("the camera {label} was revoked ({reason}, in {}); nothing was changed. If that was a mistake: sdvr keys approve {key}", path.display())]
+    LabelRevoked {
+        /// Its label.
+        label: String,
+        /// Its key.
+        key: Fingerprint,
+        /// Where that stands.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A camera to be approved is revoked, which is taken back first.
+    #[error("{key} was revoked ({reason}, in {}), so it was not approved; somebody may have done so just now", path.display())]
     CameraRevoked {
         /// Its key.
         key: Fingerprint,
