@@ -10,13 +10,13 @@ use std::net::Ipv4Addr;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::server::Door;
-use sdvr_session::{CloseCode, Event, Limits, StreamCode, Suites};
+use sdvr_session::{CloseCode, Event, Limits, SetupCode, StreamCode, Suites};
 use sdvr_tests::hostile_camera::{HostileCamera, connect_from, stream};
 use sdvr_tests::{System, wait_until};
 use sdvr_trust::SecretKey;
@@ -422,5 +422,42 @@ fn a_camera_that_was_forgotten_has_the_label_under_which_it_comes_back() {
     HostileCamera::handshake_with(&system, &key).introduce("new");
     wait_until("it is there under its new label", || {
         system.list().iter().any(|camera| camera["label"] == "new")
+    });
+}
+
+/// A `sdvr keys` that was stopped in the middle of its work, say.
+#[test]
+fn a_process_that_holds_the_key_directory_keeps_no_known_camera_out() {
+    let system = System::with_daemon();
+    HostileCamera::handshake_with(&system, &[31; 32]).introduce("door");
+    let lock = fs::File::open(system.home().join(".sdvr/.lock")).unwrap();
+    lock.lock().unwrap();
+    let begin = Instant::now();
+    for number in 0..5 {
+        let mut stranger = HostileCamera::handshake_with(&system, &[40 + number; 32]);
+        stranger.ask(&format!("yard{number}"));
+        let code = loop {
+            match stranger.event() {
+                Some(Event::SetupReply(reply)) => break reply.code,
+                Some(Event::Closed(_)) | None => panic!("it was not told why"),
+                Some(_) => {}
+            }
+        };
+        assert_eq!(code, SetupCode::StoreFailed);
+        let mut known = HostileCamera::handshake_with(&system, &[31; 32]);
+        known.ask("door");
+        assert!(known.is_let_in());
+    }
+    // A command waits ten seconds for the lock; five decisions that did would take fifty.
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+    lock.unlock().unwrap();
+    wait_until("a new camera gets in", || {
+        let mut camera = HostileCamera::handshake_with(&system, &[50; 32]);
+        camera.ask("yard");
+        camera.is_let_in()
     });
 }

@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use sdvr_frame::{Interface, LinkAddress, MacAddress};
 use sdvr_test_link::{INTERFACE, Link, RawSocket, Settings, Side};
 use sdvr_transport::{
-    BoundTo, DatagramSocket, EthernetError, Interest, Poller, Sent, bind_ethernet,
+    BoundTo, DatagramBuffer, DatagramSocket, EthernetError, Interest, Poller, Sent, bind_ethernet,
     ethernet_for_server,
 };
 
@@ -46,7 +46,9 @@ fn receive(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
         let more = socket
-            .receive(|from, datagram| received.push((from, datagram.to_vec())))
+            .receive(&mut DatagramBuffer::default(), |from, datagram| {
+                received.push((from, datagram.to_vec()))
+            })
             .unwrap();
         if more == 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -105,7 +107,7 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
 fn check_steering(sockets: &mut [DatagramSocket], client: &DatagramSocket, to: LinkAddress) {
     for index in 0..90_u32 {
         // Only the low byte counts.
-        let data = datagram(0x10, index % 9 | index << 8, 100);
+        let data = datagram(0x10, (index % 9) | (index << 8), 100);
         assert_eq!(client.send(to, &data, 100).unwrap(), Sent::Taken);
     }
     let others = [
@@ -122,9 +124,20 @@ fn check_steering(sockets: &mut [DatagramSocket], client: &DatagramSocket, to: L
     for (shard, socket) in (0..).zip(shards) {
         let received = receive(socket, 30);
         assert!(received.iter().all(|(_, data)| data[4] % 3 == shard));
-        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0, "nothing more");
+        assert_eq!(
+            socket
+                .receive(&mut DatagramBuffer::default(), |_, _| {})
+                .unwrap(),
+            0,
+            "nothing more"
+        );
     }
-    assert_eq!(door.receive(|_, _| {}).unwrap(), 0, "nothing more");
+    assert_eq!(
+        door.receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap(),
+        0,
+        "nothing more"
+    );
 }
 
 #[test]
@@ -239,7 +252,13 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
     );
     assert_eq!(receive(&mut client, 1), [(to, says(3))]);
     for socket in sockets.iter_mut().chain([&mut client]) {
-        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0, "nothing more");
+        assert_eq!(
+            socket
+                .receive(&mut DatagramBuffer::default(), |_, _| {})
+                .unwrap(),
+            0,
+            "nothing more"
+        );
     }
 }
 
@@ -269,7 +288,12 @@ fn an_interface_that_was_down_is_used_again_and_shards_keep_what_is_theirs() {
             );
         }
         for socket in sockets.iter_mut().chain([&mut client]) {
-            assert_eq!(socket.receive(|_, _| {}).unwrap(), 0);
+            assert_eq!(
+                socket
+                    .receive(&mut DatagramBuffer::default(), |_, _| {})
+                    .unwrap(),
+                0
+            );
         }
         link.set_up(side).unwrap();
         check_steering(&mut sockets, &client, to);
@@ -291,7 +315,12 @@ fn a_poller_tells_of_datagrams_and_not_for_ever_of_an_interface_that_is_down() {
     link.set_down(Side::B).unwrap();
     poller.wait(Some(PATIENCE), &mut ready).unwrap();
     assert!(ready[0].readable, "it is told of being down");
-    assert_eq!(sockets[0].receive(|_, _| {}).unwrap(), 0);
+    assert_eq!(
+        sockets[0]
+            .receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap(),
+        0
+    );
     poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
     assert_eq!(ready, []);
 }

@@ -168,7 +168,7 @@ fn nobody_there_and_too_long_is_a_loss_and_no_error() {
     let (sockets, port) = bind(Some("127.0.0.1"), 0);
     drop(sockets);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut client = udp_for_server(server).unwrap();
+    let client = udp_for_server(server).unwrap();
     for _ in 0..10 {
         let sent = send(&client, server, b"anybody?", 8);
         assert!(!matches!(sent, Sent::Full { .. }), "{sent:?}");

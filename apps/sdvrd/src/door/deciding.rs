@@ -30,25 +30,41 @@ pub(super) enum Place {
     Shard(u32),
 }
 
+impl Introduction {
+    /// What is decided on.
+    fn newcomer(&self) -> Newcomer {
+        Newcomer {
+            key: self.key,
+            label: self.setup.label.clone(),
+            from: self.peer.host(),
+        }
+    }
+}
+
 impl<R: CryptoRng> Running<R> {
-    /// Decides on all that introduced themselves in this turn: their pins share one write.
+    /// Decides on all that introduced themselves in this turn: their pins share one write, for which nobody waits who is known.
     pub(super) fn decide(&mut self, now: Timestamp) {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        if self.waiting.is_empty() {
             return;
         }
         // Who is refused must not be refused for what somebody has just taken back.
         self.refresh();
-        let wanted: Vec<Newcomer> = waiting
-            .iter()
-            .map(|introduction| Newcomer {
-                key: introduction.key,
-                label: introduction.setup.label.clone(),
-                from: introduction.peer.host(),
+        let waiting = std::mem::take(&mut self.waiting);
+        let (to_be_written, settled): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|introduction| {
+                let newcomer = introduction.newcomer();
+                (introduction, newcomer)
             })
-            .collect();
-        let admissions = self.door.known.admit_all(now, &wanted);
-        for (introduction, admission) in waiting.into_iter().zip(admissions) {
+            .partition(|(_, newcomer)| self.door.known.needs_write(newcomer));
+        self.decide_on(now, settled);
+        self.decide_on(now, to_be_written);
+    }
+
+    fn decide_on(&mut self, now: Timestamp, waiting: Vec<(Introduction, Newcomer)>) {
+        let (introductions, newcomers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let admissions = self.door.known.admit_all(now, &newcomers);
+        for (introduction, admission) in introductions.into_iter().zip(admissions) {
             match admission {
                 Admission::Known { label } => self.admit(now, introduction, label),
                 Admission::New { label } => {

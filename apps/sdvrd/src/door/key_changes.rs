@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sdvr_frame::Timestamp;
 use sdvr_session::NewIdCode;
-use sdvr_trust::{Announced, Announcement, Removal, Removed, SecretKey};
+use sdvr_trust::{Announced, Announcement, DiscardedKey, Removal, Removed, SecretKey};
 use tracing::{info, warn};
 
 use super::report::Matter;
@@ -70,15 +70,23 @@ impl<R: CryptoRng> Running<R> {
 
     /// Looks whether the server has another key, which all that are connected then hear of.
     pub(super) fn refresh_server_keys(&mut self) {
-        match self.door.server_key_watch.refresh() {
+        let watch = &mut self.door.server_key_watch;
+        let before = watch.current();
+        match watch.refresh() {
             Ok(None) => {}
             Ok(Some(keys)) => {
                 let old = keys.old.as_ref().map(SecretKey::expose);
                 self.door.handshake.set_keys(keys.current.expose(), old);
                 let current = keys.current.public_key();
-                info!(fingerprint = %current.fingerprint(), "this server has another key from now on; cameras that are connected hear of it");
-                for shard in &self.door.shards {
-                    shard.send(ToShard::NextKey(current));
+                let fingerprint = current.fingerprint();
+                if current == before {
+                    let is_good = if keys.old.is_some() { "is" } else { "is not" };
+                    info!(%fingerprint, "this server's key is the same; the one before {is_good} good");
+                } else {
+                    info!(%fingerprint, "this server has another key from now on; cameras that are connected hear of it");
+                    for shard in &self.door.shards {
+                        shard.send(ToShard::NextKey(current));
+                    }
                 }
             }
             Err(error) => {
@@ -86,6 +94,11 @@ impl<R: CryptoRng> Running<R> {
                     warn!("the server's key stays as it was: {error}");
                 }
             }
+        }
+        if let Some(discarded) = self.door.server_key_watch.take_discarded()
+            && self.report.gets_line(Matter::Fault)
+        {
+            tell_discarded(&discarded);
         }
     }
 
@@ -115,5 +128,21 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
         }
+    }
+}
+
+fn tell_discarded(discarded: &DiscardedKey) {
+    let DiscardedKey { key, path, problem } = discarded;
+    let fingerprint = key.fingerprint();
+    let path = path.display();
+    match problem {
+        None => warn!(
+            %fingerprint,
+            "{path} had a key that this server's key did not replace: it is not good, and the file was removed. Clients that know only that key must forget the server"
+        ),
+        Some(problem) => warn!(
+            %fingerprint,
+            "{path} has a key that this server's key did not replace: it is not good. Remove the file, which could not be done here: {problem}"
+        ),
     }
 }
