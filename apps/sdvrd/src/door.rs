@@ -5,11 +5,11 @@
 
 mod deciding;
 mod descriptors;
+mod homes;
 mod key_changes;
 mod report;
 mod strangers;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +28,7 @@ use tracing::warn;
 use self::deciding::Introduction;
 pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
+use self::homes::Homes;
 use self::report::{Matter, Report};
 use self::strangers::Strangers;
 use crate::figures::DoorCounters;
@@ -94,9 +95,7 @@ struct Running<R> {
     door: Door<R>,
     poller: Poller,
     strangers: Strangers,
-    /// Which shard a camera lives in, from its first admission on: a reconnect finds its rings there.
-    homes: HashMap<PublicKey, usize>,
-    cameras_per_shard: Vec<usize>,
+    homes: Homes,
     waiting: Vec<Introduction>,
     /// Given up to accept and close one connection when there is no other descriptor.
     reserve: Option<File>,
@@ -126,8 +125,7 @@ impl<R: CryptoRng> Door<R> {
             door: self,
             poller,
             strangers: Strangers::new(),
-            homes: HashMap::new(),
-            cameras_per_shard: vec![0; shards],
+            homes: Homes::new(shards),
             waiting: Vec::new(),
             reserve: File::open("/dev/null").ok(),
             accept_again: None,

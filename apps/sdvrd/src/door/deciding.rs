@@ -95,7 +95,7 @@ impl<R: CryptoRng> Running<R> {
         let key = session.peer();
         let mut other_keys = self.door.known.keys_of(&key);
         other_keys.retain(|other| *other != key);
-        let home = self.home(key, &other_keys);
+        let home = self.homes.take_in(key, &other_keys);
         let peer = knock.peer;
         let (link, received) = knock.into_link();
         if let Some(shard) = self.door.shards.get(home) {
@@ -108,26 +108,6 @@ impl<R: CryptoRng> Running<R> {
                 received,
             }));
         }
-    }
-
-    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
-    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
-        let of_others = others.iter().find_map(|other| self.homes.get(other));
-        if let Some(&home) = of_others {
-            self.homes.entry(key).or_insert(home);
-        }
-        *self.homes.entry(key).or_insert_with(|| {
-            let fewest = self
-                .cameras_per_shard
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, count)| **count)
-                .map_or(0, |(index, _)| index);
-            if let Some(count) = self.cameras_per_shard.get_mut(fewest) {
-                *count += 1;
-            }
-            fewest
-        })
     }
 
     fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {
@@ -157,7 +137,7 @@ impl<R: CryptoRng> Running<R> {
         match refusal {
             Refusal::Pending { is_new: false, .. } => {}
             Refusal::Pending { is_new: true, .. } => {
-                if self.report.gets_line(Matter::New) {
+                if self.report.gets_line(Matter::Waiting) {
                     info!(camera = %wanted, %fingerprint, %peer, "new camera: {refusal}");
                 }
             }
