@@ -16,9 +16,10 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::server::Door;
-use sdvr_session::{CloseCode, Event, Limits, SetupCode, Suites};
-use sdvr_tests::hostile_camera::{HostileCamera, connect_from};
+use sdvr_session::{CloseCode, Event, Limits, SetupCode, StreamCode, Suites};
+use sdvr_tests::hostile_camera::{HostileCamera, connect_from, stream};
 use sdvr_tests::{System, wait_until};
+use sdvr_trust::SecretKey;
 
 const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
 
@@ -360,6 +361,54 @@ fn two_hosts_with_one_key_do_not_throw_each_other_out_for_ever() {
             && log.contains("streaming=127.0.0.3:")
             && log.contains("refused=127.0.0.2:"),
         "{log}"
+    );
+}
+
+/// A copy that was made before the camera got another key is refused as any other, and takes nothing from the session that goes on.
+#[test]
+fn a_copy_with_the_key_before_does_not_end_the_session_of_the_key_now() {
+    let mut system = System::with_daemon();
+    let next = SecretKey::generate().unwrap();
+    let (before, now) = ([7; 32], *next.expose());
+    let come_from = |last: u8, key: &[u8; 32]| {
+        let stream = connect_from(&system, Ipv4Addr::new(127, 0, 0, last));
+        let mut camera = HostileCamera::handshake_over(stream, key);
+        camera.ask("cloned");
+        camera
+    };
+    let mut first = come_from(2, &before);
+    assert!(first.is_let_in());
+    first.session.announce_new_id(next.public_key());
+    first.transmit();
+    while !matches!(first.event().unwrap(), Event::NewIdReply { .. }) {}
+
+    let mut kept = vec![first];
+    for (last, key) in [(3, &now), (2, &before), (3, &now)] {
+        let mut camera = come_from(last, key);
+        assert!(camera.is_let_in(), "{last}");
+        kept.push(camera);
+    }
+    let rings = system.rings();
+    let mut copy = come_from(2, &before);
+    assert!(!copy.is_let_in());
+    let mut streaming = kept.pop().unwrap();
+    assert_eq!(system.list()[0]["state"], "live");
+    assert_eq!(system.rings(), rings);
+    streaming.session.open_stream(stream(1));
+    streaming.transmit();
+    let answer = loop {
+        match streaming.event().expect("the session goes on") {
+            Event::StreamReply { stream, code } if stream.0 == 1 => break code,
+            Event::Closed(close) => panic!("{close:?}"),
+            _ => {}
+        }
+    };
+    assert_eq!(answer, StreamCode::Open);
+    system.wait_for_figure("refused_cloned", 1);
+    assert!(
+        !system.daemon().log().contains("stale"),
+        "{}",
+        system.daemon().log()
     );
 }
 

@@ -38,6 +38,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Keys, directories and sockets first: what is missing is said before anything is promised. The port before all, which may be root's.
     let listener = sdvr_transport::listen(config.address, config.port)
         .map_err(|error| cannot_listen(&config, error))?;
+    let address = listener.address();
+    let sockets = sdvr_transport::bind_udp(config.address, address.port(), config.threads.into())
+        .map_err(|error| cannot_receive(address.port(), error))?;
     let directories = [
         (&*config.key_directory, Mode::from_raw_mode(0o700)),
         (&*config.shm_dir, Mode::from_raw_mode(0o750)),
@@ -86,7 +89,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let manager = ServiceManager::from_environment();
     // Before the threads, so that it holds for all of them.
-    confine(&[key_files.as_fd(), directory.as_fd()])
+    let senders: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    confine(&[key_files.as_fd(), directory.as_fd()], &senders)
         .context("cannot give up what it does not need")?;
     drop(key_files);
 
@@ -101,10 +105,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
-    let (poller, waker) =
-        Door::<UnwrapErr<SysRng>>::poller(&listener).context("cannot wait for connections")?;
+    let mut sockets = sockets.into_iter().map(Arc::new);
+    let door_sockets: Vec<_> = sockets.by_ref().take(1).collect();
+    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, &door_sockets)
+        .context("cannot wait for connections")?;
     let (door_handle, messages) = DoorHandle::new(waker.clone());
-    for _ in 0..config.threads {
+    for socket in sockets {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
         let (shard, handle) = Shard::new(
@@ -113,6 +119,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             config.ring_time,
             counters,
             door_handle.clone(),
+            vec![socket],
         )
         .context("cannot make a shard")?;
         shards.push(shard);
@@ -121,9 +128,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // It ends with the last shard.
     drop(keeper);
     let stop = Arc::new(AtomicBool::new(false));
-    let address = listener.address();
     let door = Door {
         listener,
+        sockets: door_sockets,
         handshake,
         known,
         server_key_watch,
@@ -164,7 +171,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make the statistics page")?;
 
     say_ready(&format!(
-        "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
+        "sdvrd ready: {address} (tcp, udp), key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
     manager.say_ready();
@@ -214,6 +221,12 @@ fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
         ),
     };
     anyhow::Error::new(error).context(problem)
+}
+
+fn cannot_receive(port: u16, error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!(
+        "cannot receive on UDP port {port}; another program may have it (`ss -ulpn` tells which; choose another port with -p)"
+    ))
 }
 
 /// Ends the daemon when the thread that has it ends: a daemon without one of its parts is worse than none.

@@ -23,6 +23,7 @@ mod ingest;
 mod knock;
 mod log;
 mod notify;
+mod peer;
 mod ring_keeper;
 mod shard;
 mod sizing;

@@ -56,7 +56,7 @@ pub use message::{
     Close, CloseCode, NewIdCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
 };
 pub use packet::{
-    HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, RESPONSE_BYTES,
+    HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, PacketType, RESPONSE_BYTES,
     next_handshake_packet, next_record,
 };
 pub use record::RECORD_OVERHEAD_BYTES;

@@ -15,7 +15,8 @@ const REFILL_TIME: Duration = INTERVAL.saturating_mul(BURST);
 /// Sites remembered in each of two generations. All beyond share what one site may.
 const SITES_MOST: usize = 8_192;
 
-/// A place that packets come from: an IPv4 address, or an IPv6 /64, within which addresses cost nothing.
+/// A place that packets come from: an IPv4 address, or an IPv6 /64, within which addresses cost nothing, as they do on the Ethernet that an
+/// interface is in.
 ///
 /// ```
 /// use sdvr_session::SourceAddress;
@@ -40,6 +41,12 @@ impl Site {
                 Self([a, b, c, d, e, f, g, h])
             }
         }
+    }
+
+    /// The Ethernet of the interface with this index.
+    pub(crate) fn of_interface([a, b, c, d]: [u8; 4]) -> Self {
+        // As below; the two differ in the fourth byte.
+        Self([0, 0, 0xff, 0xfe, a, b, c, d])
     }
 
     fn of_v4(ip: Ipv4Addr) -> Self {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rand_core::CryptoRng;
-use sdvr_frame::{PublicKey, Timestamp};
+use sdvr_frame::{LinkAddress, PublicKey, Timestamp};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -24,6 +24,9 @@ const STRIKES_LIFE: Duration = Duration::from_secs(11);
 const STRIKES_MOST: usize = 65_536;
 /// When a site is asked to come back that has begun as many handshakes as it may.
 const BUSY_MS: u32 = 1_000;
+
+/// What the address of a network card begins with; those of IP begin with its version.
+const ETHERNET: u8 = 1;
 
 /// Where a packet came from, as the token binds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +51,30 @@ impl From<SocketAddr> for SourceAddress {
     }
 }
 
+impl From<LinkAddress> for SourceAddress {
+    fn from(address: LinkAddress) -> Self {
+        match address {
+            LinkAddress::Udp { address, .. } => Self::from(address),
+            LinkAddress::Ethernet { interface, mac } => {
+                let mut out = Vec::with_capacity(19);
+                out.put_u8(ETHERNET);
+                out.put_u32(interface.index());
+                out.put(&mac.0);
+                Self(padded(out))
+            }
+        }
+    }
+}
+
 impl SourceAddress {
     /// The site that it belongs to.
     #[must_use]
     pub fn site(&self) -> Site {
         let [family, ip @ .., _, _] = self.0;
+        let [a, b, c, d, ..] = ip;
         let ip = Ipv6Addr::from(ip);
         match (family, ip.to_ipv4()) {
+            (ETHERNET, _) => Site::of_interface([a, b, c, d]),
             (4, Some(ip)) => Site::of(ip.into()),
             _ => Site::of(ip.into()),
         }
@@ -206,6 +226,7 @@ mod tests {
     use crate::hello::Limits;
     use crate::keys::Suites;
     use rand_core::{Infallible, TryCryptoRng, TryRng};
+    use sdvr_frame::{Interface, MacAddress};
 
     /// Different numbers, which is all that salts need here.
     struct Counting(u64);
@@ -270,6 +291,29 @@ mod tests {
                 .strikes
                 .iter()
                 .all(|strikes| strikes.len() <= STRIKES_MOST)
+        );
+    }
+
+    #[test]
+    fn a_card_on_a_link_is_one_source_and_its_link_one_site() {
+        let card = |index, last| {
+            SourceAddress::from(LinkAddress::Ethernet {
+                interface: Interface::new(index, "eth0").unwrap(),
+                mac: MacAddress([2, 0, 0, 0, 0, last]),
+            })
+        };
+        let different = [card(1, 1), card(1, 2), card(2, 1), card(1 << 24, 1)];
+        let distinct: std::collections::HashSet<SourceAddress> = different.into();
+        assert_eq!(distinct.len(), different.len());
+        assert_eq!(card(1, 1).site(), card(1, 2).site());
+        assert_ne!(card(1, 1).site(), card(2, 1).site());
+        assert_ne!(card(1, 1).site(), card(1 << 24, 1).site());
+        // 1.0.0.0 has the bytes of an interface's index.
+        let host: SocketAddr = "1.0.0.0:1".parse().unwrap();
+        assert_ne!(card(1, 1).site(), SourceAddress::from(host).site());
+        assert_eq!(
+            SourceAddress::from(LinkAddress::from(host)),
+            SourceAddress::from(host)
         );
     }
 

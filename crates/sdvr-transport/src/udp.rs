@@ -1,62 +1,54 @@
 //! UDP: a socket for each who receives, many datagrams in one system call.
 //!
-//! The sockets of a server share one port. A filter in the kernel gives each packet to the socket of the thread that has its session, so that
-//! no packet goes from one thread to another:
-//!
-//! ```text
-//! byte 0       0x10 (DATA)  ──► socket 1 + (byte 4, the low byte of the session's index) modulo the number of shards
-//!              anything else ──► socket 0
-//! ```
+//! The sockets of a server share one port; `steering.rs` says which of them gets a datagram. One that is bound to all addresses of its host
+//! answers from the one that it was asked at, for which each sender's address tells it.
 
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use sdvr_frame::{LinkAddress, ReplyFrom};
+use socket2::{Domain, MsgHdr, Protocol, SockAddr, Socket, Type};
 
-use crate::socket_options::{dropped_packets, instruction, steer};
+use crate::datagram_socket::{DatagramBuffer, Sent, is_of_the_link, not_sent};
+use crate::receive_buffer::ReceiveBuffer;
+use crate::socket_options::steer_datagrams;
+use crate::steering::steering;
 
-/// What a datagram of a session begins with.
-const DATA_TYPE: u32 = 0x10;
-/// Where in it the low byte of the session's index is.
-const INDEX_AT: u32 = 4;
 /// What one message of the kernel may hold, when it has joined datagrams of one sender.
 const MESSAGE_BYTES: usize = 64 * 1024;
-/// What a receive buffer should hold: 20 ms at a gigabit a second, in which a thread may not get to run.
-const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-/// Less than this loses packets of a few cameras already.
-const RECEIVE_BUFFER_LEAST_BYTES: usize = 1 << 20;
 /// What the kernel takes in one call for several datagrams.
 const SEND_MOST_BYTES: usize = 65_000;
+/// The most that a datagram holds over IPv4.
+const DATAGRAM_MOST_BYTES: u16 = 65_507;
+const IPV4_HEADERS_BYTES: u32 = 28;
+const IPV6_HEADERS_BYTES: u32 = 48;
 
 /// A socket.
 #[derive(Debug)]
-pub struct UdpSocket {
-    socket: std::net::UdpSocket,
+pub(crate) struct UdpSocket {
+    socket: Socket,
     state: UdpSocketState,
     address: SocketAddr,
-    receive_buffer_bytes: usize,
-    messages: Box<[u8]>,
+    role: Role,
+    receive_buffer: ReceiveBuffer,
 }
 
-/// What became of datagrams that were to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The kernel has them.
-    Taken,
-    /// It has no room now: wait until the socket can be written to.
-    Full,
-    /// They are lost, as on any link: nobody is there, there is no way there, or they are too long for it.
-    Lost,
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Server,
+    Client { most_datagram_bytes: u16 },
 }
 
-/// Binds one socket for what begins sessions, and one for each of `shards`, in this order.
-///
-/// # Errors
-///
-/// When the port is taken or may not be used.
-pub fn bind_udp(address: Option<IpAddr>, port: u16, shards: usize) -> io::Result<Vec<UdpSocket>> {
+/// Binds one socket for what begins sessions, and one for each of `shards`.
+pub(crate) fn bind(
+    address: Option<IpAddr>,
+    port: u16,
+    shards: usize,
+) -> io::Result<Vec<UdpSocket>> {
     match address {
         Some(address) => bind_group(SocketAddr::new(address, port), shards),
         None => match bind_group(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), shards) {
@@ -72,45 +64,24 @@ pub fn bind_udp(address: Option<IpAddr>, port: u16, shards: usize) -> io::Result
 }
 
 fn bind_group(address: SocketAddr, shards: usize) -> io::Result<Vec<UdpSocket>> {
-    // A port that another program has is taken, though it may share it.
+    // The first one is bound for itself alone, and shares the port afterwards: a port that another program has is taken, though it may share it.
     let first = new_socket(address)?;
     first.bind(&address.into())?;
-    let port = first
-        .local_addr()?
-        .as_socket()
-        .map_or_else(|| address.port(), |bound| bound.port());
-    drop(first);
-    let address = SocketAddr::new(address.ip(), port);
+    first.set_reuse_port(true)?;
+    let first = UdpSocket::new(first, Role::Server)?;
+    let address = SocketAddr::new(address.ip(), first.address().port());
     let mut sockets = Vec::with_capacity(shards.saturating_add(1));
-    for _ in 0..=shards {
+    sockets.push(first);
+    for _ in 0..shards {
         let socket = new_socket(address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        sockets.push(UdpSocket::new(socket)?);
+        sockets.push(UdpSocket::new(socket, Role::Server)?);
     }
-    if let Some(first) = sockets.first() {
-        steer(first, &mut steering(shards))?;
+    if let [first, _, ..] = &sockets[..] {
+        steer_datagrams(first, &mut steering(shards))?;
     }
     Ok(sockets)
-}
-
-/// The filter that gives each packet to its socket.
-fn steering(shards: usize) -> [libc::sock_filter; 7] {
-    use libc::{
-        BPF_ABS, BPF_ADD, BPF_ALU, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_MOD, BPF_RET,
-    };
-    const BPF_A: u32 = 0x10;
-    let shards = u32::try_from(shards).unwrap_or(u32::MAX).max(1);
-    [
-        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, 0),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, DATA_TYPE),
-        instruction(BPF_RET | BPF_K, 0, 0, 0),
-        // A packet that ends before it makes the filter give 0.
-        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, INDEX_AT),
-        instruction(BPF_ALU | BPF_MOD | BPF_K, 0, 0, shards),
-        instruction(BPF_ALU | BPF_ADD | BPF_K, 0, 0, 1),
-        instruction(BPF_RET | BPF_A, 0, 0, 0),
-    ]
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -126,12 +97,8 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 impl UdpSocket {
-    /// A client's socket, for a server of the same family. It is bound to no address of this host, so that it goes on when that changes.
-    ///
-    /// # Errors
-    ///
-    /// When the process has no descriptor left.
-    pub fn for_server(server: SocketAddr) -> io::Result<Self> {
+    /// A client's socket.
+    pub(crate) fn for_server(server: SocketAddr) -> io::Result<Self> {
         let any: IpAddr = if server.is_ipv6() {
             Ipv6Addr::UNSPECIFIED.into()
         } else {
@@ -140,63 +107,59 @@ impl UdpSocket {
         let address = SocketAddr::new(any, 0);
         let socket = new_socket(address)?;
         socket.bind(&address.into())?;
-        Self::new(socket)
+        let most_datagram_bytes = most_datagram_bytes_to(server).unwrap_or(DATAGRAM_MOST_BYTES);
+        Self::new(
+            socket,
+            Role::Client {
+                most_datagram_bytes,
+            },
+        )
     }
 
-    fn new(socket: Socket) -> io::Result<Self> {
-        // As far as the system allows: a limit is no reason not to start.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-        let _ = socket.set_send_buffer_size(RECEIVE_BUFFER_BYTES);
-        let socket = std::net::UdpSocket::from(socket);
+    fn new(socket: Socket, role: Role) -> io::Result<Self> {
+        let receive_buffer = ReceiveBuffer::claim(&socket)?;
         let state = UdpSocketState::new((&socket).into())?;
-        let address = socket.local_addr()?;
-        // The kernel says twice what it was asked for, as it counts its own part.
-        let receive_buffer_bytes = state.recv_buffer_size((&socket).into())? / 2;
+        let address = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or(ErrorKind::Unsupported)?;
         Ok(Self {
             socket,
             state,
             address,
-            receive_buffer_bytes,
-            messages: vec![0; MESSAGE_BYTES * BATCH_SIZE].into_boxed_slice(),
+            role,
+            receive_buffer,
         })
     }
 
     /// Where it is bound; the port is the real one if 0 was asked for.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What to do if the kernel may hold so little that packets of a few cameras are lost when this host is busy.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        (self.receive_buffer_bytes < RECEIVE_BUFFER_LEAST_BYTES).then(|| {
-            format!(
-                "the kernel holds at most {} KiB of packets for a socket, and loses what comes while this host is busy: sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
-                self.receive_buffer_bytes >> 10
-            )
-        })
+    pub(crate) const fn receive_buffer(&self) -> ReceiveBuffer {
+        self.receive_buffer
     }
 
-    /// Packets for which the kernel had no room.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not tell.
-    pub fn dropped(&self) -> io::Result<u32> {
-        dropped_packets(self)
+    pub(crate) const fn most_datagram_bytes(&self) -> u16 {
+        match self.role {
+            Role::Server => DATAGRAM_MOST_BYTES,
+            Role::Client {
+                most_datagram_bytes,
+            } => most_datagram_bytes,
+        }
     }
 
-    /// Takes what has arrived, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how many there
-    /// were: none when nothing has arrived.
-    ///
-    /// # Errors
-    ///
-    /// Only for a bug here.
-    pub fn receive(&mut self, mut handle: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
+    /// See [`crate::DatagramSocket::receive`].
+    pub(crate) fn receive(
+        &self,
+        buffer: &mut DatagramBuffer,
+        mut handle: impl FnMut(LinkAddress, &mut [u8]),
+    ) -> io::Result<usize> {
+        let bytes = buffer.bytes(MESSAGE_BYTES * BATCH_SIZE);
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let count = {
-            let mut messages = self.messages.chunks_mut(MESSAGE_BYTES);
+            let mut messages = bytes.chunks_mut(MESSAGE_BYTES);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(messages.next().unwrap_or_default()));
             match self
@@ -208,11 +171,20 @@ impl UdpSocket {
                 Err(error) => return Err(error),
             }
         };
+        let answers_where_asked = self.answers_where_asked();
         let mut datagrams: usize = 0;
-        let messages = self.messages.chunks_mut(MESSAGE_BYTES);
+        let messages = bytes.chunks_mut(MESSAGE_BYTES);
         for (message, meta) in messages.zip(metas.iter().take(count)) {
             let received = message.get_mut(..meta.len).unwrap_or_default();
-            let sender = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let sender = match (LinkAddress::from(meta.addr), meta.dst_ip) {
+                (LinkAddress::Udp { address, .. }, Some(ip)) if answers_where_asked => {
+                    LinkAddress::Udp {
+                        address,
+                        reply_from: ReplyFrom::address(ip.to_canonical()),
+                    }
+                }
+                (sender, _) => sender,
+            };
             for datagram in received.chunks_mut(meta.stride.max(1)) {
                 datagrams = datagrams.saturating_add(1);
                 handle(sender, datagram);
@@ -221,73 +193,178 @@ impl UdpSocket {
         Ok(datagrams)
     }
 
+    /// Whether senders are told with the address that they have sent to. One address needs no telling, and a client that moves keeps to none.
+    fn answers_where_asked(&self) -> bool {
+        matches!(self.role, Role::Server) && self.address.ip().is_unspecified()
+    }
+
     /// How many datagrams of so many bytes may be sent at once.
-    #[must_use]
-    pub fn most_at_once(&self, datagram_bytes: usize) -> usize {
-        let fit = SEND_MOST_BYTES
-            .checked_div(datagram_bytes)
-            .unwrap_or(1)
-            .max(1);
+    pub(crate) fn most_at_once(&self, each_bytes: usize) -> usize {
+        let fit = SEND_MOST_BYTES.checked_div(each_bytes).unwrap_or(1).max(1);
         self.state.max_gso_segments().min(fit)
     }
 
-    /// Sends `datagrams`, each of which has `each_bytes` but the last, which may be shorter; at most [`Self::most_at_once`].
-    ///
-    /// # Errors
-    ///
-    /// Only for a bug here.
-    pub fn send(
+    /// See [`crate::DatagramSocket::send`].
+    pub(crate) fn send(
         &self,
         receiver: SocketAddr,
+        reply_from: ReplyFrom,
         datagrams: &[u8],
         each_bytes: usize,
     ) -> io::Result<Sent> {
-        let destination = match (receiver.ip(), self.address.is_ipv6()) {
-            (IpAddr::V4(address), true) => {
-                SocketAddr::new(address.to_ipv6_mapped().into(), receiver.port())
+        let to = match (receiver, self.address.is_ipv6()) {
+            (SocketAddr::V4(address), true) => {
+                SocketAddr::new(address.ip().to_ipv6_mapped().into(), address.port())
             }
             _ => receiver,
         };
-        let transmit = Transmit {
-            destination,
-            ecn: None,
-            contents: datagrams,
-            segment_size: (each_bytes < datagrams.len()).then_some(each_bytes),
-            src_ip: None,
-        };
-        match self.state.try_send((&self.socket).into(), &transmit) {
+        let to = SockAddr::from(to);
+        let from = reply_from.ip();
+        if datagrams.len() <= each_bytes {
+            return match self.send_message(&to, datagrams, Control::new(from, None)) {
+                Ok(()) => Ok(Sent::Taken),
+                Err(error) => not_sent(error, 0),
+            };
+        }
+        let segment = u16::try_from(each_bytes).ok();
+        match self.send_message(&to, datagrams, Control::new(from, segment)) {
             Ok(()) => Ok(Sent::Taken),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Sent::Full),
-            Err(error) if is_of_the_link(&error) => Ok(Sent::Lost),
-            Err(error) => Err(error),
+            Err(error) if is_of_segmentation(&error) => {
+                self.send_each(&to, from, datagrams.chunks(each_bytes.max(1)))
+            }
+            Err(error) => not_sent(error, 0),
         }
     }
-}
 
-/// Whether an error says something of the link or of who is at its other end, and nothing of this socket.
-fn is_of_the_link(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::WOULDBLOCK
-                | Errno::INTR
-                | Errno::CONNREFUSED
-                | Errno::HOSTUNREACH
-                | Errno::NETUNREACH
-                | Errno::NETDOWN
-                | Errno::NOBUFS
-                | Errno::MSGSIZE
-                | Errno::PERM
-                | Errno::ACCESS
-                | Errno::ADDRNOTAVAIL
-                | Errno::IO
-        )
-    )
+    /// Sends datagrams one by one, where the way out cannot take them apart. Whether it can is not remembered: another way may, and asking costs
+    /// one call for several datagrams.
+    fn send_each<'a>(
+        &self,
+        to: &SockAddr,
+        from: Option<IpAddr>,
+        datagrams: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<Sent> {
+        let mut outcome = Sent::Taken;
+        for (taken, datagram) in datagrams.enumerate() {
+            match self.send_message(to, datagram, Control::new(from, None)) {
+                Ok(()) => {}
+                Err(error) => match not_sent(error, taken)? {
+                    Sent::Lost => outcome = Sent::Lost,
+                    full => return Ok(full),
+                },
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn send_message(&self, to: &SockAddr, bytes: &[u8], control: Control) -> io::Result<()> {
+        let buffers = [IoSlice::new(bytes)];
+        let message = MsgHdr::new().with_addr(to).with_buffers(&buffers);
+        let message = match control.bytes() {
+            [] => message,
+            control => message.with_control(control),
+        };
+        loop {
+            match self.socket.sendmsg(&message, libc::MSG_DONTWAIT) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// How long a datagram may be on the way to a server, as far as this host knows; `None` if it knows no way.
+fn most_datagram_bytes_to(server: SocketAddr) -> Option<u16> {
+    let socket = new_socket(server).ok()?;
+    socket.connect(&server.into()).ok()?;
+    let is_ipv4 = server.ip().to_canonical().is_ipv4();
+    let bytes = if is_ipv4 {
+        sockopt::ip_mtu(&socket)
+            .ok()?
+            .checked_sub(IPV4_HEADERS_BYTES)?
+    } else {
+        sockopt::ipv6_mtu(&socket)
+            .ok()?
+            .checked_sub(IPV6_HEADERS_BYTES)?
+    };
+    Some(u16::try_from(bytes).map_or(DATAGRAM_MOST_BYTES, |bytes| bytes.min(DATAGRAM_MOST_BYTES)))
+}
+
+/// Whether the kernel may have refused only to take datagrams apart: an interface that computes no checksums, a tunnel that encrypts.
+fn is_of_segmentation(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::IO | Errno::INVAL | Errno::OPNOTSUPP)
+    )
+}
+
+/// What the kernel is told besides a message: control messages, each a header (length, level, type), its value, and room up to a multiple
+/// of the length's own bytes.
+#[derive(Clone, Copy, Debug)]
+struct Control {
+    bytes: [u8; Self::MOST_BYTES],
+    length: usize,
+}
+
+impl Control {
+    const HEADER_BYTES: usize = size_of::<usize>() + 8;
+    const MOST_BYTES: usize = 64;
+
+    /// Where to send from, and how long each datagram is.
+    fn new(from: Option<IpAddr>, segment: Option<u16>) -> Self {
+        let mut control = Self {
+            bytes: [0; Self::MOST_BYTES],
+            length: 0,
+        };
+        match from {
+            // `struct in_pktinfo`: interface (any), source, destination (unused).
+            Some(IpAddr::V4(ip)) => {
+                let [a, b, c, d] = ip.octets();
+                let value = [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0];
+                control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &value);
+            }
+            // `struct in6_pktinfo`: source, interface (any).
+            Some(IpAddr::V6(ip)) => {
+                let mut value = [0; 20];
+                let (source, _) = value.split_at_mut(16);
+                source.copy_from_slice(&ip.octets());
+                control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &value);
+            }
+            None => {}
+        }
+        if let Some(segment) = segment {
+            control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+        }
+        control
+    }
+
+    fn push(&mut self, level: i32, kind: i32, value: &[u8]) {
+        let length = Self::HEADER_BYTES.saturating_add(value.len());
+        let parts: [&[u8]; 4] = [
+            &length.to_ne_bytes(),
+            &level.to_ne_bytes(),
+            &kind.to_ne_bytes(),
+            value,
+        ];
+        let mut at = self.length;
+        for part in parts {
+            let end = at.saturating_add(part.len());
+            if let Some(room) = self.bytes.get_mut(at..end) {
+                room.copy_from_slice(part);
+            }
+            at = end;
+        }
+        self.length = at.next_multiple_of(size_of::<usize>());
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }

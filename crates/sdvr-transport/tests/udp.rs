@@ -8,23 +8,38 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use sdvr_transport::{Sent, UdpSocket, bind_udp};
+use sdvr_frame::LinkAddress;
+use sdvr_transport::{BoundTo, DatagramBuffer, DatagramSocket, Sent, bind_udp, udp_for_server};
 
-fn bind(address: Option<&str>, shards: usize) -> (Vec<UdpSocket>, u16) {
+fn bind(address: Option<&str>, shards: usize) -> (Vec<DatagramSocket>, u16) {
     let address = address.map(|address| address.parse::<IpAddr>().unwrap());
     let sockets = bind_udp(address, 0, shards).unwrap();
-    let port = sockets[0].address().port();
+    let port = address_of(&sockets[0]).port();
     (sockets, port)
 }
 
+fn address_of(socket: &DatagramSocket) -> SocketAddr {
+    match socket.bound_to() {
+        BoundTo::Udp(address) => address,
+        other @ BoundTo::Ethernet { .. } => panic!("{other}"),
+    }
+}
+
+fn send(socket: &DatagramSocket, to: SocketAddr, datagrams: &[u8], each_bytes: usize) -> Sent {
+    let to = LinkAddress::from(to);
+    socket.send(to, datagrams, each_bytes).unwrap()
+}
+
 /// All that arrives until `count` datagrams have, with their senders' addresses.
-fn receive(socket: &mut UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+fn receive(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u8>)> {
     let mut received = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(10);
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
         let more = socket
-            .receive(|from, datagram| received.push((from, datagram.to_vec())))
+            .receive(&mut DatagramBuffer::default(), |from, datagram| {
+                received.push((from, datagram.to_vec()))
+            })
             .unwrap();
         if more == 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -54,12 +69,20 @@ fn datagrams_arrive_over_both_families_with_their_senders() {
         }
         let (mut sockets, port) = bind(bound, 1);
         let server = SocketAddr::new(server.parse().unwrap(), port);
-        let mut client = UdpSocket::for_server(server).unwrap();
-        assert_eq!(client.send(server, b"hello", 5).unwrap(), Sent::Taken);
+        let mut client = udp_for_server(server).unwrap();
+        assert_eq!(send(&client, server, b"hello", 5), Sent::Taken);
         let received = receive(&mut sockets[0], 1);
         let (from, datagram) = &received[0];
         assert_eq!(datagram, b"hello");
-        assert_eq!(from.ip(), server.ip(), "an IPv4 sender is shown as one");
+        let LinkAddress::Udp {
+            address,
+            reply_from,
+        } = from
+        else {
+            panic!("{from}");
+        };
+        assert_eq!(address.ip(), server.ip(), "an IPv4 sender is shown as one");
+        assert_eq!(reply_from.ip(), bound.is_none().then_some(server.ip()));
         assert_eq!(sockets[0].send(*from, b"answer", 6).unwrap(), Sent::Taken);
         assert_eq!(receive(&mut client, 1)[0].1, b"answer");
     }
@@ -70,24 +93,30 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
     let (mut sockets, port) = bind(Some("127.0.0.1"), 3);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
     for sender in 0..10_u32 {
-        let client = UdpSocket::for_server(server).unwrap();
+        let client = udp_for_server(server).unwrap();
         for index in 0..9_u32 {
             // Only the low byte counts.
             let datagram = data(index | sender << 8, 100);
-            client.send(server, &datagram, datagram.len()).unwrap();
+            send(&client, server, &datagram, datagram.len());
         }
         let others: [&[u8]; 4] = [&[1, 2, 3, 4, 5, 6, 7], &[0x10], &[0x10, 0, 0, 0], &[3]];
         for other in others {
-            client.send(server, other, other.len()).unwrap();
+            send(&client, server, other, other.len());
         }
     }
     assert_eq!(receive(&mut sockets[0], 40).len(), 40);
     for (shard, socket) in (0..).zip(sockets.iter_mut().skip(1)) {
         let received = receive(socket, 30);
-        let is_its_own = |(_, datagram): &(SocketAddr, Vec<u8>)| datagram[4] % 3 == shard;
+        let is_its_own = |(_, datagram): &(LinkAddress, Vec<u8>)| datagram[4] % 3 == shard;
         assert!(received.iter().all(is_its_own));
         assert_eq!(received.len(), 30);
-        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0, "nothing more");
+        assert_eq!(
+            socket
+                .receive(&mut DatagramBuffer::default(), |_, _| {})
+                .unwrap(),
+            0,
+            "nothing more"
+        );
     }
 }
 
@@ -95,7 +124,7 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
 fn many_datagrams_sent_at_once_arrive_each_whole() {
     let (mut sockets, port) = bind(Some("127.0.0.1"), 1);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
-    let client = UdpSocket::for_server(server).unwrap();
+    let client = udp_for_server(server).unwrap();
     let count = client.most_at_once(1200).min(40);
     assert!(count > 10, "{count}");
     let mut datagrams: Vec<Vec<u8>> = vec![data(0, 1192); count];
@@ -103,7 +132,7 @@ fn many_datagrams_sent_at_once_arrive_each_whole() {
         datagram[8] = number as u8;
     }
     datagrams.last_mut().unwrap().truncate(100);
-    let sent = client.send(server, &datagrams.concat(), 1200).unwrap();
+    let sent = send(&client, server, &datagrams.concat(), 1200);
     assert_eq!(sent, Sent::Taken);
     let received = receive(&mut sockets[1], count);
     let received: Vec<Vec<u8>> = received.into_iter().map(|(_, datagram)| datagram).collect();
@@ -114,19 +143,24 @@ fn many_datagrams_sent_at_once_arrive_each_whole() {
 fn what_the_kernel_has_no_room_for_is_counted() {
     let (mut sockets, port) = bind(Some("127.0.0.1"), 1);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
-    let client = UdpSocket::for_server(server).unwrap();
+    let client = udp_for_server(server).unwrap();
     assert_eq!(sockets[1].dropped().unwrap(), 0);
     let datagram = data(0, 1192);
     let mut sent = 0;
     while sockets[1].dropped().unwrap() == 0 {
         assert!(sent < 1_000_000, "the buffer has no end");
-        let taken = client.send(server, &datagram, datagram.len()).unwrap();
+        let taken = send(&client, server, &datagram, datagram.len());
         assert_eq!(taken, Sent::Taken);
         sent += 1;
     }
     let arrived = sent - sockets[1].dropped().unwrap() as usize;
     assert_eq!(receive(&mut sockets[1], arrived).len(), arrived);
-    assert_eq!(sockets[1].receive(|_, _| {}).unwrap(), 0);
+    assert_eq!(
+        sockets[1]
+            .receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap(),
+        0
+    );
 }
 
 #[test]
@@ -134,24 +168,27 @@ fn nobody_there_and_too_long_is_a_loss_and_no_error() {
     let (sockets, port) = bind(Some("127.0.0.1"), 0);
     drop(sockets);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut client = UdpSocket::for_server(server).unwrap();
+    let client = udp_for_server(server).unwrap();
     for _ in 0..10 {
-        assert_ne!(client.send(server, b"anybody?", 8).unwrap(), Sent::Full);
-        client.receive(|_, _| {}).unwrap();
+        let sent = send(&client, server, b"anybody?", 8);
+        assert!(!matches!(sent, Sent::Full { .. }), "{sent:?}");
+        client
+            .receive(&mut DatagramBuffer::default(), |_, _| {})
+            .unwrap();
     }
     let nowhere: SocketAddr = "240.0.0.1:9".parse().unwrap();
-    client.send(nowhere, b"x", 1).unwrap();
+    send(&client, nowhere, b"x", 1);
     let long = vec![0; 65_530];
-    assert_eq!(client.send(server, &long, long.len()).unwrap(), Sent::Lost);
+    assert_eq!(send(&client, server, &long, long.len()), Sent::Lost);
 }
 
 #[test]
 fn an_empty_datagram_is_nothing_and_hides_nothing() {
     let (mut sockets, port) = bind(Some("127.0.0.1"), 1);
     let server = SocketAddr::from(([127, 0, 0, 1], port));
-    let client = UdpSocket::for_server(server).unwrap();
+    let client = udp_for_server(server).unwrap();
     for datagram in [&b""[..], b"x", b"", b"y"] {
-        client.send(server, datagram, datagram.len()).unwrap();
+        send(&client, server, datagram, datagram.len());
     }
     let received = receive(&mut sockets[0], 2);
     assert_eq!((&*received[0].1, &*received[1].1), (&b"x"[..], &b"y"[..]));

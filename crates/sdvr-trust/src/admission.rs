@@ -7,9 +7,9 @@ mod files;
 mod refusal;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use sdvr_frame::{Allowance, Label, PublicKey, Timestamp};
+use sdvr_frame::{Allowance, HostAddress, Label, PublicKey, Timestamp};
 
 use self::files::Complaint;
 pub(crate) use self::files::Contents;
@@ -53,7 +53,7 @@ pub struct Newcomer {
     /// The label it asks for.
     pub label: Label,
     /// Where it comes from.
-    pub from: IpAddr,
+    pub from: HostAddress,
 }
 
 /// From nowhere in particular.
@@ -62,7 +62,7 @@ impl From<(PublicKey, Label)> for Newcomer {
         Self {
             key,
             label,
-            from: Ipv6Addr::UNSPECIFIED.into(),
+            from: std::net::IpAddr::from(Ipv6Addr::UNSPECIFIED).into(),
         }
     }
 }

@@ -269,6 +269,11 @@ impl Camera {
             }
             let reach = self.known_reach(now, &open);
             let Some((size, share)) = self.reserve(&open, reach, place) else {
+                place.budget.was_short();
+                if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
+                    warn!(camera = %self.label, stream = open.stream.0,
+                        "somebody removed the ring's file, and there is no memory for another; readers that have it open read on, others find it when there is. Raise --memory");
+                }
                 continue;
             };
             warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");

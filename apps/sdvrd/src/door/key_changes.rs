@@ -13,12 +13,14 @@ use crate::shard::ToShard;
 impl<R: CryptoRng> Running<R> {
     /// Takes what the shards have sent: all keys that were announced share one write.
     pub(super) fn hear_shards(&mut self, now: Timestamp) {
-        let announced: Vec<Announced> = self
-            .door
-            .messages
-            .try_iter()
-            .map(|ToDoor::NewId(announced)| announced)
-            .collect();
+        let messages: Vec<ToDoor> = self.door.messages.try_iter().collect();
+        let mut announced: Vec<Announced> = Vec::new();
+        for message in messages {
+            match message {
+                ToDoor::NewId(key) => announced.push(key),
+                ToDoor::Introduced(introduced) => self.hear_introduction(introduced),
+            }
+        }
         if announced.is_empty() {
             return;
         }

@@ -1,0 +1,103 @@
+//! Cameras over UDP, as far as one can see without a real client: one that does as it likes.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+use std::net::Ipv4Addr;
+
+use sdvr_session::{CloseCode, Event, SetupCode};
+use sdvr_tests::datagram_camera::{DatagramCamera, exchange, initiate, receive, socket_from};
+use sdvr_tests::hostile_camera::HostileCamera;
+use sdvr_tests::{System, wait_until};
+
+fn frame(number: u8, bytes: usize) -> Vec<u8> {
+    vec![number; bytes]
+}
+
+#[test]
+fn a_camera_over_udp_is_there_like_any_other() {
+    let mut system = System::with_daemon();
+    let mut camera = DatagramCamera::handshake(&system);
+    camera.introduce("udp");
+    for number in 0..20 {
+        camera.send_frame(frame(number, 50_000));
+    }
+    wait_until("all frames are there", || {
+        camera.turn();
+        system.list()[0]["frames"] == 20
+    });
+    assert_eq!(system.list()[0]["state"], "live");
+    system.wait_for_figure("sessions", 1);
+    let log = system.daemon().log();
+    assert!(
+        log.contains("camera connected camera=udp peer=127.0.0.1:"),
+        "{log}"
+    );
+
+    // It goes as any other does.
+    camera.session.close(CloseCode::EndOfSource, "no more");
+    camera.transmit();
+    let said = camera.wait_for(|event| match event {
+        Event::Closed(close) => Some(close.code),
+        _ => None,
+    });
+    assert_eq!(said, CloseCode::EndOfSource);
+    wait_until("it is gone", || system.list().is_empty());
+}
+
+#[test]
+fn trust_is_the_same_over_udp() {
+    let mut system = System::with_daemon();
+    let mut owner = HostileCamera::handshake(&system);
+    owner.introduce("door");
+    let mut other = DatagramCamera::handshake(&system);
+    other.ask("door");
+    let answer = other.wait_for(|event| match event {
+        Event::SetupReply(reply) => Some(reply.code),
+        _ => None,
+    });
+    assert_eq!(answer, SetupCode::LabelTaken);
+    system.wait_for_figure("refused_label", 1);
+
+    // The same camera over the other link: its newer session takes the place of the older one.
+    let key = [9; 32];
+    let mut by_udp =
+        DatagramCamera::handshake_over(socket_from(&system, Ipv4Addr::LOCALHOST), &key);
+    by_udp.introduce("gate");
+    let stream = sdvr_tests::hostile_camera::connect(&system);
+    HostileCamera::handshake_over(stream, &key).introduce("gate");
+    let why = by_udp.wait_for(|event| match event {
+        Event::Closed(close) => Some(close.code),
+        _ => None,
+    });
+    assert_eq!(why, CloseCode::Replaced);
+
+    // Whom somebody takes back, hears so.
+    let mut gone = DatagramCamera::handshake(&system);
+    gone.introduce("gone");
+    assert!(system.sdvr(&["keys", "revoke", "gone"]).status.success());
+    let why = gone.wait_for(|event| match event {
+        Event::Closed(close) => Some(close.code),
+        _ => None,
+    });
+    assert_eq!(why, CloseCode::Revoked);
+    system.kill_daemon();
+}
+
+/// The answer to the first was lost: there is one session, and one answer.
+#[test]
+fn a_handshake_that_is_said_again_has_the_same_answer() {
+    let system = System::with_daemon();
+    let socket = socket_from(&system, Ipv4Addr::LOCALHOST);
+    let (_client, initiation) = initiate(&socket, &[5; 32]);
+    let first = exchange(&socket, &initiation, 96);
+    let second = exchange(&socket, &initiation, 96);
+    assert_eq!(first, second);
+    // From elsewhere it is a replay.
+    let elsewhere = socket_from(&system, Ipv4Addr::new(127, 0, 0, 2));
+    elsewhere.send(&initiation).unwrap();
+    for _ in 0..20 {
+        assert_eq!(receive(&elsewhere), None);
+    }
+}
