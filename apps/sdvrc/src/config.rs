@@ -89,7 +89,12 @@ pub struct Arguments {
     #[arg(long)]
     once: bool,
     /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
-    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "EPOCH,HANDSHAKE",
+        env = "SDVR_KEY_SECONDS"
+    )]
     key_seconds: Option<KeyLimits>,
 }
 
@@ -233,13 +238,6 @@ fn parse_rate(text: &str) -> Result<FrameRate, String> {
     } else {
         Err("use a rate above 0 and up to 10000".to_owned())
     }
-}
-
-fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
-    KeyLimits::from_seconds(text).ok_or_else(|| {
-        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
-            .to_owned()
-    })
 }
 
 /// Sends the log to standard error from now on.

@@ -71,7 +71,12 @@ pub struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log: LogFormat,
     /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
-    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "EPOCH,HANDSHAKE",
+        env = "SDVR_KEY_SECONDS"
+    )]
     key_seconds: Option<KeyLimits>,
 }
 
@@ -209,13 +214,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
         _ => Err("use a number of seconds from 0.1 to 600".to_owned()),
     }
-}
-
-fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
-    KeyLimits::from_seconds(text).ok_or_else(|| {
-        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
-            .to_owned()
-    })
 }
 
 #[cfg(test)]
