@@ -105,7 +105,7 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
 fn check_steering(sockets: &mut [DatagramSocket], client: &DatagramSocket, to: LinkAddress) {
     for index in 0..90_u32 {
         // Only the low byte counts.
-        let data = datagram(0x10, index % 9 | index << 8, 100);
+        let data = datagram(0x10, (index % 9) | (index << 8), 100);
         assert_eq!(client.send(to, &data, 100).unwrap(), Sent::Taken);
     }
     let others = [
@@ -274,6 +274,19 @@ fn an_interface_that_was_down_is_used_again_and_shards_keep_what_is_theirs() {
         link.set_up(side).unwrap();
         check_steering(&mut sockets, &client, to);
     }
+}
+
+#[test]
+fn a_server_may_start_before_its_interface_is_up() {
+    let Some(link) = link() else { return };
+    link.set_down(Side::B).unwrap();
+    let mut sockets = server(&link, 3);
+    for socket in &mut sockets {
+        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0);
+    }
+    link.set_up(Side::B).unwrap();
+    let (client, to) = client(&link);
+    check_steering(&mut sockets, &client, to);
 }
 
 #[test]
