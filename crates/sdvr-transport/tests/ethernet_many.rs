@@ -138,6 +138,30 @@ fn what_the_kernel_has_no_room_for_is_counted() {
     assert_eq!(ends.server[1].dropped().unwrap(), before);
 }
 
+#[test]
+fn an_interface_that_is_taken_away_is_a_loss_and_no_error() {
+    let Some(mut ends) = ends(1) else { return };
+    let poller = Poller::new().unwrap();
+    for socket in &ends.server {
+        poller.add(socket, 0, Interest::Read).unwrap();
+    }
+    ends.namespace
+        .enter(Side::A, || configure("ip", "link del right"));
+    let sent = ends
+        .client
+        .send(ends.to, &numbered(0, 3), FRAME_BYTES.into());
+    assert_eq!(sent.unwrap(), Sent::Lost);
+    let mut ready = Vec::new();
+    for socket in &mut ends.server {
+        poller.wait(Some(PATIENCE), &mut ready).unwrap();
+        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0);
+        let sent = socket.send(ends.to, &numbered(0, 1), FRAME_BYTES.into());
+        assert_eq!(sent.unwrap(), Sent::Lost);
+    }
+    poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
+    assert_eq!(ready, [], "it is told once");
+}
+
 /// Over an interface that takes its time, by a socket that holds few frames.
 #[test]
 fn what_was_not_taken_can_be_sent_again_without_loss_or_repetition() {
