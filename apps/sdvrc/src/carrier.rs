@@ -117,6 +117,22 @@ impl Carrier {
         }
     }
 
+    /// Where a source can wait: asks the server whether it may go on.
+    pub(crate) fn ask_if_full(&mut self, now: Timestamp, session: &mut Session) {
+        match self {
+            Self::Connection(_) => {}
+            Self::Datagrams(datagrams) => datagrams.ask_if_full(now, session),
+        }
+    }
+
+    /// When to do that.
+    pub(crate) fn ask_at(&self) -> Timestamp {
+        match self {
+            Self::Connection(_) => Timestamp::NEVER,
+            Self::Datagrams(datagrams) => datagrams.ask_at(),
+        }
+    }
+
     /// Whether the socket has to have room first.
     pub(crate) const fn is_blocked(&self) -> bool {
         match self {

@@ -24,10 +24,12 @@ const KEY_WAIT: Duration = Duration::from_secs(5);
 /// How long a camera's own buffers hold what comes meanwhile: four, at 30 frames a second.
 const LEAVE: Duration = Duration::from_millis(120);
 
-/// How long the last frame may take to leave when the user wants to go.
-const LEAVING: Duration = Duration::from_millis(100);
-/// How long the report of it is waited for otherwise, once it has left: the server says what it has received twice a second.
-const REPORTED: Duration = Duration::from_millis(1200);
+/// How long the last frame may take to arrive when the user wants to go.
+const LEAVING: Duration = Duration::from_millis(150);
+/// And otherwise, once it has left.
+const REPORTED: Duration = Duration::from_secs(2);
+/// How often the server is asked whether it has.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How far the stream is.
 #[derive(Debug)]
@@ -73,6 +75,14 @@ struct Settling {
     is_sent_whole: bool,
     has_left: bool,
     until: Timestamp,
+    /// When the server is asked what has arrived.
+    ask_at: Timestamp,
+}
+
+impl Settling {
+    fn poll_timeout(&self) -> Timestamp {
+        self.until.min(self.ask_at)
+    }
 }
 
 /// A frame that waits for its stream.
@@ -99,6 +109,8 @@ pub(crate) struct Streaming {
     /// How long the user lets frames wait for what was lost.
     latency: Option<Duration>,
     state: StreamState,
+    /// Whether the source gives no more than the network takes.
+    source_waits: bool,
     /// Until when frames are of no use that are no key frames.
     needs_key_until: Option<Timestamp>,
     /// Whether the server has asked for a key frame.
@@ -149,6 +161,7 @@ impl Streaming {
             session,
             latency,
             state: StreamState::asked(now, None),
+            source_waits: false,
             needs_key_until: Some(now + KEY_WAIT),
             wants_key: false,
             is_accepted: false,
@@ -286,7 +299,10 @@ impl Streaming {
     pub(crate) fn poll_timeout(&self) -> Timestamp {
         let own = match self.state {
             StreamState::Refused { again_at, .. } => again_at,
-            StreamState::Settling(settling) => settling.until,
+            StreamState::Settling(settling) => settling.poll_timeout(),
+            StreamState::Open if self.source_waits && self.carrier.is_drained(&self.session) => {
+                self.carrier.ask_at()
+            }
             StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => {
                 Timestamp::NEVER
             }
@@ -325,6 +341,7 @@ impl Streaming {
         is_live: bool,
         announcement: &mut Announcement,
     ) -> Result<Sent, Ending> {
+        self.source_waits = !is_live;
         let is_key = frame.flags.contains(FrameFlags::KEY);
         let needs_key = self.needs_key(now);
         if is_live && (self.carrier.is_late(now) || needs_key && !is_key) {
@@ -444,6 +461,7 @@ impl Streaming {
             is_sent_whole,
             has_left: false,
             until: now + most,
+            ask_at: Timestamp::NEVER,
         };
         if self.carrier.loses() {
             self.state = StreamState::Settling(settling);
@@ -465,13 +483,16 @@ impl Streaming {
         };
         if !settling.has_left && self.carrier.is_drained(&self.session) {
             settling.has_left = true;
-            settling.until = if settling.is_sent_whole {
-                now + REPORTED
-            } else {
-                now
-            };
-            self.state = StreamState::Settling(settling);
+            settling.ask_at = now;
+            if settling.is_sent_whole {
+                settling.until = now + REPORTED;
+            }
         }
+        if now >= settling.ask_at {
+            settling.ask_at = now + ASK_AGAIN;
+            self.session.ping(now);
+        }
+        self.state = StreamState::Settling(settling);
         let is_reported = settling.has_left && self.frames_unconfirmed() == 0;
         if is_reported || now >= settling.until {
             self.say_end(settling);
@@ -480,6 +501,10 @@ impl Streaming {
 
     fn transmit(&mut self, now: Timestamp) -> Result<(), Ending> {
         self.carrier.transmit(now, &mut self.session)?;
+        if self.source_waits && matches!(self.state, StreamState::Open) {
+            self.carrier.ask_if_full(now, &mut self.session);
+            self.carrier.transmit(now, &mut self.session)?;
+        }
         if matches!(self.state, StreamState::Settling(_)) {
             self.settle(now);
             self.carrier.transmit(now, &mut self.session)?;

@@ -17,8 +17,14 @@ use crate::streaming::Ending;
 const LATE: Duration = Duration::from_millis(150);
 /// … or when so much waits.
 const MOST_BYTES: usize = 16 << 20;
-/// What a source that can wait may have under way: the server reports twice a second, so this is 32 MB/s at least.
-const UNDER_WAY_MOST_BYTES: usize = 16 << 20;
+/// What a source that can wait may send before the server has answered: what the kernel of a host that was not prepared holds for a socket …
+const WINDOW_LEAST_BYTES: u128 = 64 << 10;
+/// … or so much in each second of a round trip.
+const WINDOW_BYTES_PER_SECOND: u128 = 8 << 20;
+/// What was sent so long before the server was heard is not on its way.
+const WINDOW_FORGOTTEN_NS: i64 = 2_000_000_000;
+/// A question is asked again when it was not answered in four round trips, and so long.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// A server that is heard has decided on a frame that was sent two round trips, what it may wait for and so long ago.
 const DECIDED: Duration = Duration::from_millis(100);
 /// Before a round trip was measured.
@@ -38,9 +44,9 @@ pub(crate) struct Datagrams {
     /// Frames that were taken while the one before was leaving.
     waiting: VecDeque<WaitingFrame>,
     waiting_bytes: usize,
-    /// When frames were sent lately, and how long they were.
-    under_way: VecDeque<(Timestamp, usize)>,
-    under_way_bytes: usize,
+    /// When frames were sent lately.
+    under_way: VecDeque<Timestamp>,
+    window: Window,
     round_trip: Duration,
     /// What frames may wait for at the server.
     latency: Duration,
@@ -53,6 +59,40 @@ struct WaitingFrame {
     captured: Timestamp,
     flags: FrameFlags,
     payload: Vec<u8>,
+}
+
+/// Frames that were sent and of which the server has not said that what came of them was read.
+#[derive(Debug, Default)]
+struct Window {
+    frames: VecDeque<(Timestamp, usize)>,
+    bytes: usize,
+    /// When the server was asked last.
+    asked: Option<Timestamp>,
+}
+
+impl Window {
+    fn push(&mut self, now: Timestamp, bytes: usize) {
+        self.frames.push_back((now, bytes));
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The server has answered what was asked then.
+    fn forget_before(&mut self, asked: Timestamp) {
+        while let Some(&(sent, bytes)) = self.frames.front()
+            && sent < asked
+        {
+            self.frames.pop_front();
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn is_full(&self, round_trip: Duration) -> bool {
+        let on_the_way = round_trip
+            .as_micros()
+            .saturating_mul(WINDOW_BYTES_PER_SECOND)
+            / 1_000_000;
+        self.bytes as u128 >= on_the_way.max(WINDOW_LEAST_BYTES)
+    }
 }
 
 /// Datagrams of one length, the last of which may be shorter.
@@ -126,7 +166,7 @@ impl Datagrams {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             under_way: VecDeque::new(),
-            under_way_bytes: 0,
+            window: Window::default(),
             round_trip: round_trip.unwrap_or(ROUND_TRIP_AT_FIRST),
             latency: LATENCY_MOST,
         }
@@ -156,7 +196,31 @@ impl Datagrams {
             }
         }
         self.forget_decided(session);
+        if let Some(asked) = session.answered_ping() {
+            self.window.forget_before(asked);
+        }
         Ok(())
+    }
+
+    /// Asks the server how far it has come, if what it has not answered is as much as a source that can wait may send.
+    pub(super) fn ask_if_full(&mut self, now: Timestamp, session: &mut Session) {
+        if self.is_drained(session) && now >= self.ask_at() {
+            self.window.asked = Some(now);
+            session.ping(now);
+        }
+    }
+
+    /// When the server is to be asked.
+    pub(super) fn ask_at(&self) -> Timestamp {
+        if !self.window.is_full(self.round_trip) {
+            return Timestamp::NEVER;
+        }
+        let newest = self.window.frames.back().map(|(sent, _)| *sent);
+        match self.window.asked {
+            // The answer is not about frames that were sent afterwards.
+            Some(asked) if newest <= Some(asked) => asked + self.round_trip * 4 + ASK_AGAIN,
+            _ => Timestamp::from_nanoseconds(0),
+        }
     }
 
     pub(super) fn transmit(&mut self, now: Timestamp, session: &mut Session) -> Result<(), Ending> {
@@ -201,8 +265,8 @@ impl Datagrams {
         };
         let bytes = frame.payload.len();
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        self.under_way.push_back((now, bytes));
-        self.under_way_bytes = self.under_way_bytes.saturating_add(bytes);
+        self.under_way.push_back(now);
+        self.window.push(now, bytes);
         let facts = (frame.number, frame.captured, frame.flags);
         session.send_frame(now, STREAM, facts, frame.payload)
     }
@@ -221,12 +285,16 @@ impl Datagrams {
     /// What was sent well before the server was heard has arrived or is lost.
     fn forget_decided(&mut self, session: &Session) {
         let (heard, decided_after) = (session.last_heard(), self.decided_after());
-        while let Some(&(sent, bytes)) = self.under_way.front()
-            && sent + decided_after <= heard
+        while self
+            .under_way
+            .front()
+            .is_some_and(|&sent| sent + decided_after <= heard)
         {
             self.under_way.pop_front();
-            self.under_way_bytes = self.under_way_bytes.saturating_sub(bytes);
         }
+        // Of a live source nobody asks.
+        self.window
+            .forget_before(heard.offset_by(-WINDOW_FORGOTTEN_NS));
     }
 
     pub(super) fn is_late(&self, now: Timestamp) -> bool {
@@ -240,7 +308,7 @@ impl Datagrams {
     }
 
     pub(super) fn has_room(&self, session: &Session) -> bool {
-        self.is_drained(session) && self.under_way_bytes < UNDER_WAY_MOST_BYTES
+        self.is_drained(session) && !self.window.is_full(self.round_trip)
     }
 
     pub(super) const fn is_blocked(&self) -> bool {
@@ -250,7 +318,7 @@ impl Datagrams {
     pub(super) fn frames_under_way(&self, now: Timestamp) -> u64 {
         let decided_after = self.decided_after();
         let lately = self.under_way.iter().rev();
-        let undecided = lately.take_while(|(sent, _)| now < *sent + decided_after);
+        let undecided = lately.take_while(|&&sent| now < sent + decided_after);
         undecided.count().saturating_add(self.waiting.len()) as u64
     }
 }

@@ -59,7 +59,7 @@ impl Uplink<'_> {
         let unconfirmed = streaming.frames_unconfirmed();
         self.lost.count(now, streaming.take_lost());
         // Over a connection the server has had all that came before the end.
-        if is_confirmed && streaming.loses() {
+        if is_confirmed && streaming.loses() && matches!(finish, Finish::EndOfSource) {
             self.lost.count(now, unconfirmed);
         }
         let link = std::mem::replace(&mut self.link, Link::Waiting { until: now });
