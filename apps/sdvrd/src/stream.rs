@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sdvr_frame::{PublicKey, StreamState, Timestamp};
+use sdvr_frame::{Link, PublicKey, StreamState, Timestamp};
 use sdvr_ring::{FrameMeta, Predecessor, RingWriter, TakenOver};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
@@ -175,6 +175,14 @@ impl Stream {
         self.is_open = false;
         self.gap = Gap::WhileAway;
         self.set_state(StreamState::Stale);
+    }
+
+    /// Says what the stream arrives over.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.ring.writer.set_link(link);
+        if let Some(next) = &mut self.next {
+            next.writer.set_link(link);
+        }
     }
 
     /// Says how the stream is doing; gives the state if it is a new one.
