@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdvr_frame::{Link, PublicKey, StreamId, Timestamp};
+use sdvr_frame::{PublicKey, StreamId, Timestamp};
 use sdvr_ring::{CreateError, RingOptions};
 use sdvr_session::{OpenStream, StreamCode};
 use tracing::{debug, error, info, warn};
