@@ -319,7 +319,12 @@ fn a_server_may_start_before_its_interface_is_up() {
     link.set_down(Side::B).unwrap();
     let mut sockets = server(&link, 3);
     for socket in &mut sockets {
-        assert_eq!(socket.receive(&mut DatagramBuffer::default(), |_, _| {}).unwrap(), 0);
+        assert_eq!(
+            socket
+                .receive(&mut DatagramBuffer::default(), |_, _| {})
+                .unwrap(),
+            0
+        );
     }
     link.set_up(Side::B).unwrap();
     let (client, to) = client(&link);
