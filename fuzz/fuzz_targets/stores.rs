@@ -6,7 +6,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use sdvr_trust::for_tests::{
     format_known_cameras, format_known_servers, format_pending, parse_key_file,
-    parse_known_cameras, parse_known_servers, parse_pending, parse_revoked,
+    parse_known_cameras, parse_known_servers, parse_old_server_key, parse_pending, parse_revoked,
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let path = Path::new("file");
-    let error = match kind % 5 {
+    let error = match kind % 6 {
         0 => match parse_known_servers(path, content) {
             // Only remarks, which the formatter does not keep, and an empty file is refused.
             Ok(servers) if servers.is_empty() => return,
@@ -61,6 +61,10 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(again, pending);
                 return;
             }
+            Err(error) => error,
+        },
+        5 => match parse_old_server_key(path, content) {
+            Ok(_) => return,
             Err(error) => error,
         },
         _ => match parse_revoked(path, content) {

@@ -12,6 +12,7 @@
 )]
 
 pub mod consumer;
+pub mod datagram_camera;
 pub mod footage;
 pub mod hostile_camera;
 #[path = "../../crates/sdvr-session/tests/support/memory.rs"]

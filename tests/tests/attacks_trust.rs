@@ -10,15 +10,16 @@ use std::net::Ipv4Addr;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::server::Door;
-use sdvr_session::{CloseCode, Event, Limits, Suites};
-use sdvr_tests::hostile_camera::{HostileCamera, connect_from};
+use sdvr_session::{CloseCode, Event, Limits, SetupCode, StreamCode, Suites};
+use sdvr_tests::hostile_camera::{HostileCamera, connect_from, stream};
 use sdvr_tests::{System, wait_until};
+use sdvr_trust::SecretKey;
 
 const SOURCE: &str = "test:?format=BNCH&bytes=1000&fps=20";
 
@@ -363,6 +364,54 @@ fn two_hosts_with_one_key_do_not_throw_each_other_out_for_ever() {
     );
 }
 
+/// A copy that was made before the camera got another key is refused as any other, and takes nothing from the session that goes on.
+#[test]
+fn a_copy_with_the_key_before_does_not_end_the_session_of_the_key_now() {
+    let mut system = System::with_daemon();
+    let next = SecretKey::generate().unwrap();
+    let (before, now) = ([7; 32], *next.expose());
+    let come_from = |last: u8, key: &[u8; 32]| {
+        let stream = connect_from(&system, Ipv4Addr::new(127, 0, 0, last));
+        let mut camera = HostileCamera::handshake_over(stream, key);
+        camera.ask("cloned");
+        camera
+    };
+    let mut first = come_from(2, &before);
+    assert!(first.is_let_in());
+    first.session.announce_new_id(next.public_key());
+    first.transmit();
+    while !matches!(first.event().unwrap(), Event::NewIdReply { .. }) {}
+
+    let mut kept = vec![first];
+    for (last, key) in [(3, &now), (2, &before), (3, &now)] {
+        let mut camera = come_from(last, key);
+        assert!(camera.is_let_in(), "{last}");
+        kept.push(camera);
+    }
+    let rings = system.rings();
+    let mut copy = come_from(2, &before);
+    assert!(!copy.is_let_in());
+    let mut streaming = kept.pop().unwrap();
+    assert_eq!(system.list()[0]["state"], "live");
+    assert_eq!(system.rings(), rings);
+    streaming.session.open_stream(stream(1));
+    streaming.transmit();
+    let answer = loop {
+        match streaming.event().expect("the session goes on") {
+            Event::StreamReply { stream, code } if stream.0 == 1 => break code,
+            Event::Closed(close) => panic!("{close:?}"),
+            _ => {}
+        }
+    };
+    assert_eq!(answer, StreamCode::Open);
+    system.wait_for_figure("refused_cloned", 1);
+    assert!(
+        !system.daemon().log().contains("stale"),
+        "{}",
+        system.daemon().log()
+    );
+}
+
 #[test]
 fn a_camera_that_was_forgotten_has_the_label_under_which_it_comes_back() {
     let system = System::with_daemon();
@@ -373,5 +422,42 @@ fn a_camera_that_was_forgotten_has_the_label_under_which_it_comes_back() {
     HostileCamera::handshake_with(&system, &key).introduce("new");
     wait_until("it is there under its new label", || {
         system.list().iter().any(|camera| camera["label"] == "new")
+    });
+}
+
+/// A `sdvr keys` that was stopped in the middle of its work, say.
+#[test]
+fn a_process_that_holds_the_key_directory_keeps_no_known_camera_out() {
+    let system = System::with_daemon();
+    HostileCamera::handshake_with(&system, &[31; 32]).introduce("door");
+    let lock = fs::File::open(system.home().join(".sdvr/.lock")).unwrap();
+    lock.lock().unwrap();
+    let begin = Instant::now();
+    for number in 0..5 {
+        let mut stranger = HostileCamera::handshake_with(&system, &[40 + number; 32]);
+        stranger.ask(&format!("yard{number}"));
+        let code = loop {
+            match stranger.event() {
+                Some(Event::SetupReply(reply)) => break reply.code,
+                Some(Event::Closed(_)) | None => panic!("it was not told why"),
+                Some(_) => {}
+            }
+        };
+        assert_eq!(code, SetupCode::StoreFailed);
+        let mut known = HostileCamera::handshake_with(&system, &[31; 32]);
+        known.ask("door");
+        assert!(known.is_let_in());
+    }
+    // A command waits ten seconds for the lock; five decisions that did would take fifty.
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
+    lock.unlock().unwrap();
+    wait_until("a new camera gets in", || {
+        let mut camera = HostileCamera::handshake_with(&system, &[50; 32]);
+        camera.ask("yard");
+        camera.is_let_in()
     });
 }

@@ -212,6 +212,73 @@ fn commands_on_keys_that_do_not_exist_say_what_there_is_and_exit_with_2() {
 }
 
 #[test]
+fn a_camera_that_was_revoked_and_forgotten_comes_back_under_the_label_it_is_given() {
+    let system = system_that("ask");
+    let nothing = system.sdvr(&["keys", "list"]);
+    assert!(nothing.status.success() && nothing.stdout.is_empty());
+    assert!(text(&nothing.stderr).contains("no camera is known"));
+    assert_eq!(system.keys(&["list", "--json"]).trim(), "[]");
+
+    let _client = system.start_client("door", SOURCE, &[]);
+    let waiting = wait_for_pending(&system, 1);
+    let key = fingerprint(&waiting[0]);
+    // It waits, and is none that was let in.
+    system.wait_for_figure("refused_waiting", 1);
+    assert_eq!(system.figures()["new_cameras"], 0);
+    system.keys(&["approve", key]);
+    system.wait_for_state("door", "live");
+    assert!(
+        system
+            .keys(&["revoke", "door"])
+            .contains("its session ends")
+    );
+    let again = system.keys(&["revoke", "door"]);
+    assert!(
+        again.contains("was revoked already") && !again.contains("its session ends"),
+        "{again}"
+    );
+    let by_label = system.sdvr(&["keys", "approve", "door"]);
+    assert_eq!(by_label.status.code(), Some(2), "{by_label:?}");
+    let said = text(&by_label.stderr);
+    assert!(said.contains(&format!("sdvr keys approve {key}")), "{said}");
+    system.keys(&["forget", "door"]);
+    let back = system.keys(&["approve", key, "--as", "yard"]);
+    assert!(back.contains("the camera yard comes in"), "{back}");
+    assert!(pending(&system).is_empty());
+    let _client = system.start_client(
+        "door",
+        SOURCE,
+        &["-k", copy_of_keys(&system).to_str().unwrap()],
+    );
+    system.wait_for_state("yard", "live");
+}
+
+#[test]
+fn the_log_speaks_of_a_session_only_where_one_may_be() {
+    let mut system = system_that("tofu");
+    let client = system.start_client("door", SOURCE, &[]);
+    let other = system.start_client("yard", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    system.wait_for_state("yard", "live");
+    drop(other);
+    system.keys(&["revoke", "door"]);
+    wait_until("it is said of the one that is connected", || {
+        system
+            .daemon()
+            .log()
+            .contains("revoked: if it is connected, its session ends")
+    });
+    drop(client);
+    system.kill_daemon();
+    system.start_daemon(&[]);
+    system.keys(&["revoke", "yard"]);
+    wait_until("it is said of the one that never came", || {
+        system.daemon().log().contains("revoked")
+    });
+    assert_eq!(system.daemon().times_said("session"), 0);
+}
+
+#[test]
 fn a_server_with_a_new_key_is_followed_by_its_cameras_and_by_nobody_elses() {
     let mut system = system_that("tofu");
     let client = system.start_client("door", SOURCE, &[]);

@@ -73,7 +73,8 @@ Examples:
     /// Let a camera in that waits, or a key that was revoked
     #[command(after_help = "\
 Compare the fingerprint with the one that the camera prints: whoever reaches the server can wait here under any label.
-A key that was revoked is not any more: its camera comes in again under the label it has, if it was not forgotten meanwhile.
+A key that was revoked is not any more: its camera comes in again under the label it has, or, if it was forgotten meanwhile,
+under the one that --as gives it. Without one, its next contact is a first one.
 
 Examples:
   sdvr keys approve SHA256:uT3vq0Xc
@@ -167,6 +168,7 @@ fn as_wrong_usage(error: anyhow::Error) -> anyhow::Error {
         Some(
             problem @ (TrustError::NotFound { .. }
             | TrustError::NotPending { .. }
+            | TrustError::LabelRevoked { .. }
             | TrustError::Ambiguous { .. }),
         ) => WrongUsage(problem.to_string()).into(),
         _ => error,

@@ -48,13 +48,16 @@ pub struct Confinement {
     pub of_system_calls: bool,
 }
 
-/// Confines this process for ever, with all threads that it will start. In `directories` it can still make, change and remove files; what is
-/// open stays open. Where the kernel lacks something, it is said in a line of the log, and the rest is done.
+/// Confines this process for ever, with all threads that it will start. In `directories` it can still make, change and remove files; by
+/// `senders`, made one after the other, it can still send datagrams to whomever it likes; what is open stays open. Where the kernel lacks something, it is said in a line of the log, and the rest is done.
 ///
 /// # Errors
 ///
 /// [`ConfineError`]; the process is then confined in part.
-pub fn confine(directories: &[BorrowedFd<'_>]) -> Result<Confinement, ConfineError> {
+pub fn confine(
+    directories: &[BorrowedFd<'_>],
+    senders: &[BorrowedFd<'_>],
+) -> Result<Confinement, ConfineError> {
     match count_threads() {
         Some(1) | None => {}
         Some(count) => return Err(ConfineError::Threads { count }),
@@ -67,7 +70,7 @@ pub fn confine(directories: &[BorrowedFd<'_>]) -> Result<Confinement, ConfineErr
             "there is no landlock here: the daemon is not kept from files that its user may open"
         );
     }
-    let of_system_calls = system_calls::give_up()?;
+    let of_system_calls = system_calls::give_up(senders)?;
     if !of_system_calls {
         warn!("there are no seccomp filters here: the daemon is not kept from system calls");
     }

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::confine::confine;
 use crate::door::{Descriptors, Door, DoorHandle};
 use crate::figures::Figures;
+use crate::media::Media;
 use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
@@ -38,6 +39,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Keys, directories and sockets first: what is missing is said before anything is promised. The port before all, which may be root's.
     let listener = sdvr_transport::listen(config.address, config.port)
         .map_err(|error| cannot_listen(&config, error))?;
+    let address = listener.address();
+    let media = Media::bind(&config, address.port())?;
     let directories = [
         (&*config.key_directory, Mode::from_raw_mode(0o700)),
         (&*config.shm_dir, Mode::from_raw_mode(0o750)),
@@ -86,8 +89,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let manager = ServiceManager::from_environment();
     // Before the threads, so that it holds for all of them.
-    confine(&[key_files.as_fd(), directory.as_fd()])
-        .context("cannot give up what it does not need")?;
+    confine(
+        &[key_files.as_fd(), directory.as_fd()],
+        &media.descriptors(),
+    )
+    .context("cannot give up what it does not need")?;
     drop(key_files);
 
     let (keeper, keeper_thread) =
@@ -98,13 +104,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         door: Arc::default(),
         shards: Vec::new(),
         budget: budget.clone(),
+        sockets: media.all().cloned().collect(),
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
-    let (poller, waker) =
-        Door::<UnwrapErr<SysRng>>::poller(&listener).context("cannot wait for connections")?;
+    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, media.of_door())
+        .context("cannot wait for connections")?;
     let (door_handle, messages) = DoorHandle::new(waker.clone());
-    for _ in 0..config.threads {
+    for shard in 0..config.threads {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
         let (shard, handle) = Shard::new(
@@ -113,6 +120,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             config.ring_time,
             counters,
             door_handle.clone(),
+            media.of_shard(shard),
         )
         .context("cannot make a shard")?;
         shards.push(shard);
@@ -121,9 +129,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // It ends with the last shard.
     drop(keeper);
     let stop = Arc::new(AtomicBool::new(false));
-    let address = listener.address();
     let door = Door {
         listener,
+        sockets: media.of_door().to_vec(),
         handshake,
         known,
         server_key_watch,
@@ -164,7 +172,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make the statistics page")?;
 
     say_ready(&format!(
-        "sdvrd ready: {address} (tcp), key {fingerprint}, frames in {}",
+        "sdvrd ready: {address} (tcp, udp){media}, key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
     manager.say_ready();

@@ -3,13 +3,14 @@
 //! It runs beside the frame path: neither a port scan nor a thousand cameras that come back at once delay a frame. What a
 //! stranger can take is bounded before it is spent: SECURITY.md has the list.
 
+mod datagrams;
 mod deciding;
 mod descriptors;
+mod homes;
 mod key_changes;
 mod report;
 mod strangers;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +22,22 @@ use rustix::io::Errno;
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{KeyLimits, Site};
-use sdvr_transport::{Interest, Listener, Poller, Ready, Waker};
+use sdvr_transport::{DatagramSocket, Interest, Listener, Poller, Ready, Waker};
 use sdvr_trust::{Announced, KnownCameras, ServerKeyWatch};
 use tracing::warn;
 
-use self::deciding::Introduction;
+use self::datagrams::DatagramDoor;
+use self::deciding::{Introduction, Place};
 pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
+use self::homes::Homes;
 use self::report::{Matter, Report};
+pub(crate) use self::strangers::Stranger;
 use self::strangers::Strangers;
 use crate::figures::DoorCounters;
 use crate::knock::{Knock, Progress, TurnedAway};
-use crate::shard::ShardHandle;
+use crate::peer::Peer;
+use crate::shard::{Introduced, ShardHandle};
 
 /// How long accepting rests when there is no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -41,12 +46,16 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
+/// The sockets for datagrams have the tokens from here on, which no connection's comes near.
+const FIRST_SOCKET: u64 = u64::MAX - 16;
 
 /// What the door is told.
 #[derive(Debug)]
 pub(crate) enum ToDoor {
     /// A camera has announced the key that it will come with.
     NewId(Announced),
+    /// A newcomer over datagrams has introduced itself to its shard.
+    Introduced(Introduced),
 }
 
 /// How others reach the door.
@@ -74,6 +83,8 @@ impl DoorHandle {
 /// Everything the door has.
 pub(crate) struct Door<R> {
     pub(crate) listener: Listener,
+    /// By which datagrams come that begin sessions, one for each medium.
+    pub(crate) sockets: Vec<Arc<DatagramSocket>>,
     pub(crate) handshake: Handshake,
     pub(crate) known: KnownCameras,
     pub(crate) server_key_watch: ServerKeyWatch,
@@ -93,10 +104,9 @@ pub(crate) struct Door<R> {
 struct Running<R> {
     door: Door<R>,
     poller: Poller,
-    strangers: Strangers,
-    /// Which shard a camera lives in, from its first admission on: a reconnect finds its rings there.
-    homes: HashMap<PublicKey, usize>,
-    cameras_per_shard: Vec<usize>,
+    strangers: Strangers<Knock>,
+    datagrams: DatagramDoor,
+    homes: Homes,
     waiting: Vec<Introduction>,
     /// Given up to accept and close one connection when there is no other descriptor.
     reserve: Option<File>,
@@ -107,9 +117,15 @@ struct Running<R> {
 
 impl<R: CryptoRng> Door<R> {
     /// Makes the poller and its waker, so that the daemon can stop the door, and shards can reach it.
-    pub(crate) fn poller(listener: &Listener) -> std::io::Result<(Poller, Waker)> {
+    pub(crate) fn poller(
+        listener: &Listener,
+        sockets: &[Arc<DatagramSocket>],
+    ) -> std::io::Result<(Poller, Waker)> {
         let poller = Poller::new()?;
         poller.add(listener, LISTENER, Interest::Read)?;
+        for (token, socket) in (FIRST_SOCKET..).zip(sockets) {
+            poller.add(socket.as_ref(), token, Interest::Read)?;
+        }
         let waker = poller.add_waker(WAKER)?;
         Ok((poller, waker))
     }
@@ -122,12 +138,13 @@ impl<R: CryptoRng> Door<R> {
     pub(crate) fn run(self, poller: Poller) -> anyhow::Result<()> {
         let shards = self.shards.len();
         let report = Report::new(Timestamp::now(), Arc::clone(&self.counters));
+        let datagrams = DatagramDoor::new(self.sockets.clone());
         let mut running = Running {
             door: self,
             poller,
             strangers: Strangers::new(),
-            homes: HashMap::new(),
-            cameras_per_shard: vec![0; shards],
+            datagrams,
+            homes: Homes::new(shards),
             waiting: Vec::new(),
             reserve: File::open("/dev/null").ok(),
             accept_again: None,
@@ -146,7 +163,8 @@ impl<R: CryptoRng> Door<R> {
 impl<R: CryptoRng> Running<R> {
     /// Waits for something to do and does it.
     fn turn(&mut self, ready: &mut Vec<Ready>) -> anyhow::Result<()> {
-        let busy = self.strangers.len() > 0 || self.accept_again.is_some();
+        let busy =
+            self.strangers.len() > 0 || self.datagrams.has_guests() || self.accept_again.is_some();
         let timeout = if busy { ACCEPT_REST } else { REFRESH_INTERVAL };
         self.door.counters.turn.end();
         self.poller.wait(Some(timeout), ready)?;
@@ -159,6 +177,7 @@ impl<R: CryptoRng> Running<R> {
                     self.door.waker.clear();
                     self.hear_shards(now);
                 }
+                FIRST_SOCKET.. => self.handle_socket(now, event.token)?,
                 token => self.handle_knock(now, token),
             }
         }
@@ -268,9 +287,10 @@ impl<R: CryptoRng> Running<R> {
             Ok(Progress::Introduced(session, setup)) => {
                 self.door.counters.handshakes.count();
                 self.waiting.push(Introduction {
-                    token,
-                    session,
+                    key: session.peer(),
+                    peer: Peer::Connection(knock.peer),
                     setup,
+                    place: Place::Door { token, session },
                 });
             }
             Err(reason) => self.turn_away(token, &reason),
@@ -320,6 +340,7 @@ impl<R: CryptoRng> Running<R> {
         for token in self.strangers.slow(now) {
             self.turn_away(token, &TurnedAway::Slow);
         }
+        self.forget_slow_guests(now);
         if now >= self.next_refresh {
             self.next_refresh = now + REFRESH_INTERVAL;
             self.refresh();

@@ -12,6 +12,10 @@ use sdvr_session::{
 };
 use sdvr_transport::{Received, TcpLink};
 
+use crate::door::Stranger;
+use crate::ingest::{Carrier, RecordCarrier};
+use crate::peer::Peer;
+
 /// All that a stranger may send before it is let in or out.
 const STRANGER_BYTES: usize = 8 * 1024;
 /// How long a stranger may take, however it spreads its bytes.
@@ -60,11 +64,21 @@ pub(crate) enum Progress {
 pub(crate) struct Knock {
     pub(crate) link: TcpLink,
     pub(crate) peer: SocketAddr,
-    pub(crate) since: Timestamp,
+    since: Timestamp,
     source: SourceAddress,
     state: State,
     received: Vec<u8>,
     received_total: usize,
+}
+
+impl Stranger for Knock {
+    fn site(&self) -> Site {
+        self.source.site()
+    }
+
+    fn since(&self) -> Timestamp {
+        self.since
+    }
 }
 
 impl Knock {
@@ -78,11 +92,6 @@ impl Knock {
             received: Vec::new(),
             received_total: 0,
         }
-    }
-
-    /// Where it comes from.
-    pub(crate) fn site(&self) -> Site {
-        self.source.site()
     }
 
     /// Whose key it is, once proved.
@@ -132,9 +141,9 @@ impl Knock {
         Ok(Progress::Waiting)
     }
 
-    /// Bytes that came after the packet which let it in.
-    pub(crate) fn into_link(self) -> (TcpLink, Vec<u8>) {
-        (self.link, self.received)
+    /// The connection of who is let in, and the bytes that came after the packet which let it in.
+    pub(crate) fn into_carrier(self) -> RecordCarrier {
+        RecordCarrier::new(self.link, Peer::Connection(self.peer), self.received)
     }
 
     fn next_packet(&mut self) -> Result<Option<Vec<u8>>, TurnedAway> {
@@ -198,12 +207,9 @@ impl Knock {
 /// A camera that may stream, on its way from the door to its shard.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) link: TcpLink,
-    pub(crate) peer: SocketAddr,
     pub(crate) session: Box<Session>,
+    pub(crate) carrier: Carrier,
     pub(crate) label: Label,
     /// The keys under which it may have come before.
     pub(crate) other_keys: Vec<PublicKey>,
-    /// Bytes that came after the packet which let it in.
-    pub(crate) received: Vec<u8>,
 }

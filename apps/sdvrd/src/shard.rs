@@ -1,41 +1,48 @@
 //! A shard: one thread with its own cameras, its own sockets and its own rings.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+mod arriving;
+mod datagrams;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_session::{CloseCode, NewIdCode};
-use sdvr_transport::{Interest, Poller, Ready, Waker};
+use sdvr_transport::{DatagramSocket, Interest, Poller, Ready, Waker};
 use sdvr_trust::{Announced, Removal};
 use tracing::{info, warn};
 
+use self::arriving::Member;
+use self::datagrams::DatagramSessions;
+pub(crate) use self::datagrams::{Decision, Introduced, Newcomer};
 use crate::budget::Budget;
-use crate::camera::{Camera, LOST_AFTER, RingPlace};
+use crate::camera::{LOST_AFTER, RingPlace};
 use crate::door::{DoorHandle, ToDoor};
 use crate::figures::ShardCounters;
-use crate::ingest::{BUFFER_BYTES, Ending, Ingest};
+use crate::ingest::{BUFFER_BYTES, Ending, Ingest, Way};
 use crate::knock::Arrival;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade};
 use crate::slots::Slots;
 
 const WAKER: u64 = u64::MAX;
+/// The sockets for datagrams have the tokens from here on. No connection has one of these: their generations do not get there.
+const FIRST_SOCKET: u64 = u64::MAX - 16;
 /// How often time is looked at while there are cameras. No frame waits for it.
 const TICK: Duration = Duration::from_millis(100);
 /// How often the rings' files are looked at.
 const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A live session that is replaced so often within so long, each time from another address: two hosts have the same key.
-const CLONED_TIMES: usize = 3;
-const CLONED_TIME: Duration = Duration::from_secs(60);
 
 /// What a shard is told.
 #[derive(Debug)]
 pub(crate) enum ToShard {
     /// A camera was let in.
     Arrival(Arrival),
+    /// Somebody is to introduce itself in datagrams, which come here.
+    Newcomer(Newcomer),
+    /// Who has, is let in or not: by the session's index.
+    Decided(u32, Decision),
     /// A camera is not welcome any more.
     Dismiss(PublicKey, Removal),
     /// The server has another key from now on.
@@ -81,6 +88,7 @@ pub(crate) struct Shard {
     cameras: HashMap<PublicKey, Member>,
     /// Connections by token; each knows whose it is.
     connections: Slots<Connection>,
+    datagrams: DatagramSessions,
     buffer: Vec<u8>,
     next_tick: Timestamp,
     next_restore: Timestamp,
@@ -88,35 +96,10 @@ pub(crate) struct Shard {
     times_short: u64,
 }
 
-/// A camera and how it is reached now.
-struct Member {
-    camera: Camera,
-    connection: Option<u64>,
-    last_heard: Timestamp,
-    /// When live sessions were replaced from another address, lately.
-    replacements: VecDeque<Timestamp>,
-}
-
 struct Connection {
     ingest: Ingest,
     key: PublicKey,
     interest: Interest,
-}
-
-impl Member {
-    /// A live session is about to be replaced by one from `new`: whether that has happened from other addresses too often.
-    fn is_cloned(&mut self, now: Timestamp, old: IpAddr, new: IpAddr) -> bool {
-        self.replacements
-            .retain(|&at| now.saturating_since(at) < CLONED_TIME);
-        if old == new {
-            return false;
-        }
-        if self.replacements.len() >= CLONED_TIMES {
-            return true;
-        }
-        self.replacements.push_back(now);
-        false
-    }
 }
 
 impl Shard {
@@ -131,8 +114,12 @@ impl Shard {
         ring_time: Duration,
         counters: Arc<ShardCounters>,
         door: DoorHandle,
+        sockets: Vec<Arc<DatagramSocket>>,
     ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
+        for (token, socket) in (FIRST_SOCKET..).zip(&sockets) {
+            poller.add(socket.as_ref(), token, Interest::Read)?;
+        }
         let waker = poller.add_waker(WAKER)?;
         let (sender, receiver) = channel();
         let handle = ShardHandle {
@@ -155,6 +142,7 @@ impl Shard {
             door,
             cameras: HashMap::new(),
             connections: Slots::new(),
+            datagrams: DatagramSessions::new(sockets),
             buffer: vec![0; BUFFER_BYTES],
             next_tick: now,
             next_restore: now,
@@ -171,25 +159,34 @@ impl Shard {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut ready: Vec<Ready> = Vec::new();
         loop {
-            let timeout = if self.cameras.is_empty() {
-                None
+            let tick = if self.cameras.is_empty() {
+                Timestamp::NEVER
             } else {
-                Some(self.next_tick.saturating_since(Timestamp::now()))
+                self.next_tick
             };
+            let next = tick.min(self.datagrams.poll_timeout());
+            let timeout =
+                (next != Timestamp::NEVER).then(|| next.saturating_since(Timestamp::now()));
             self.place.counters.turn.end();
             self.poller.wait(timeout, &mut ready)?;
             self.place.counters.turn.begin(Timestamp::now());
+            if ready.iter().any(|event| event.token == WAKER) {
+                self.waker.clear();
+            }
+            // First: a newcomer's datagrams may have come while its message was on the way.
+            if self.take_messages() {
+                self.stop();
+                return Ok(());
+            }
             for event in &ready {
-                if event.token == WAKER {
-                    self.waker.clear();
-                    if self.take_messages() {
-                        self.stop();
-                        return Ok(());
-                    }
-                } else {
-                    self.handle_connection(*event);
+                match event.token {
+                    WAKER => {}
+                    FIRST_SOCKET.. => self.handle_socket(event.token)?,
+                    _ => self.handle_connection(*event),
                 }
             }
+            self.answer_datagrams();
+            self.handle_timers();
             self.handle_time();
         }
     }
@@ -199,6 +196,8 @@ impl Shard {
         while let Ok(message) = self.receiver.try_recv() {
             match message {
                 ToShard::Arrival(arrival) => self.arrive(arrival),
+                ToShard::Newcomer(newcomer) => self.meet(newcomer),
+                ToShard::Decided(index, decision) => self.decided(index, decision),
                 ToShard::Dismiss(key, why) => self.dismiss(key, &why),
                 ToShard::NextKey(key) => self.announce_next_key(key),
                 ToShard::NewIdReply { camera, key, code } => {
@@ -209,105 +208,6 @@ impl Shard {
             }
         }
         false
-    }
-
-    fn arrive(&mut self, arrival: Arrival) {
-        let key = arrival.session.peer();
-        let (label, peer, suite) = (arrival.label.clone(), arrival.peer, arrival.session.suite());
-        let now = Timestamp::now();
-        self.follow_key(key, &arrival.other_keys);
-        let mut ingest = Ingest::new(arrival);
-        let member = self.cameras.entry(key).or_insert_with(|| Member {
-            camera: Camera::new(now, key, label.clone()),
-            connection: None,
-            last_heard: now,
-            replacements: VecDeque::new(),
-        });
-        let old_peer = member
-            .connection
-            .and_then(|token| self.connections.get_mut(token))
-            .map(|connection| connection.ingest.peer);
-        if let Some(old_peer) = old_peer
-            && member.is_cloned(now, old_peer.ip(), peer.ip())
-        {
-            ingest.close(
-                CloseCode::Cloned,
-                &format!(
-                    "{} streams with the same key, and this is {}",
-                    old_peer.ip(),
-                    peer.ip()
-                ),
-            );
-            self.place.counters.refused_cloned.count();
-            if member.camera.chatter.may_say(now) {
-                warn!(camera = %label, streaming = %old_peer, refused = %peer,
-                    "two hosts have this camera's key (a copied storage card?): the newer one is refused. Delete its key file there, and it comes as a camera of its own");
-            }
-            return;
-        }
-        let may_say = member.camera.chatter.may_say(now);
-        member.last_heard = now;
-        // Another one, if it was forgotten under the one it had.
-        member.camera.label = label.clone();
-        let replaced = member.connection.take();
-        if let Some(mut old) = replaced.and_then(|token| self.connections.remove(token)) {
-            old.ingest
-                .close(CloseCode::Replaced, "a newer session of the same key");
-            self.place.counters.ended.replaced.count();
-            if may_say {
-                info!(camera = %label, old = %old.ingest.peer, new = %peer, "session replaced");
-            }
-        }
-        let token = self.connections.insert(Connection {
-            ingest,
-            key,
-            interest: Interest::Read,
-        });
-        let (Some(connection), Some(member)) =
-            (self.connections.get_mut(token), self.cameras.get_mut(&key))
-        else {
-            return;
-        };
-        member.connection = Some(token);
-        self.place.counters.sessions.count();
-        if let Err(problem) = self
-            .poller
-            .add(&connection.ingest.link, token, Interest::Read)
-        {
-            if may_say {
-                warn!(camera = %label, %problem, "connection given up");
-            }
-            self.end(token, &Ending::Cut);
-            return;
-        }
-        if may_say {
-            info!(camera = %label, %peer, fingerprint = %key.fingerprint(), cipher = %suite, "camera connected");
-        }
-        if let Err(ending) = connection
-            .ingest
-            .handle_arrival(&mut member.camera, &self.place)
-        {
-            self.end(token, &ending);
-        }
-    }
-
-    /// A camera that has proved another key is the one it was: what it streams goes on, in the same rings.
-    fn follow_key(&mut self, key: PublicKey, others: &[PublicKey]) {
-        if self.cameras.contains_key(&key) {
-            return;
-        }
-        let before = others.iter().find_map(|other| self.cameras.remove(other));
-        let Some(mut member) = before else {
-            return;
-        };
-        if let Some(connection) = member
-            .connection
-            .and_then(|token| self.connections.get_mut(token))
-        {
-            connection.key = key;
-        }
-        member.camera.has_key(Timestamp::now(), key, &self.place);
-        self.cameras.insert(key, member);
     }
 
     /// The camera may come with the key that it has announced, or not.
@@ -370,7 +270,7 @@ impl Shard {
         let Some(mut member) = self.cameras.remove(&key) else {
             return;
         };
-        if let Some(mut connection) = member
+        if let Some(connection) = member
             .connection
             .and_then(|token| self.connections.remove(token))
         {
@@ -385,7 +285,7 @@ impl Shard {
                     "this camera has another key, and the time of this one is over".to_owned(),
                 ),
             };
-            connection.ingest.close(code, &text);
+            self.close(connection.ingest, code, &text);
             self.place.counters.ended.dismissed.count();
         }
         member.camera.close_all(Timestamp::now(), &self.place);
@@ -412,14 +312,29 @@ impl Shard {
         if event.writable && result.is_ok() {
             result = connection.ingest.transmit(Timestamp::now());
         }
+        self.tell_announced(event.token);
+        match result {
+            Ok(()) => self.update_interest(event.token),
+            Err(ending) => self.end(event.token, &ending),
+        }
+    }
+
+    /// The door is to record a key that the camera has announced.
+    fn tell_announced(&mut self, token: u64) {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return;
+        };
         if let Some(next) = connection.ingest.take_announced() {
             let proved = connection.ingest.session.peer();
             // Writing to the disk takes its time, which no frame may wait for.
             self.door.send(ToDoor::NewId(Announced { proved, next }));
         }
-        match result {
-            Ok(()) => self.update_interest(event.token),
-            Err(ending) => self.end(event.token, &ending),
+    }
+
+    /// Says why a session ends, and forgets it but for that.
+    fn close(&mut self, ingest: Ingest, code: CloseCode, text: &str) {
+        if let Some(leaving) = ingest.close(code, text) {
+            self.leave(leaving);
         }
     }
 
@@ -433,10 +348,8 @@ impl Shard {
             Interest::Read
         };
         if interest != connection.interest
-            && self
-                .poller
-                .change(&connection.ingest.link, token, interest)
-                .is_ok()
+            && let Way::Connection(link) = connection.ingest.way()
+            && self.poller.change(link, token, interest).is_ok()
         {
             connection.interest = interest;
         }
@@ -444,28 +357,27 @@ impl Shard {
 
     /// Ends a session. What was published stays; what becomes of the rings depends on why.
     fn end(&mut self, token: u64, ending: &Ending) {
-        let Some(mut connection) = self.connections.remove(token) else {
+        let Some(Connection { ingest, key, .. }) = self.connections.remove(token) else {
             return;
         };
-        let peer = connection.ingest.peer;
+        let peer = ingest.peer();
+        let last_heard = ingest.session.last_heard();
         self.place.counters.ended.of(ending).count();
         match ending {
             Ending::Broken(error) => {
                 let (code, text) = Ending::broken_code(error);
-                connection.ingest.close(code, text);
+                self.close(ingest, code, text);
             }
             // The answer, which tells the camera that all it sent has arrived.
-            Ending::Said(close) => connection.ingest.close(close.code, ""),
-            Ending::Silent => connection
-                .ingest
-                .close(CloseCode::Idle, "nothing was heard for 60 s"),
+            Ending::Said(close) => self.close(ingest, close.code, ""),
+            Ending::Silent => self.close(ingest, CloseCode::Idle, "nothing was heard for 60 s"),
             Ending::Cut | Ending::Deaf => {}
         }
-        let Some(member) = self.cameras.get_mut(&connection.key) else {
+        let Some(member) = self.cameras.get_mut(&key) else {
             return;
         };
         member.connection = None;
-        member.last_heard = connection.ingest.session.last_heard();
+        member.last_heard = last_heard;
         let now = Timestamp::now();
         let may_say = member.camera.chatter.may_say(now);
         let label = &member.camera.label;
@@ -508,7 +420,11 @@ impl Shard {
                 member.last_heard = connection.ingest.session.last_heard();
                 if now.saturating_since(member.last_heard) >= LOST_AFTER {
                     endings.push((token, Ending::Silent));
-                } else if let Err(ending) = connection.ingest.handle_time(now) {
+                } else if let Err(ending) =
+                    connection
+                        .ingest
+                        .handle_time(now, &mut member.camera, &self.place)
+                {
                     endings.push((token, ending));
                 }
             }
@@ -549,7 +465,7 @@ impl Shard {
 
     fn stop(&mut self) {
         for token in self.connections.tokens() {
-            if let Some(connection) = self.connections.get_mut(token) {
+            if let Some(connection) = self.connections.remove(token) {
                 connection
                     .ingest
                     .close(CloseCode::ShuttingDown, "the daemon is shutting down");

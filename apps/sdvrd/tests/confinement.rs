@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_long;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -115,7 +115,20 @@ fn is_kept_in_a_process(promise: &str) -> bool {
 fn confine_in(folder: &Path) -> Result<Confinement, ConfineError> {
     let directories = ["keys", "rings"].map(|name| File::open(folder.join(name)).unwrap());
     let [keys, rings] = directories.each_ref().map(AsFd::as_fd);
-    confine(&[keys, rings])
+    let sender = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let confined = confine(&[keys, rings], &[sender.as_fd()])?;
+    // By this one, and by no other, it may send: there is only no message to be read at 0.
+    let number = c_long::from(sender.as_raw_fd());
+    assert_eq!(
+        call(libc::SYS_sendmsg, [number, 0, 0, 0, 0, 0]),
+        libc::EFAULT
+    );
+    if confined.of_system_calls {
+        for other in [number - 1, number + 1] {
+            assert_eq!(call(libc::SYS_sendmsg, [other, 0, 0, 0, 0, 0]), libc::EPERM);
+        }
+    }
+    Ok(confined)
 }
 
 /// A system call and what it says; 0 when it works.
@@ -180,6 +193,7 @@ fn forbidden_calls() -> Vec<(&'static str, c_long, [c_long; 6])> {
         ("a netlink socket", libc::SYS_socket, socket(libc::AF_NETLINK, libc::SOCK_RAW)),
         ("sendto an address", libc::SYS_sendto, [-1, 0, 0, 0, 1, 1]),
         ("sendmsg", libc::SYS_sendmsg, first(-1)),
+        ("sendmmsg", libc::SYS_sendmmsg, first(-1)),
         ("fcntl F_SETOWN", libc::SYS_fcntl, [-1, libc::F_SETOWN.into(), parent, 0, 0, 0]),
         ("fcntl F_SETSIG", libc::SYS_fcntl, [-1, 10, 9, 0, 0, 0]),
         ("fcntl F_SETLEASE", libc::SYS_fcntl, [-1, libc::F_SETLEASE.into(), 0, 0, 0, 0]),

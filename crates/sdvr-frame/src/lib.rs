@@ -6,8 +6,10 @@
 mod address;
 mod allowance;
 pub mod bench_frame;
+mod ethertype;
 mod format;
 mod frame;
+mod host_address;
 mod identity;
 mod label;
 mod link_address;
@@ -17,8 +19,10 @@ mod time;
 
 pub use address::{DEFAULT_PORT, ParseAddressError, ServerAddress};
 pub use allowance::Allowance;
+pub use ethertype::{Ethertype, ParseEthertypeError};
 pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
 pub use frame::{FrameFlags, FrameNumber};
+pub use host_address::HostAddress;
 pub use identity::{Fingerprint, ParseFingerprintError, PublicKey};
 pub use label::{InvalidLabel, Label};
 pub use link_address::{Interface, LinkAddress, ReplyFrom};

@@ -49,14 +49,14 @@ pub use clock::{CaptureTime, ClockSample, PeerClock};
 pub use datagram::{DataHeader, FragmentRequest, PeerPath, Rejected};
 pub use error::{HandshakeError, Malformed, SessionError};
 pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
-pub use key_limits::KeyLimits;
+pub use key_limits::{KeyLimits, ParseKeyLimitsError};
 pub use keys::{Suite, Suites};
 pub use media::MediaFragment;
 pub use message::{
     Close, CloseCode, NewIdCode, OpenStream, Report, Setup, SetupCode, SetupReply, StreamCode,
 };
 pub use packet::{
-    HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, RESPONSE_BYTES,
+    HELLO_BYTES, HELLO_REPLY_BYTES, INITIATION_BYTES, Packet, PacketType, RESPONSE_BYTES,
     next_handshake_packet, next_record,
 };
 pub use record::RECORD_OVERHEAD_BYTES;

@@ -18,14 +18,26 @@ pub(crate) const VERSION: u8 = 2;
 
 /// What kind of handshake packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PacketType {
+pub enum PacketType {
+    /// HELLO: a client asks.
     Hello,
+    /// HELLO_REPLY: a server gives its key and a token.
     HelloReply,
+    /// HS1: a client proves that it can receive, and names itself.
     Initiation,
+    /// HS2: a server proves its key.
     Response,
 }
 
 impl PacketType {
+    /// What a datagram claims to be; `None` if it is no handshake packet. Nothing of it is checked.
+    #[must_use]
+    pub fn of(datagram: &[u8]) -> Option<Self> {
+        datagram
+            .first()
+            .and_then(|&number| Self::from_number(number))
+    }
+
     pub(crate) const fn number(self) -> u8 {
         match self {
             Self::Hello => 1,

@@ -16,16 +16,16 @@ use crate::udp::{self, UdpSocket};
 ///
 /// ```
 /// use sdvr_frame::LinkAddress;
-/// use sdvr_transport::{BoundTo, Sent, bind_udp, udp_for_server};
+/// use sdvr_transport::{BoundTo, DatagramBuffer, Sent, bind_udp, udp_for_server};
 ///
-/// let mut sockets = bind_udp(Some("127.0.0.1".parse().unwrap()), 0, 2).unwrap();
+/// let sockets = bind_udp(Some("127.0.0.1".parse().unwrap()), 0, 2).unwrap();
 /// let BoundTo::Udp(server) = sockets[0].bound_to() else { unreachable!() };
 /// let client = udp_for_server(server).unwrap();
 /// // Two datagrams in one call. They begin as what is of no session does, and so come to the first socket.
 /// assert_eq!(client.send(LinkAddress::from(server), &[1, 0, 5, 0, 9, 1, 0, 5, 0, 7], 5).unwrap(), Sent::Taken);
-/// let mut received = Vec::new();
+/// let (mut buffer, mut received) = (DatagramBuffer::default(), Vec::new());
 /// while received.len() < 2 {
-///     sockets[0].receive(|_from, datagram| received.push(datagram.to_vec())).unwrap();
+///     sockets[0].receive(&mut buffer, |_from, datagram| received.push(datagram.to_vec())).unwrap();
 /// }
 /// assert_eq!(received, [[1, 0, 5, 0, 9], [1, 0, 5, 0, 7]]);
 /// ```
@@ -36,6 +36,20 @@ pub struct DatagramSocket(Kind);
 enum Kind {
     Udp(UdpSocket),
     Ethernet(EthernetSocket),
+}
+
+/// Where datagrams are put that a socket takes. One does for all sockets of a thread.
+#[derive(Debug, Default)]
+pub struct DatagramBuffer(Vec<u8>);
+
+impl DatagramBuffer {
+    /// At least so many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, least: usize) -> &mut [u8] {
+        if self.0.len() < least {
+            self.0.resize(least, 0);
+        }
+        &mut self.0
+    }
 }
 
 /// What became of datagrams that were to be sent.
@@ -158,8 +172,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Takes what has arrived, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how many there
-    /// were: none when nothing has arrived.
+    /// Takes what has arrived into `buffer`, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how
+    /// many there were: none when nothing has arrived.
     ///
     /// What fills up a short frame of Ethernet is cut off, by the length that each datagram says of itself; one that says nonsense is handed
     /// over as it came.
@@ -167,10 +181,14 @@ impl DatagramSocket {
     /// # Errors
     ///
     /// Only for a bug here.
-    pub fn receive(&mut self, handle: impl FnMut(LinkAddress, &mut [u8])) -> io::Result<usize> {
-        match &mut self.0 {
-            Kind::Udp(socket) => socket.receive(handle),
-            Kind::Ethernet(socket) => socket.receive(handle),
+    pub fn receive(
+        &self,
+        buffer: &mut DatagramBuffer,
+        handle: impl FnMut(LinkAddress, &mut [u8]),
+    ) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Udp(socket) => socket.receive(buffer, handle),
+            Kind::Ethernet(socket) => socket.receive(buffer, handle),
         }
     }
 

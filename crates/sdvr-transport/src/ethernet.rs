@@ -20,7 +20,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, netdevice, sendmmsg};
 use sdvr_frame::{Interface, LinkAddress, MacAddress};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use crate::datagram_socket::{BoundTo, Sent, is_of_the_link, not_sent};
+use crate::datagram_socket::{BoundTo, DatagramBuffer, Sent, is_of_the_link, not_sent};
 use crate::hearing::{from_to_this_host, nothing, to_this_host};
 use crate::packet_socket::{
     RECEIVE_MOST, ethernet_address, mtu_bytes, packet_address, receive_frames,
@@ -84,7 +84,6 @@ pub(crate) struct EthernetSocket {
     ethertype: u16,
     mtu_bytes: usize,
     receive_buffer: ReceiveBuffer,
-    frames: Box<[u8]>,
     frame_bytes: usize,
 }
 
@@ -186,7 +185,6 @@ impl EthernetSocket {
                 ethertype,
                 mtu_bytes,
                 receive_buffer,
-                frames: vec![0; frame_bytes.saturating_mul(RECEIVE_MOST)].into_boxed_slice(),
                 frame_bytes,
             })
         })();
@@ -223,22 +221,19 @@ impl EthernetSocket {
 
     /// See [`crate::DatagramSocket::receive`].
     pub(crate) fn receive(
-        &mut self,
+        &self,
+        buffer: &mut DatagramBuffer,
         mut handle: impl FnMut(LinkAddress, &mut [u8]),
     ) -> io::Result<usize> {
+        let bytes = buffer.bytes(self.frame_bytes.saturating_mul(RECEIVE_MOST));
         let mut lengths = [None; RECEIVE_MOST];
-        let received = receive_frames(
-            &self.socket,
-            &mut self.frames,
-            self.frame_bytes,
-            &mut lengths,
-        );
+        let received = receive_frames(&self.socket, bytes, self.frame_bytes, &mut lengths);
         let count = match received {
             Ok(count) => count,
             Err(error) if is_of_the_link(&error) => return Ok(0),
             Err(error) => return Err(error),
         };
-        let frames = self.frames.chunks_exact_mut(self.frame_bytes);
+        let frames = bytes.chunks_exact_mut(self.frame_bytes);
         for (frame, length) in frames.zip(lengths).take(count) {
             let frame = length.and_then(|length| frame.get_mut(..length));
             let Some((header, datagram)) =

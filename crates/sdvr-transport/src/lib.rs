@@ -16,8 +16,9 @@ mod tcp;
 mod udp;
 
 pub use datagram_socket::{
-    BoundTo, DatagramSocket, Sent, bind_ethernet, bind_udp, ethernet_for_server, udp_for_server,
+    BoundTo, DatagramBuffer, DatagramSocket, Sent, bind_ethernet, bind_udp, ethernet_for_server,
+    udp_for_server,
 };
 pub use ethernet::EthernetError;
 pub use poller::{Interest, Poller, Ready, Waker};
-pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen};
+pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen, resolve};

@@ -13,7 +13,7 @@ use rustix::net::sockopt;
 use sdvr_frame::{LinkAddress, ReplyFrom};
 use socket2::{Domain, MsgHdr, Protocol, SockAddr, Socket, Type};
 
-use crate::datagram_socket::{Sent, is_of_the_link, not_sent};
+use crate::datagram_socket::{DatagramBuffer, Sent, is_of_the_link, not_sent};
 use crate::receive_buffer::ReceiveBuffer;
 use crate::socket_options::steer_datagrams;
 use crate::steering::steering;
@@ -35,7 +35,6 @@ pub(crate) struct UdpSocket {
     address: SocketAddr,
     role: Role,
     receive_buffer: ReceiveBuffer,
-    messages: Box<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +131,6 @@ impl UdpSocket {
             address,
             role,
             receive_buffer,
-            messages: vec![0; MESSAGE_BYTES * BATCH_SIZE].into_boxed_slice(),
         })
     }
 
@@ -156,12 +154,14 @@ impl UdpSocket {
 
     /// See [`crate::DatagramSocket::receive`].
     pub(crate) fn receive(
-        &mut self,
+        &self,
+        buffer: &mut DatagramBuffer,
         mut handle: impl FnMut(LinkAddress, &mut [u8]),
     ) -> io::Result<usize> {
+        let bytes = buffer.bytes(MESSAGE_BYTES * BATCH_SIZE);
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let count = {
-            let mut messages = self.messages.chunks_mut(MESSAGE_BYTES);
+            let mut messages = bytes.chunks_mut(MESSAGE_BYTES);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| IoSliceMut::new(messages.next().unwrap_or_default()));
             match self
@@ -175,7 +175,7 @@ impl UdpSocket {
         };
         let answers_where_asked = self.answers_where_asked();
         let mut datagrams: usize = 0;
-        let messages = self.messages.chunks_mut(MESSAGE_BYTES);
+        let messages = bytes.chunks_mut(MESSAGE_BYTES);
         for (message, meta) in messages.zip(metas.iter().take(count)) {
             let received = message.get_mut(..meta.len).unwrap_or_default();
             let sender = match (LinkAddress::from(meta.addr), meta.dst_ip) {

@@ -7,10 +7,11 @@ mod files;
 mod refusal;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use sdvr_frame::{Allowance, Label, PublicKey, Timestamp};
+use sdvr_frame::{Allowance, HostAddress, Label, PublicKey, Timestamp};
 
+use self::files::Complaint;
 pub(crate) use self::files::Contents;
 pub use self::files::{Changes, Removal, Removed};
 pub use self::refusal::Refusal;
@@ -20,7 +21,7 @@ use crate::known::{Decision, Known};
 use crate::known_cameras::{KnownCamera, Standing, format_known_cameras, with_lines};
 use crate::lines::WallTime;
 use crate::pending::{self, PENDING_MOST, PendingCamera, format_pending};
-use crate::store::{DirectoryLock, KeyDirectory, Seen, Version};
+use crate::store::{DirectoryLock, KeyDirectory, Seen};
 
 /// Cameras remembered at most.
 const CAMERAS_MOST: usize = 65_536;
@@ -52,7 +53,7 @@ pub struct Newcomer {
     /// The label it asks for.
     pub label: Label,
     /// Where it comes from.
-    pub from: IpAddr,
+    pub from: HostAddress,
 }
 
 /// From nowhere in particular.
@@ -61,7 +62,7 @@ impl From<(PublicKey, Label)> for Newcomer {
         Self {
             key,
             label,
-            from: Ipv6Addr::UNSPECIFIED.into(),
+            from: std::net::IpAddr::from(Ipv6Addr::UNSPECIFIED).into(),
         }
     }
 }
@@ -114,8 +115,10 @@ pub struct KnownCameras {
     noting: Allowance,
     /// What `refresh` has not told yet: the files are also read again when a camera is added.
     removed: Vec<Removed>,
-    /// The state of the files about which `refresh` has complained.
-    complained_of: Option<[Option<Version>; 3]>,
+    /// Until when the lock is not asked for, which another process has held.
+    busy_until: Option<Timestamp>,
+    /// What `refresh` has complained of, until the files can be read.
+    complaint: Option<Complaint>,
 }
 
 /// What became of those that were not known.
@@ -156,7 +159,8 @@ impl KnownCameras {
             allowance: Allowance::new(now, NEW_BURST, NEW_PER_SECOND),
             noting: Allowance::new(now, NOTED_BURST, NOTED_PER_SECOND),
             removed: Vec::new(),
-            complained_of: None,
+            busy_until: None,
+            complaint: None,
         };
         known.reload()?;
         Ok(known)
@@ -197,11 +201,18 @@ impl KnownCameras {
             && self.known.of_key(key).is_none()
     }
 
+    /// Whether the decision on this camera changes a file: whoever is known as it comes need not wait for that.
+    #[must_use]
+    pub fn needs_write(&self, newcomer: &Newcomer) -> bool {
+        !matches!(self.decide(newcomer), Decision::Settled(_))
+    }
+
     /// Decides on cameras that introduced themselves, with the labels they want. All that are new share one write, which is
     /// on disk when this returns.
     ///
     /// A decision on a camera that is not new is made from memory, which is as old as the last [`KnownCameras::refresh`].
-    /// When the write fails, nobody is forgotten and those that are known still come in.
+    /// When the write fails, nobody is forgotten and those that are known still come in. Another process that changes the files is
+    /// waited for at most 50 ms, once a second.
     pub fn admit_all<N>(&mut self, now: Timestamp, wanted: &[N]) -> Vec<Admission>
     where
         N: Clone + Into<Newcomer>,
@@ -258,7 +269,7 @@ impl KnownCameras {
 
     /// Adds those that may be added, on disk first; gives their keys.
     fn remember(&mut self, now: Timestamp, wanted: &[Newcomer]) -> Stored {
-        let read = self.directory.lock().and_then(|lock| {
+        let read = self.lock(now).and_then(|lock| {
             let contents = self.read_for_change()?;
             Ok((lock, contents))
         });

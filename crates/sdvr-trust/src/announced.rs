@@ -212,7 +212,7 @@ impl KnownCameras {
         now: Timestamp,
         announced: &[Announced],
     ) -> Result<HashSet<PublicKey>, TrustError> {
-        let lock = self.directory.lock()?;
+        let lock = self.lock(now)?;
         let Contents { cameras, .. } = self.read_for_change()?;
         let (mut changed, mut keys): (Vec<KnownCamera>, _) = (Vec::new(), HashSet::new());
         for it in announced {

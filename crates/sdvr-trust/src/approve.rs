@@ -7,7 +7,7 @@ use crate::error::{TrustError, listed};
 use crate::known_cameras::{self, KnownCamera, format_known_cameras, read_known_cameras};
 use crate::pending::{self, PendingCamera, read_pending};
 use crate::revoked::{self, read_revoked};
-use crate::store::KeyDirectory;
+use crate::store::{DirectoryLock, KeyDirectory, Snapshot};
 
 /// The cameras that wait for somebody to approve them, in the order in which they came.
 ///
@@ -32,7 +32,8 @@ pub fn pending_cameras(directory: &KeyDirectory) -> Result<Vec<PendingCamera>, T
 /// # Errors
 ///
 /// [`TrustError::NotFound`] and [`TrustError::Ambiguous`] list those that wait, [`TrustError::LabelTaken`] names both cameras,
-/// [`TrustError::AlreadyKnown`], [`TrustError::CameraRevoked`]; nothing was changed then.
+/// [`TrustError::AlreadyKnown`], [`TrustError::CameraRevoked`] (see [`reinstate`](crate::reinstate)), [`TrustError::LabelRevoked`]
+/// when `wanted` is the label of a camera that was; nothing was changed then.
 pub fn approve(
     directory: &KeyDirectory,
     wanted: &str,
@@ -41,35 +42,70 @@ pub fn approve(
     let lock = directory.lock()?;
     let (known, of_known) = read_known_cameras(directory)?;
     let (waiting, of_waiting) = read_pending(directory)?;
-    let camera = find(&known, &waiting, wanted)?;
-    let fingerprint = camera.key.fingerprint();
     let (revoked, _) = read_revoked(directory)?;
-    if let Some((_, reason)) = revoked.into_iter().find(|(key, _)| *key == camera.key) {
+    let path = directory.file_path(revoked::FILE);
+    let reason_for = |wanted: &PublicKey| {
+        let named = revoked.iter().find(|(key, _)| key == wanted);
+        named.map(|(_, reason)| reason.clone())
+    };
+    if let Some(camera) = known.iter().find(|camera| camera.label.as_str() == wanted)
+        && let Some(reason) = reason_for(&camera.key)
+    {
+        return Err(TrustError::LabelRevoked {
+            label: camera.label.to_string(),
+            key: camera.key.fingerprint(),
+            path,
+            reason,
+        });
+    }
+    let camera = find(&known, &waiting, wanted)?;
+    if let Some(reason) = reason_for(&camera.key) {
         return Err(TrustError::CameraRevoked {
-            key: fingerprint,
-            path: directory.file_path(revoked::FILE),
+            key: camera.key.fingerprint(),
+            path,
             reason,
         });
     }
     let label = label.unwrap_or_else(|| camera.wants.clone());
-    if let Some(holder) = known.iter().find(|camera| camera.label == label) {
+    let approved = KnownCamera::new(label, camera.key, "ask");
+    add_approved(
+        directory,
+        &lock,
+        (&known, of_known),
+        of_waiting,
+        approved.clone(),
+    )?;
+    Ok(approved)
+}
+
+/// Writes a camera that nobody knew to the known ones, whose label must be free, and takes it from those that wait.
+pub(crate) fn add_approved(
+    directory: &KeyDirectory,
+    lock: &DirectoryLock,
+    (known, of_known): (&[KnownCamera], Snapshot),
+    of_waiting: Snapshot,
+    approved: KnownCamera,
+) -> Result<(), TrustError> {
+    if let Some(holder) = known.iter().find(|camera| camera.label == approved.label) {
         return Err(TrustError::LabelTaken {
-            label: label.to_string(),
+            label: approved.label.to_string(),
             holder: holder.key.fingerprint(),
-            asker: fingerprint,
+            asker: approved.key.fingerprint(),
         });
     }
-    let approved = KnownCamera::new(label, camera.key, "ask");
     let mut content = of_known.content.unwrap_or_default();
     content.extend_from_slice(format_known_cameras(std::slice::from_ref(&approved)).as_bytes());
     // Known first: if this process is killed in between, the camera stands in both files and is known.
-    directory.replace(&lock, known_cameras::FILE, &content)?;
-    let rest = pending::without(&of_waiting.content.unwrap_or_default(), |key| {
+    directory.replace(lock, known_cameras::FILE, &content)?;
+    let Some(waiting) = of_waiting.content else {
+        return Ok(());
+    };
+    let rest = pending::without(&waiting, |key| {
         *key == approved.key || known.iter().any(|camera| camera.key == *key)
     });
     // If that cannot be written, the same: it is approved.
-    let _ = directory.replace(&lock, pending::FILE, &rest);
-    Ok(approved)
+    let _ = directory.replace(lock, pending::FILE, &rest);
+    Ok(())
 }
 
 fn find<'a>(

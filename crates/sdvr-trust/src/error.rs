@@ -64,6 +64,12 @@ pub enum TrustError {
         /// The lock.
         path: PathBuf,
     },
+    /// Another process is changing the files, and was hardly waited for: there are others to attend to.
+    #[error("another process holds {} now, so nothing was changed; it is tried again in a second. If that goes on, end the process (fuser {} names it)", path.display(), quoted(path))]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
     /// Another process streams with this key.
     #[error("another sdvrc on this host streams as {label:?} (it holds {}); choose another label with -n", path.display())]
     KeyInUse {
@@ -165,8 +171,20 @@ pub enum TrustError {
         /// Its label.
         label: String,
     },
-    /// A camera to be approved is revoked.
-    #[error("{key} was revoked ({reason}, in {}), so it was not approved. If that was a mistake: sdvr keys approve {key}", path.display())]
+    /// A camera to be approved was named by its label, and is revoked.
+    #[error("the camera {label} was revoked ({reason}, in {}); nothing was changed. If that was a mistake: sdvr keys approve {key}", path.display())]
+    LabelRevoked {
+        /// Its label.
+        label: String,
+        /// Its key.
+        key: Fingerprint,
+        /// Where that stands.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A camera to be approved is revoked, which is taken back first.
+    #[error("{key} was revoked ({reason}, in {}), so it was not approved; somebody may have done so just now", path.display())]
     CameraRevoked {
         /// Its key.
         key: Fingerprint,

@@ -6,7 +6,8 @@
 //! created 2026-03-01T12:00:00Z
 //! ```
 //!
-//! Exactly these three lines, each with its end. The number is the version of the format.
+//! Exactly these three lines, each with its end. The number is the version of the format. The key that a server had before says
+//! more, in version 2: `old_server_key.rs`.
 
 use std::fs::File;
 use std::io::Read;
@@ -24,7 +25,7 @@ use crate::store::{KeyDirectory, io_error};
 
 pub(crate) const SERVER_KEY: &str = "server.key";
 const FIRST_LINE: &str = "sdvr-private-key 1";
-/// A whole key file has 100 bytes.
+/// A whole key file has 100 bytes, and one of version 2 has 189.
 const KEY_FILE_MOST_BYTES: usize = 256;
 
 /// A private X25519 key; wiped when it is dropped, never printed.
@@ -114,6 +115,16 @@ impl KeyDirectory {
         &self,
         name: &str,
     ) -> Result<Option<(SecretKey, WallTime, File)>, TrustError> {
+        let loaded = self.load_with(name, parse_dated)?;
+        Ok(loaded.map(|((key, created), file)| (key, created, file)))
+    }
+
+    /// What `parse` makes of a file of a private key, and the open file.
+    pub(crate) fn load_with<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&Path, &[u8]) -> Result<T, TrustError>,
+    ) -> Result<Option<(T, File)>, TrustError> {
         let Some((mut file, _)) = self.open_file(name)? else {
             return Ok(None);
         };
@@ -127,8 +138,8 @@ impl KeyDirectory {
                 error,
             }
         })?;
-        let (key, created) = parse_dated(&path, content.get(..bytes).unwrap_or_default())?;
-        Ok(Some((key, created, file)))
+        let parsed = parse(&path, content.get(..bytes).unwrap_or_default())?;
+        Ok(Some((parsed, file)))
     }
 
     pub(crate) fn load_or_create(&self, name: &str) -> Result<(SecretKey, File), TrustError> {
@@ -158,15 +169,21 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
 }
 
 pub(crate) fn format_key_file(key: &SecretKey) -> Zeroizing<Vec<u8>> {
+    format_lines(FIRST_LINE, key, "")
+}
+
+/// A file of a private key; `rest` are the lines after those that all such files have, each with its end.
+pub(crate) fn format_lines(first: &str, key: &SecretKey, rest: &str) -> Zeroizing<Vec<u8>> {
     let created = WallTime::now().to_string();
     let encoded = format_secret(key.expose());
-    let parts: [&[u8]; 6] = [
-        FIRST_LINE.as_bytes(),
+    let parts: [&[u8]; 7] = [
+        first.as_bytes(),
         b"\nx25519 ",
         encoded.as_slice(),
         b"\ncreated ",
         created.as_bytes(),
         b"\n",
+        rest.as_bytes(),
     ];
     // With room for all of it: one that grew would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(KEY_FILE_MOST_BYTES));
@@ -185,35 +202,89 @@ pub fn parse_key_file(path: &Path, content: &[u8]) -> Result<SecretKey, TrustErr
     parse_dated(path, content).map(|(key, _)| key)
 }
 
-fn parse_dated(path: &Path, content: &[u8]) -> Result<(SecretKey, WallTime), TrustError> {
-    let problem = |line, problem| TrustError::Parse {
-        path: path.to_owned(),
-        line,
-        problem,
-    };
-    let text =
-        std::str::from_utf8(content).map_err(|_| problem(1, "it is not a private key of SDVR"))?;
-    let mut lines = text.split('\n');
-    if lines.next() != Some(FIRST_LINE) {
-        return Err(problem(
-            1,
-            "it is not a private key of SDVR (version 1), or it was cut off",
-        ));
+pub(crate) fn parse_dated(
+    path: &Path,
+    content: &[u8],
+) -> Result<(SecretKey, WallTime), TrustError> {
+    let mut lines = KeyLines::new(path, content)?;
+    lines.first(FIRST_LINE)?;
+    let key = lines.key()?;
+    let created = lines.time("created ")?;
+    lines.end()?;
+    Ok((key, created))
+}
+
+/// The lines of a file of a private key, from the first to the last: what is missing or too much is an error with its number.
+pub(crate) struct KeyLines<'a> {
+    path: &'a Path,
+    lines: std::str::Split<'a, char>,
+    /// Of the line that was taken last, from 1.
+    number: usize,
+}
+
+impl<'a> KeyLines<'a> {
+    pub(crate) fn new(path: &'a Path, content: &'a [u8]) -> Result<Self, TrustError> {
+        let whole = |text| Self {
+            path,
+            lines: str::split(text, '\n'),
+            number: 1,
+        };
+        std::str::from_utf8(content)
+            .map(whole)
+            .map_err(|_| whole("").problem("it is not a private key of SDVR"))
     }
-    let key = lines
-        .next()
-        .and_then(|line| line.strip_prefix("x25519 "))
-        .ok_or_else(|| problem(2, "the key is missing, as if the file was cut off"))?;
-    let key = parse_key(key).map_err(|what| problem(2, what))?;
-    let created = lines
-        .next()
-        .and_then(|line| line.strip_prefix("created "))
-        .ok_or_else(|| problem(3, "the time is missing, as if the file was cut off"))?;
-    let created = WallTime::parse(created).map_err(|what| problem(3, what))?;
-    match (lines.next(), lines.next()) {
-        (Some(""), None) => Ok((SecretKey(key), created)),
-        (None, _) => Err(problem(3, "the last line is cut off")),
-        _ => Err(problem(4, "there is something after the end")),
+
+    /// The line that says what the file is.
+    pub(crate) fn first(&mut self, wanted: &str) -> Result<(), TrustError> {
+        if self.lines.next() == Some(wanted) {
+            return Ok(());
+        }
+        Err(self
+            .problem("it is not a private key of SDVR of a version known here, or it was cut off"))
+    }
+
+    pub(crate) fn key(&mut self) -> Result<SecretKey, TrustError> {
+        let key = self.value("x25519 ", "the key is missing, as if the file was cut off")?;
+        let key = parse_key(key).map_err(|what| self.problem(what))?;
+        Ok(SecretKey(key))
+    }
+
+    pub(crate) fn time(&mut self, name: &str) -> Result<WallTime, TrustError> {
+        let time = self.value(name, "a time is missing, as if the file was cut off")?;
+        WallTime::parse(time).map_err(|what| self.problem(what))
+    }
+
+    pub(crate) fn public_key(&mut self, name: &str) -> Result<PublicKey, TrustError> {
+        let key = self.value(name, "a key is missing, as if the file was cut off")?;
+        let key = parse_key(key).map_err(|what| self.problem(what))?;
+        Ok(PublicKey(*key))
+    }
+
+    pub(crate) fn end(mut self) -> Result<(), TrustError> {
+        match (self.lines.next(), self.lines.next()) {
+            (Some(""), None) => Ok(()),
+            (None, _) => Err(self.problem("the last line is cut off")),
+            _ => {
+                self.number += 1;
+                Err(self.problem("there is something after the end"))
+            }
+        }
+    }
+
+    fn value(&mut self, name: &str, missing: &'static str) -> Result<&'a str, TrustError> {
+        self.number += 1;
+        self.lines
+            .next()
+            .and_then(|line| line.strip_prefix(name))
+            .ok_or_else(|| self.problem(missing))
+    }
+
+    fn problem(&self, problem: &'static str) -> TrustError {
+        TrustError::Parse {
+            path: self.path.to_owned(),
+            line: self.number,
+            problem,
+        }
     }
 }
 

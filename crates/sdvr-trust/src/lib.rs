@@ -6,7 +6,7 @@
 //! ```text
 //! ~/.sdvr            0700; files 0600; a wrong owner or mode is refused with the command to type
 //!   server.key       this host's key as a server
-//!   server-old.key   the one before, good for 30 days after sdvr keys rotate
+//!   server-old.key   the one before, good for 30 days after sdvr keys rotate, beside the one that replaced it
 //!   cameras/NAME.key the keys of this host's cameras; NAME.next and NAME.old while one gets another key
 //!   known_servers    [host]:port x25519 KEY first=TIME last=TIME ver=2
 //!   known_cameras    LABEL x25519 KEY added=TIME via=tofu
@@ -32,6 +32,7 @@ mod known_cameras;
 mod known_servers;
 mod lines;
 mod mismatch;
+mod old_server_key;
 mod pending;
 mod protect;
 mod reinstate;
@@ -56,7 +57,7 @@ pub use pending::PendingCamera;
 pub use protect::protect_memory;
 pub use reinstate::{Reinstatement, reinstate};
 pub use revoked::{Revocation, Revokee, revoke};
-pub use server_key::{ServerKeyWatch, ServerKeys, ServerRotation, rotate_server_key};
+pub use server_key::{DiscardedKey, ServerKeyWatch, ServerKeys, ServerRotation, rotate_server_key};
 pub use store::{KeyDirectory, default_path};
 
 #[doc(hidden)]
@@ -65,6 +66,7 @@ pub mod for_tests {
     pub use crate::key_file::parse_key_file;
     pub use crate::known_cameras::{format_known_cameras, parse_known_cameras};
     pub use crate::known_servers::{format_known_servers, parse_known_servers};
+    pub use crate::old_server_key::{OldServerKey, parse_old_server_key};
     pub use crate::pending::{format_pending, parse_pending};
     pub use crate::revoked::parse_revoked;
 }

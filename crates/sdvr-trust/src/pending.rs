@@ -7,10 +7,9 @@
 //! A key that is known meanwhile may still stand here, when a process was killed between two files: it is known then.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::path::Path;
 
-use sdvr_frame::{Label, PublicKey};
+use sdvr_frame::{HostAddress, Label, PublicKey};
 
 use crate::error::TrustError;
 use crate::lines::{WallTime, Words, format_key, parse_lines, rewrite_lines};
@@ -26,7 +25,7 @@ pub struct PendingCamera {
     /// Its key, which it has proved.
     pub key: PublicKey,
     /// The address that it came from first.
-    pub from: IpAddr,
+    pub from: HostAddress,
     /// The label it asks for, which may be another camera's.
     pub wants: Label,
     pub(crate) first: WallTime,
@@ -90,7 +89,7 @@ fn parse_line(line: &str) -> Result<PendingCamera, &'static str> {
         from: from
             .parse()
             .ok()
-            .filter(|address: &IpAddr| address.to_string() == from)
+            .filter(|address: &HostAddress| address.to_string() == from)
             .ok_or("from is not an IP address in its shortest form")?,
         wants: words
             .field("wants")?

@@ -1,24 +1,21 @@
 //! The server's keys: the current one and the one before, and `sdvr keys rotate`.
 //!
 //! ```text
-//! server.key       the current one; its time is that of the rotation
-//! server-old.key   the one before, as good as the current one for 30 days from then
+//! server.key       the current one
+//! server-old.key   the one before, as good as the current one for 30 days; says until when, and beside which key
 //! ```
 //!
-//! The old one is written first: killed in between, both files have the same key, and nothing has happened.
+//! The old one is written first: killed in between, it is bound to a key that is nowhere, and nothing has happened.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use sdvr_frame::PublicKey;
 
 use crate::error::TrustError;
 use crate::key_file::{SERVER_KEY, SecretKey, format_key_file};
 use crate::lines::WallTime;
+use crate::old_server_key::{OLD_KEY_TIME, OLD_SERVER_KEY, OldKeyStanding, Succession};
 use crate::store::{KeyDirectory, Version};
-
-const OLD_SERVER_KEY: &str = "server-old.key";
-/// How long the key before is good: whoever has not connected since knows no other.
-const OLD_KEY_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The keys that a server has.
 #[derive(Debug)]
@@ -27,7 +24,21 @@ pub struct ServerKeys {
     pub current: SecretKey,
     /// The one before, while it is good.
     pub old: Option<SecretKey>,
-    old_until: WallTime,
+    /// One that stood in the place of the one before, and is not.
+    pub discarded: Option<DiscardedKey>,
+    old_until: Option<WallTime>,
+}
+
+/// A key that was in the place of the server's old one and was not replaced by the current one, as when `server.key` was removed
+/// after a theft: it is not good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscardedKey {
+    /// Which.
+    pub key: PublicKey,
+    /// Where it stood.
+    pub path: PathBuf,
+    /// Why the file is still there, if it is.
+    pub problem: Option<String>,
 }
 
 /// What a rotation did.
@@ -42,23 +53,38 @@ pub struct ServerRotation {
 }
 
 impl KeyDirectory {
-    /// The keys of this host as a server; one is made when they are asked for first.
+    /// The keys of this host as a server; one is made when they are asked for first. Removes a key before that the current one
+    /// has not replaced.
     ///
     /// # Errors
     ///
     /// [`TrustError`]. A damaged file is refused and never replaced.
     pub fn server_keys(&self) -> Result<ServerKeys, TrustError> {
-        let made = self.server_key()?;
-        let (current, created) = match self.load_dated(SERVER_KEY)? {
-            Some((key, created, _)) => (key, created),
-            None => (made, WallTime::now()),
-        };
-        let old_until = created.after(OLD_KEY_TIME);
-        let old = self.load(OLD_SERVER_KEY)?.map(|(key, _)| key);
-        let old = old.filter(|old| !old_until.is_over() && old.expose() != current.expose());
+        let current = self.server_key()?;
+        self.server_keys_beside(current)
+    }
+
+    fn server_keys_beside(&self, current: SecretKey) -> Result<ServerKeys, TrustError> {
+        let (mut old, mut discarded) = (None, None);
+        match self.old_server_key(&current)? {
+            OldKeyStanding::None | OldKeyStanding::Over => {}
+            OldKeyStanding::Good(key, until) => old = Some((key, until)),
+            OldKeyStanding::Foreign(key) => {
+                let removed = self.remove_foreign_server_key();
+                // What a rotation that was killed has left is the current one, of which there is nothing to say.
+                let is_other = key.expose() != current.expose();
+                discarded = is_other.then(|| DiscardedKey {
+                    key: key.public_key(),
+                    path: self.file_path(OLD_SERVER_KEY),
+                    problem: removed.err().map(|error| error.to_string()),
+                });
+            }
+        }
+        let (old, old_until) = old.unzip();
         Ok(ServerKeys {
             current,
             old,
+            discarded,
             old_until,
         })
     }
@@ -71,52 +97,46 @@ impl KeyDirectory {
 /// [`TrustError::NoServerKey`], and [`TrustError::RotatedLately`] while the key before is still good: clients that know only
 /// that one would be lost.
 pub fn rotate_server_key(directory: &KeyDirectory) -> Result<ServerRotation, TrustError> {
+    let no_key = || TrustError::NoServerKey {
+        path: directory.file_path(SERVER_KEY),
+    };
     if directory.existing_server_key()?.is_none() {
-        return Err(TrustError::NoServerKey {
-            path: directory.file_path(SERVER_KEY),
-        });
+        return Err(no_key());
     }
     let lock = directory.lock()?;
-    let ServerKeys {
-        current: before,
-        old,
-        old_until,
-    } = directory.server_keys_locked()?;
-    if old.is_some() {
+    let before = directory.existing_server_key()?.ok_or_else(no_key)?;
+    if let OldKeyStanding::Good(_, until) = directory.old_server_key(&before)? {
         return Err(TrustError::RotatedLately {
-            until: old_until.to_string(),
+            until: until.to_string(),
         });
     }
     let key = SecretKey::generate()?;
-    let of_before = format_key_file(&before);
-    directory.replace(&lock, OLD_SERVER_KEY, &of_before)?;
+    let succession = Succession {
+        until: WallTime::now().after(OLD_KEY_TIME),
+        successor: key.public_key(),
+    };
+    directory.replace_old_server_key(&lock, &before, &succession)?;
     directory.replace(&lock, SERVER_KEY, &format_key_file(&key))?;
     Ok(ServerRotation {
         current: key.public_key(),
         old: before.public_key(),
-        old_until: WallTime::now().after(OLD_KEY_TIME).to_string(),
+        old_until: succession.until.to_string(),
     })
-}
-
-impl KeyDirectory {
-    /// The same for who has the lock, which making a key would wait for.
-    fn server_keys_locked(&self) -> Result<ServerKeys, TrustError> {
-        if self.existing_server_key()?.is_none() {
-            return Err(TrustError::NoServerKey {
-                path: self.file_path(SERVER_KEY),
-            });
-        }
-        self.server_keys()
-    }
 }
 
 /// Looks whether somebody has given the server other keys.
 #[derive(Debug)]
 pub struct ServerKeyWatch {
     directory: KeyDirectory,
-    seen: Option<Version>,
+    /// The current key's file and the one before's, as they were read.
+    seen: [Option<Version>; 2],
+    current: PublicKey,
+    old: Option<PublicKey>,
     /// When the old one is not good any more.
     old_until: Option<WallTime>,
+    discarded: Option<DiscardedKey>,
+    /// What was complained of last.
+    complaint: Option<String>,
 }
 
 impl ServerKeyWatch {
@@ -126,40 +146,82 @@ impl ServerKeyWatch {
     ///
     /// [`TrustError`].
     pub fn begin(directory: KeyDirectory) -> Result<(Self, ServerKeys), TrustError> {
+        // Before the files are read: what is replaced meanwhile is read again.
+        let seen = versions(&directory);
         let keys = directory.server_keys()?;
-        let mut watch = Self {
+        let watch = Self {
             directory,
-            seen: None,
-            old_until: None,
+            seen,
+            current: keys.current.public_key(),
+            old: keys.old.as_ref().map(SecretKey::public_key),
+            old_until: keys.old_until,
+            discarded: keys.discarded.clone(),
+            complaint: None,
         };
-        watch.note(&keys);
         Ok((watch, keys))
     }
 
-    /// The keys, if they are others than when this was asked last. Costs one system call if not.
+    /// The current key, as it was read last.
+    #[must_use]
+    pub const fn current(&self) -> PublicKey {
+        self.current
+    }
+
+    /// A key that was found in the place of the one before and is not good. Once.
+    pub const fn take_discarded(&mut self) -> Option<DiscardedKey> {
+        self.discarded.take()
+    }
+
+    /// The keys, if they are others than when this was asked last. Costs two system calls if not.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: go on with those that were there. Said once for each state of the file.
+    /// [`TrustError`]: go on with those that were there. Said once until it is another one; what cannot be read is tried again each
+    /// time.
     pub fn refresh(&mut self) -> Result<Option<ServerKeys>, TrustError> {
-        let version = self.directory.version(SERVER_KEY);
-        let is_current = version == self.seen && !self.old_until.is_some_and(WallTime::is_over);
+        let seen = versions(&self.directory);
+        let is_current = seen == self.seen && !self.old_until.is_some_and(WallTime::is_over);
         if is_current {
             return Ok(None);
         }
-        self.seen = version;
-        self.old_until = None;
-        // A file that was removed is no reason to take another key.
-        if version.is_none() {
-            return Ok(None);
+        match self.read() {
+            Ok(keys) => {
+                self.seen = seen;
+                self.complaint = None;
+                Ok(keys.filter(|keys| self.note(keys)))
+            }
+            Err(error) => {
+                let complaint = error.to_string();
+                if self.complaint.as_ref() == Some(&complaint) {
+                    return Ok(None);
+                }
+                self.complaint = Some(complaint);
+                Err(error)
+            }
         }
-        let keys = self.directory.server_keys()?;
-        self.note(&keys);
-        Ok(Some(keys))
     }
 
-    fn note(&mut self, keys: &ServerKeys) {
-        self.seen = self.directory.version(SERVER_KEY);
-        self.old_until = keys.old.is_some().then_some(keys.old_until);
+    /// Nothing when the file was removed: that is no reason to take another key.
+    fn read(&self) -> Result<Option<ServerKeys>, TrustError> {
+        let current = self.directory.existing_server_key()?;
+        current
+            .map(|current| self.directory.server_keys_beside(current))
+            .transpose()
     }
+
+    /// Whether they are others than those before.
+    fn note(&mut self, keys: &ServerKeys) -> bool {
+        let current = keys.current.public_key();
+        let old = keys.old.as_ref().map(SecretKey::public_key);
+        let is_other = (current, old) != (self.current, self.old);
+        (self.current, self.old, self.old_until) = (current, old, keys.old_until);
+        if keys.discarded.is_some() {
+            self.discarded.clone_from(&keys.discarded);
+        }
+        is_other
+    }
+}
+
+fn versions(directory: &KeyDirectory) -> [Option<Version>; 2] {
+    [SERVER_KEY, OLD_SERVER_KEY].map(|name| directory.version(name))
 }

@@ -12,8 +12,8 @@ use std::os::unix::fs::{chown, symlink};
 
 use sdvr_frame::Timestamp;
 use sdvr_trust::{
-    Acceptance, KeyDirectory, KnownCameras, KnownServers, TrustError, revoke, rotate_camera_key,
-    rotate_server_key,
+    Acceptance, Admission, KeyDirectory, KnownCameras, KnownServers, TrustError, revoke,
+    rotate_camera_key, rotate_server_key,
 };
 use support::{Home, chmod, key, label};
 
@@ -158,12 +158,16 @@ fn a_torn_file_is_refused_and_left_as_it_is() {
     }
 }
 
-/// Lets one camera in, as a daemon of its own would.
+/// Lets one camera in, as a daemon of its own would, which asks again when others are at the files.
 fn admit(directory: &KeyDirectory, number: u32) {
-    let own = KeyDirectory::open(directory.path()).unwrap();
-    let mut known = KnownCameras::load(own, NOW).unwrap();
     let camera = (key(number), label(&format!("cam{number}")));
-    known.admit_all(NOW, &[camera]);
+    let is_new = || {
+        let own = KeyDirectory::open(directory.path()).unwrap();
+        let mut known = KnownCameras::load(own, NOW).unwrap();
+        let admissions = known.admit_all(NOW, std::slice::from_ref(&camera));
+        matches!(admissions.as_slice(), [Admission::New { .. }])
+    };
+    while !is_new() {}
 }
 
 /// Commands and programs that change the same files at once, each under the lock: every change is there afterwards.

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sdvr_frame::Timestamp;
-use sdvr_trust::{Acceptance, Admission, KnownCameras, KnownServers, approve, revoke};
+use sdvr_trust::{Acceptance, Admission, KnownCameras, KnownServers, Refusal, approve, revoke};
 use support::{Home, key, label};
 
 const FIRST: &str = "SDVR_TEST_PIN_FIRST";
@@ -43,11 +43,19 @@ fn pin_in_a_loop() {
     let mut out = std::io::stdout();
     for number in number(FIRST)..number(FIRST).saturating_add(number(COUNT)) {
         let camera = (key(number), label(&format!("cam{number}")));
-        let admissions = known.admit_all(Timestamp::now(), &[camera]);
-        match admissions.as_slice() {
-            [Admission::New { .. }] => {}
-            // The rate of new cameras: it comes again.
-            _ => continue,
+        let admission = loop {
+            let camera = std::slice::from_ref(&camera);
+            match known.admit_all(Timestamp::now(), camera).pop() {
+                // Another process was at the files: it asks again, as a camera does.
+                Some(Admission::Refused(Refusal::StoreFailed { .. })) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                admission => break admission,
+            }
+        };
+        // Not for the rate of new cameras: it comes again.
+        if !matches!(admission, Some(Admission::New { .. })) {
+            continue;
         }
         writeln!(out, "\ncamera {number}").unwrap();
         KnownServers::new(&servers)

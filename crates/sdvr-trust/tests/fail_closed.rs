@@ -10,9 +10,12 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sdvr_frame::Timestamp;
-use sdvr_trust::{Admission, KnownCameras, KnownServers, Refusal, TrustError};
+use sdvr_trust::{
+    Admission, Announced, Announcement, KnownCameras, KnownServers, Refusal, TrustError,
+};
 use support::{Home, base64, chmod, key, label};
 
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
@@ -231,6 +234,43 @@ fn a_damaged_file_is_complained_of_once_until_it_changes() {
 }
 
 #[test]
+fn a_file_that_may_not_be_used_is_complained_of_once_until_it_changes() {
+    let home = Home::new();
+    let mut daemon = load(&home);
+    daemon.admit_all(START, &[(key(1), label("door"))]);
+    let path = home.file("known_cameras");
+    let check_said_once = |daemon: &mut KnownCameras, what: &str| {
+        let error = daemon.refresh().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+        for _ in 0..3 {
+            assert!(daemon.refresh().unwrap().removed.is_empty(), "{what}");
+        }
+        assert_eq!(daemon.list().len(), 1);
+    };
+    for mode in [0o644, 0o640, 0o644] {
+        chmod(&path, mode);
+        check_said_once(&mut daemon, "chmod 0600");
+    }
+    let aside = home.file("aside");
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &path).unwrap();
+    check_said_once(&mut daemon, "links are not followed");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    check_said_once(&mut daemon, "not a plain file");
+    fs::remove_dir(&path).unwrap();
+    // Longer than any of ours.
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    chmod(&path, 0o600);
+    check_said_once(&mut daemon, "file too large");
+    fs::rename(&aside, &path).unwrap();
+    chmod(&path, 0o600);
+    assert!(daemon.refresh().unwrap().removed.is_empty());
+    daemon.admit_all(START, &[(key(2), label("yard"))]);
+    assert_eq!(daemon.list().len(), 2);
+}
+
+#[test]
 fn a_full_disk_does_not_hide_why_others_are_refused() {
     let home = Home::new();
     let mut known = load(&home);
@@ -254,6 +294,60 @@ fn a_full_disk_does_not_hide_why_others_are_refused() {
         ),
         "{admissions:?}"
     );
+}
+
+#[test]
+fn who_is_known_does_not_wait_for_a_process_that_holds_the_lock_and_others_do_not_wait_long() {
+    let home = Home::new();
+    let mut known = load(&home);
+    let (door, yard) = ((key(1), label("door")), (key(2), label("yard")));
+    known.admit_all(START, std::slice::from_ref(&door));
+    let (proved, next) = (key(1), key(11));
+    let announce = |known: &mut KnownCameras, now| match known
+        .announce_all(now, &[Announced { proved, next }])
+        .as_slice()
+    {
+        [Announcement::Recorded { .. }] => "recorded",
+        [Announcement::StoreFailed { .. }] => "store failed",
+        other => panic!("{other:?}"),
+    };
+    let decide = |known: &mut KnownCameras, now| {
+        let admissions = known.admit_all(now, &[yard.clone(), door.clone()]);
+        match admissions.as_slice() {
+            [Admission::New { .. }, Admission::Known { .. }] => "new".to_owned(),
+            [
+                Admission::Refused(Refusal::StoreFailed { problem }),
+                Admission::Known { .. },
+            ] => problem.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+
+    let lock = fs::File::open(home.file(".lock")).unwrap();
+    lock.lock().unwrap();
+    // Nothing is asked of the lock for one that is known: a moment later it is free for who needs it.
+    let needs_write = |known: &KnownCameras, it: &(_, _)| known.needs_write(&it.clone().into());
+    assert!(needs_write(&known, &yard) && !needs_write(&known, &door));
+    known.admit_all(START, std::slice::from_ref(&door));
+    lock.unlock().unwrap();
+    assert_eq!(announce(&mut known, START), "recorded");
+
+    lock.lock().unwrap();
+    let begin = Instant::now();
+    let problem = decide(&mut known, START);
+    assert!(problem.contains("fuser"), "{problem}");
+    // Ten seconds is what a command waits.
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    // Let go of, it is asked for again after a second, and not for each camera that comes.
+    lock.unlock().unwrap();
+    assert_eq!(decide(&mut known, START), problem);
+    let (proved, next) = (key(1), key(12));
+    let announced = known.announce_all(START, &[Announced { proved, next }]);
+    assert!(matches!(
+        announced.as_slice(),
+        [Announcement::StoreFailed { .. }]
+    ));
+    assert_eq!(decide(&mut known, START + Duration::from_secs(1)), "new");
 }
 
 #[test]

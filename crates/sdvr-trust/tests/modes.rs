@@ -409,3 +409,65 @@ fn a_revocation_is_taken_back_for_all_keys_of_the_camera_and_for_no_other() {
     assert_eq!(admit(&mut known, 2, "yard"), "revoked");
     assert_eq!(admit(&mut known, 3, "gate"), "new");
 }
+
+#[test]
+fn a_revoked_key_that_no_camera_has_is_approved_under_the_label_it_is_given() {
+    for acceptance in [Acceptance::Tofu, Acceptance::Ask, Acceptance::Closed] {
+        let home = Home::new();
+        let mut known = load(&home, Acceptance::Tofu);
+        for (number, wants) in [(1, "door"), (2, "yard"), (3, "gate")] {
+            admit(&mut known, number, wants);
+        }
+        let mut known = load(&home, acceptance);
+        for label in ["door", "gate"] {
+            revoke(&home.open(), label, None).unwrap();
+            forget(&home.open(), label).unwrap();
+        }
+        known.refresh().unwrap();
+        let keys = home.open();
+        let before = fs::read(home.file("revoked")).unwrap();
+        let taken = reinstate(&keys, &text(key(1)), Some(&label("yard"))).unwrap_err();
+        assert!(matches!(taken, TrustError::LabelTaken { .. }), "{taken}");
+        assert_eq!(fs::read(home.file("revoked")).unwrap(), before);
+
+        let back = reinstate(&keys, &text(key(1)), Some(&label("hall"))).unwrap();
+        let back = back.unwrap();
+        assert_eq!((back.label, back.keys), (Some(label("hall")), vec![key(1)]));
+        known.refresh().unwrap();
+        assert_eq!(admit(&mut known, 1, "door"), "known");
+        assert_eq!(admit(&mut known, 3, "gate"), "revoked");
+        let hall = known.list().iter().find(|it| it.key == key(1)).unwrap();
+        assert_eq!((hall.label.as_str(), hall.via()), ("hall", "ask"));
+    }
+}
+
+#[test]
+fn a_revoked_key_that_waits_is_approved_under_the_label_it_asks_for() {
+    let home = Home::new();
+    admit(&mut load(&home, Acceptance::Ask), 1, "door");
+    let line = fs::read(home.file("pending")).unwrap();
+    revoke(&home.open(), &text(key(1)), None).unwrap();
+    // The second of the two files could not be written then.
+    home.write("pending", &line);
+    let refused = approve(&home.open(), &text(key(1)), None).unwrap_err();
+    assert!(matches!(refused, TrustError::CameraRevoked { .. }));
+    let back = reinstate(&home.open(), &text(key(1)), None).unwrap();
+    assert_eq!(back.unwrap().label, Some(label("door")));
+    let mut known = load(&home, Acceptance::Ask);
+    assert_eq!(admit(&mut known, 1, "door"), "known");
+    let file = fs::read_to_string(home.file("pending")).unwrap();
+    assert!(!file.contains("x25519"), "{file}");
+}
+
+#[test]
+fn who_approves_a_revoked_camera_by_its_label_hears_how_it_is_done() {
+    let home = Home::new();
+    admit(&mut load(&home, Acceptance::Tofu), 1, "door");
+    revoke(&home.open(), "door", Some("stolen in May")).unwrap();
+    let error = approve(&home.open(), "door", None).unwrap_err().to_string();
+    let command = format!("sdvr keys approve {}", text(key(1)));
+    assert!(
+        error.contains(&command) && error.contains("stolen in May"),
+        "{error}"
+    );
+}

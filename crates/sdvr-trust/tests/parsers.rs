@@ -13,7 +13,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_trust::for_tests::{
-    parse_key_file, parse_known_cameras, parse_known_servers, parse_revoked,
+    parse_key_file, parse_known_cameras, parse_known_servers, parse_old_server_key, parse_revoked,
 };
 use sdvr_trust::{KnownCameras, KnownServers};
 use support::{Home, base64, label};
@@ -21,6 +21,7 @@ use support::{Home, base64, label};
 fn parse_as_everything(content: &[u8]) {
     let path = Path::new("file");
     let _ = parse_key_file(path, content);
+    let _ = parse_old_server_key(path, content);
     let _ = parse_known_cameras(path, content);
     let _ = parse_known_servers(path, content);
     let _ = parse_revoked(path, content);
@@ -28,13 +29,16 @@ fn parse_as_everything(content: &[u8]) {
 
 /// A valid line of any file, to be damaged.
 fn line() -> impl Strategy<Value = String> {
-    (any::<[u8; 32]>(), 0..4_u8).prop_map(|(bytes, kind)| {
+    (any::<[u8; 32]>(), 0..5_u8).prop_map(|(bytes, kind)| {
         let key = base64(&PublicKey(bytes));
         let time = "2026-03-01T12:00:00Z";
         match kind {
             0 => format!("door x25519 {key} added={time} via=tofu a=b\n"),
             1 => format!("[nvr.lan]:1337 x25519 {key} first={time} last={time} ver=2 next=x\n"),
             2 => format!("x25519 {key} {time} stolen\n"),
+            3 => format!(
+                "sdvr-private-key 2\nx25519 {key}\ncreated {time}\nuntil {time}\nsuccessor {key}\n"
+            ),
             _ => format!("sdvr-private-key 1\nx25519 {key}\ncreated {time}\n"),
         }
     })

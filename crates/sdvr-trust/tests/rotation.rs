@@ -37,20 +37,126 @@ fn the_key_before_stays_good_and_is_not_given_up_by_a_second_rotation() {
     assert_eq!(keys.current.public_key(), rotation.current);
 }
 
+/// The time of the key before is over.
+fn make_old(home: &Home) {
+    let content = fs::read_to_string(home.file("server-old.key")).unwrap();
+    let (start, rest) = content.split_once("until ").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    let changed = format!("{start}until 2020-01-01T00:00:00Z\n{rest}");
+    home.write("server-old.key", changed.as_bytes());
+}
+
 #[test]
 fn the_key_before_is_good_for_30_days() {
     let home = Home::new();
-    home.open().server_key().unwrap();
+    let (mut watch, _) = ServerKeyWatch::begin(home.open()).unwrap();
     rotate_server_key(&home.open()).unwrap();
-    let content = fs::read_to_string(home.file("server.key")).unwrap();
-    let (start, _) = content.split_once("created ").unwrap();
-    home.write(
-        "server.key",
-        format!("{start}created 2020-01-01T00:00:00Z\n").as_bytes(),
-    );
-    assert!(home.open().server_keys().unwrap().old.is_none());
+    assert!(watch.refresh().unwrap().unwrap().old.is_some());
+    make_old(&home);
+    let keys = watch.refresh().unwrap().unwrap();
+    assert!(keys.old.is_none() && keys.discarded.is_none());
+    assert!(watch.refresh().unwrap().is_none() && watch.take_discarded().is_none());
     rotate_server_key(&home.open()).unwrap();
     assert!(home.open().server_keys().unwrap().old.is_some());
+}
+
+#[test]
+fn a_key_before_is_not_good_beside_a_key_that_did_not_replace_it() {
+    for is_over in [true, false] {
+        let home = Home::new();
+        home.open().server_key().unwrap();
+        let rotation = rotate_server_key(&home.open()).unwrap();
+        if is_over {
+            make_old(&home);
+        }
+        // The theft of the key before is noticed, and only half of it is put right.
+        fs::remove_file(home.file("server.key")).unwrap();
+        let (mut watch, keys) = ServerKeyWatch::begin(home.open()).unwrap();
+        assert_ne!(keys.current.public_key(), rotation.current);
+        assert!(keys.old.is_none());
+        let discarded = watch.take_discarded().unwrap();
+        assert_eq!((discarded.key, discarded.problem), (rotation.old, None));
+        assert_eq!(watch.take_discarded(), None);
+        assert!(!home.file("server-old.key").exists());
+        assert!(watch.refresh().unwrap().is_none());
+        // Nor is it what a rotation waits for.
+        let again = rotate_server_key(&home.open()).unwrap();
+        assert_eq!(again.old, keys.current.public_key());
+        let keys = home.open().server_keys().unwrap();
+        assert_eq!(keys.old.unwrap().public_key(), again.old);
+    }
+}
+
+#[test]
+fn a_key_before_that_is_bound_to_nothing_is_not_good() {
+    let home = Home::new();
+    let other = Home::new();
+    home.open().server_key().unwrap();
+    let key = other.open().server_key().unwrap().public_key();
+    let content = fs::read(other.file("server.key")).unwrap();
+    home.write("server-old.key", &content);
+    rotate_server_key(&home.open()).unwrap();
+    home.write("server-old.key", &content);
+    let keys = home.open().server_keys().unwrap();
+    assert!(keys.old.is_none());
+    assert_eq!(keys.discarded.unwrap().key, key);
+    assert!(!home.file("server-old.key").exists());
+}
+
+#[test]
+fn a_key_before_that_cannot_be_removed_is_not_good_all_the_same() {
+    let home = Home::new();
+    home.open().server_key().unwrap();
+    rotate_server_key(&home.open()).unwrap();
+    fs::remove_file(home.file("server.key")).unwrap();
+    // Somebody changes the files: he may be about to replace both.
+    let lock = fs::File::open(home.file(".lock")).unwrap();
+    home.open().server_key().unwrap();
+    lock.lock().unwrap();
+    let keys = home.open().server_keys().unwrap();
+    assert!(keys.old.is_none() && keys.discarded.unwrap().problem.is_some());
+    assert!(home.file("server-old.key").exists());
+    lock.unlock().unwrap();
+    let keys = home.open().server_keys().unwrap();
+    assert!(keys.old.is_none() && keys.discarded.unwrap().problem.is_none());
+    assert!(!home.file("server-old.key").exists());
+}
+
+#[test]
+fn a_key_that_could_not_be_read_is_taken_when_it_can() {
+    let home = Home::new();
+    let (mut watch, before) = ServerKeyWatch::begin(home.open()).unwrap();
+    let rotation = rotate_server_key(&home.open()).unwrap();
+    let path = home.file("server.key");
+    // Nothing of the file changes when what kept it from being read is over: here, a directory in the place of the other one.
+    let (old, aside) = (home.file("server-old.key"), home.file("aside"));
+    fs::rename(&old, &aside).unwrap();
+    fs::create_dir(&old).unwrap();
+    let version = |path| fs::metadata(path).unwrap().modified().unwrap();
+    let unchanged = version(&path);
+    watch.refresh().unwrap_err();
+    assert!(watch.refresh().unwrap().is_none(), "it is said once");
+    assert_eq!(watch.current(), before.current.public_key());
+    fs::remove_dir(&old).unwrap();
+    fs::rename(&aside, &old).unwrap();
+    assert_eq!(version(&path), unchanged);
+    let keys = watch.refresh().unwrap().unwrap();
+    assert_eq!(keys.current.public_key(), rotation.current);
+    assert_eq!(keys.old.unwrap().public_key(), rotation.old);
+}
+
+#[test]
+fn a_key_before_that_is_removed_ends_in_a_running_server() {
+    let home = Home::new();
+    let (mut watch, _) = ServerKeyWatch::begin(home.open()).unwrap();
+    rotate_server_key(&home.open()).unwrap();
+    assert!(watch.refresh().unwrap().unwrap().old.is_some());
+    fs::remove_file(home.file("server-old.key")).unwrap();
+    assert!(watch.refresh().unwrap().unwrap().old.is_none());
+    // The current one stays, until a server begins anew.
+    fs::remove_file(home.file("server.key")).unwrap();
+    assert!(watch.refresh().unwrap().is_none());
+    assert!(!home.file("server.key").exists());
 }
 
 #[test]
@@ -58,10 +164,12 @@ fn killed_between_the_two_files_nothing_has_happened() {
     let home = Home::new();
     let key = home.open().server_key().unwrap().public_key();
     let content = fs::read(home.file("server.key")).unwrap();
-    home.write("server-old.key", &content);
+    rotate_server_key(&home.open()).unwrap();
+    // The one before is written, and the current one not yet replaced.
+    home.write("server.key", &content);
     let keys = home.open().server_keys().unwrap();
     assert_eq!(keys.current.public_key(), key);
-    assert!(keys.old.is_none());
+    assert!(keys.old.is_none() && keys.discarded.is_none());
     let rotation = rotate_server_key(&home.open()).unwrap();
     assert_eq!(rotation.old, key);
 }

@@ -30,7 +30,7 @@ fn tell_reinstated(reinstated: &Reinstatement) -> anyhow::Result<()> {
                 "{key} is not revoked any more: the camera {label} comes in when it asks again, within a minute"
             ))?,
             None => print_line(format_args!(
-                "{key} is not revoked any more; no camera is known by it, so its next contact is a first one"
+                "{key} is not revoked any more; no camera is known by it, so its next contact is a first one (with --as LABEL, it would have been approved)"
             ))?,
         }
     }
@@ -43,12 +43,11 @@ pub(super) fn revoke(
     reason: Option<&str>,
 ) -> anyhow::Result<()> {
     let revocation = sdvr_trust::revoke(directory, wanted, reason)?;
-    let done = if revocation.was_already {
-        "was revoked already:"
-    } else {
-        "revoked"
-    };
-    let consequence = match &revocation.whose {
+    let was_already = revocation.was_already;
+    let whose = match &revocation.whose {
+        Revokee::Camera(label) if was_already => {
+            format!("the camera {label}; its label stays its own until sdvr keys forget {label}")
+        }
         Revokee::Camera(label) => format!(
             "the camera {label}; its session ends, and its label stays its own until sdvr keys forget {label}"
         ),
@@ -56,7 +55,12 @@ pub(super) fn revoke(
         Revokee::Server(address) => format!("the server {address}; nothing is sent to it"),
     };
     for key in &revocation.keys {
-        print_line(format_args!("{done} {}, {consequence}", key.fingerprint()))?;
+        let key = key.fingerprint();
+        if was_already {
+            print_line(format_args!("{key} was revoked already, {whose}"))?;
+        } else {
+            print_line(format_args!("revoked {key}, {whose}"))?;
+        }
     }
     if let Some(key) = revocation.keys.first() {
         let key = key.fingerprint();

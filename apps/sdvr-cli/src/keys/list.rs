@@ -137,6 +137,9 @@ pub(super) fn known(directory: &KeyDirectory, json: bool) -> anyhow::Result<()> 
     if json {
         return print_line(serde_json::to_string_pretty(&known)?);
     }
+    if known.is_empty() {
+        say("no server and no camera is known yet; the first contact with each is remembered");
+    }
     known.iter().try_for_each(|known| print_line(line(known)))
 }
 

@@ -4,6 +4,7 @@
 //! by tracing the daemon under the system tests, and by what the C libraries use for the same on other versions, kernels and machines.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp,
@@ -67,6 +68,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_recvfrom,
+    libc::SYS_recvmmsg,
     libc::SYS_shutdown,
     // What is open: connections, rings, files of keys, the log.
     libc::SYS_close,
@@ -112,12 +114,12 @@ const ALLOWED_HERE: &[i64] = &[];
 
 /// Gives up all other system calls. False when there are no such filters: not in the kernel, not for
 /// this architecture, or not allowed.
-pub(super) fn give_up() -> Result<bool, Error> {
+pub(super) fn give_up(senders: &[BorrowedFd<'_>]) -> Result<bool, Error> {
     let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(false);
     };
     // The stricter of two filters holds, so that one may allow what the other one refuses.
-    for filter in [only_old_clone(), only_allowed()?] {
+    for filter in [only_old_clone(), only_allowed(senders)?] {
         let filter = compile(filter, architecture)?;
         match apply_filter_all_threads(&filter) {
             Ok(()) => {}
@@ -158,13 +160,14 @@ fn only_old_clone() -> Filter {
     }
 }
 
-fn only_allowed() -> Result<Filter, BackendError> {
+fn only_allowed(senders: &[BorrowedFd<'_>]) -> Result<Filter, BackendError> {
     let any = ALLOWED
         .iter()
         .chain(ALLOWED_HERE)
         .map(|call| (*call, Vec::new()));
     let mut rules: Rules = any.collect();
     rules.extend(with_arguments()?);
+    rules.extend(sending(senders)?);
     Ok(Filter {
         rules,
         matching: SeccompAction::Allow,
@@ -214,6 +217,28 @@ fn with_arguments() -> Result<Rules, BackendError> {
         ),
         // Ending itself in an emergency.
         (libc::SYS_tgkill, vec![rule(&[equals(0, own_process)])?]),
+    ]))
+}
+
+/// Sending datagrams to whomever it likes, by the sockets that are for it and by no other: they stay open, so that their numbers stay theirs.
+/// One rule for all of them, which were made one after the other: a filter has a bound, and there may be hundreds.
+fn sending(senders: &[BorrowedFd<'_>]) -> Result<Rules, BackendError> {
+    let numbers = || senders.iter().map(|socket| i64::from(socket.as_raw_fd()));
+    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else {
+        return Ok(Rules::new());
+    };
+    let bound = |is, number: i64| Argument {
+        index: 0,
+        is,
+        value: number.cast_unsigned(),
+    };
+    let own = [
+        bound(SeccompCmpOp::Ge, first),
+        bound(SeccompCmpOp::Le, last),
+    ];
+    Ok(BTreeMap::from([
+        (libc::SYS_sendmsg, vec![rule(&own)?]),
+        (libc::SYS_sendmmsg, vec![rule(&own)?]),
     ]))
 }
 

@@ -1,7 +1,5 @@
 //! The decision on cameras that have proved their keys: which shard takes one in, or what one hears that may not stream.
 
-use std::net::Ipv6Addr;
-
 use rand_core::CryptoRng;
 use sdvr_frame::{Label, PublicKey, Timestamp};
 use sdvr_session::{Session, Setup, SetupCode, SetupReply};
@@ -9,39 +7,64 @@ use sdvr_trust::{Admission, Newcomer, Refusal};
 use tracing::{info, warn};
 
 use super::Running;
+use super::datagrams::shard_of;
 use super::report::Matter;
-use crate::knock::{Arrival, Knock};
-use crate::shard::ToShard;
+use crate::ingest::Carrier;
+use crate::knock::Arrival;
+use crate::peer::Peer;
+use crate::shard::{Decision, ToShard};
 
 /// A camera that waits for the decision.
 pub(super) struct Introduction {
-    pub(super) token: u64,
-    pub(super) session: Box<Session>,
+    pub(super) key: PublicKey,
+    pub(super) peer: Peer,
     pub(super) setup: Setup,
+    pub(super) place: Place,
+}
+
+/// Where its session is.
+pub(super) enum Place {
+    /// Here, with its connection.
+    Door { token: u64, session: Box<Session> },
+    /// At its shard, where its datagrams come: by the session's index.
+    Shard(u32),
+}
+
+impl Introduction {
+    /// What is decided on.
+    fn newcomer(&self) -> Newcomer {
+        Newcomer {
+            key: self.key,
+            label: self.setup.label.clone(),
+            from: self.peer.host(),
+        }
+    }
 }
 
 impl<R: CryptoRng> Running<R> {
-    /// Decides on all that introduced themselves in this turn: their pins share one write.
+    /// Decides on all that introduced themselves in this turn: their pins share one write, for which nobody waits who is known.
     pub(super) fn decide(&mut self, now: Timestamp) {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        if self.waiting.is_empty() {
             return;
         }
         // Who is refused must not be refused for what somebody has just taken back.
         self.refresh();
-        let wanted: Vec<Newcomer> = waiting
-            .iter()
-            .map(|introduction| Newcomer {
-                key: introduction.session.peer(),
-                label: introduction.setup.label.clone(),
-                from: self.strangers.get_mut(introduction.token).map_or_else(
-                    || Ipv6Addr::UNSPECIFIED.into(),
-                    |knock| knock.peer.ip().to_canonical(),
-                ),
+        let waiting = std::mem::take(&mut self.waiting);
+        let (to_be_written, settled): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|introduction| {
+                let newcomer = introduction.newcomer();
+                (introduction, newcomer)
             })
-            .collect();
-        let admissions = self.door.known.admit_all(now, &wanted);
-        for (introduction, admission) in waiting.into_iter().zip(admissions) {
+            .partition(|(_, newcomer)| self.door.known.needs_write(newcomer));
+        self.decide_on(now, settled);
+        self.decide_on(now, to_be_written);
+    }
+
+    fn decide_on(&mut self, now: Timestamp, waiting: Vec<(Introduction, Newcomer)>) {
+        let (introductions, newcomers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let admissions = self.door.known.admit_all(now, &newcomers);
+        for (introduction, admission) in introductions.into_iter().zip(admissions) {
             match admission {
                 Admission::Known { label } => self.admit(now, introduction, label),
                 Admission::New { label } => {
@@ -54,95 +77,102 @@ impl<R: CryptoRng> Running<R> {
     }
 
     fn tell_new(&mut self, introduction: &Introduction, label: &Label) {
-        if let Some(knock) = self.strangers.get_mut(introduction.token)
-            && self.report.gets_line(Matter::New)
-        {
-            info!(camera = %label, fingerprint = %introduction.session.peer().fingerprint(), peer = %knock.peer,
+        if self.report.gets_line(Matter::New) {
+            info!(camera = %label, fingerprint = %introduction.key.fingerprint(), peer = %introduction.peer,
                 "new camera: its key is remembered from now on");
         }
     }
 
     fn admit(&mut self, now: Timestamp, introduction: Introduction, label: Label) {
         let Introduction {
-            token,
-            mut session,
-            setup,
+            key, setup, place, ..
         } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.admitted();
         if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
-        session.set_key_limits(self.door.key_limits);
-        session.accept(now, label.clone());
-        let key = session.peer();
-        let mut other_keys = self.door.known.keys_of(&key);
-        other_keys.retain(|other| *other != key);
-        let home = self.home(key, &other_keys);
-        let peer = knock.peer;
-        let (link, received) = knock.into_link();
-        if let Some(shard) = self.door.shards.get(home) {
-            shard.send(ToShard::Arrival(Arrival {
-                link,
-                peer,
-                session,
-                label,
-                other_keys,
-                received,
-            }));
+        let other_keys = self.other_keys(&key);
+        let key_limits = self.door.key_limits;
+        match place {
+            Place::Door { token, mut session } => {
+                let Some(knock) = self.remove(token) else {
+                    return;
+                };
+                self.door.descriptors.admitted();
+                let home = self.homes.take_in(key, &other_keys);
+                session.set_key_limits(key_limits);
+                session.accept(now, label.clone());
+                let arrival = Arrival {
+                    session,
+                    carrier: Carrier::Records(knock.into_carrier()),
+                    label,
+                    other_keys,
+                };
+                if let Some(shard) = self.door.shards.get(home) {
+                    shard.send(ToShard::Arrival(arrival));
+                }
+            }
+            Place::Shard(index) => {
+                let home = self.homes.shard_for(&key, &other_keys);
+                let decision = if shard_of(index) == home {
+                    self.homes.take_in(key, &other_keys);
+                    Decision::Admitted {
+                        label,
+                        other_keys,
+                        key_limits,
+                    }
+                } else {
+                    // It has shaken hands twice at once, and the other one was first: it comes again.
+                    Decision::Forgotten
+                };
+                self.tell_shard(index, ToShard::Decided(index, decision));
+            }
         }
     }
 
-    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
-    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
-        let of_others = others.iter().find_map(|other| self.homes.get(other));
-        if let Some(&home) = of_others {
-            self.homes.entry(key).or_insert(home);
-        }
-        *self.homes.entry(key).or_insert_with(|| {
-            let fewest = self
-                .cameras_per_shard
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, count)| **count)
-                .map_or(0, |(index, _)| index);
-            if let Some(count) = self.cameras_per_shard.get_mut(fewest) {
-                *count += 1;
-            }
-            fewest
-        })
+    fn other_keys(&self, key: &PublicKey) -> Vec<PublicKey> {
+        let mut keys = self.door.known.keys_of(key);
+        keys.retain(|other| other != key);
+        keys
+    }
+
+    /// The shard to which the datagrams of a camera go that has shaken hands: where it was, if it was here. Nothing is kept of it yet.
+    pub(super) fn shard_for(&self, key: &PublicKey) -> usize {
+        self.homes.shard_for(key, &self.other_keys(key))
     }
 
     fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {
-        let Introduction {
-            token,
-            mut session,
-            setup,
-        } = introduction;
-        let Some(knock) = self.remove(token) else {
-            return;
-        };
-        self.door.descriptors.closed();
         self.door.counters.count_refused(refusal);
-        self.tell_refused(&knock, &setup.label, session.peer(), refusal);
-        session.refuse(refusal_reply(refusal, setup.label));
-        let mut out = Vec::new();
-        if session.poll_transmit(now, &mut out).is_ok() {
-            // It fits any socket buffer; a camera that cannot be told finds out by the end of the connection.
-            let _ = knock.link.write(&out);
+        self.tell_refused(&introduction, refusal);
+        let Introduction { setup, place, .. } = introduction;
+        let reply = refusal_reply(refusal, setup.label);
+        match place {
+            Place::Door { token, mut session } => {
+                let Some(knock) = self.remove(token) else {
+                    return;
+                };
+                self.door.descriptors.closed();
+                session.refuse(reply);
+                let mut out = Vec::new();
+                if session.poll_transmit(now, &mut out).is_ok() {
+                    // It fits any socket buffer; a camera that cannot be told finds out by the end of the connection.
+                    let _ = knock.link.write(&out);
+                }
+                knock.link.finish_writing();
+            }
+            Place::Shard(index) => {
+                self.tell_shard(index, ToShard::Decided(index, Decision::Refused(reply)));
+            }
         }
-        knock.link.finish_writing();
     }
 
     /// A camera that waits comes every second: it is said once.
-    fn tell_refused(&mut self, knock: &Knock, wanted: &Label, key: PublicKey, refusal: &Refusal) {
-        let (peer, fingerprint) = (&knock.peer, key.fingerprint());
+    fn tell_refused(&mut self, introduction: &Introduction, refusal: &Refusal) {
+        let (peer, wanted) = (introduction.peer, &introduction.setup.label);
+        let fingerprint = introduction.key.fingerprint();
         match refusal {
             Refusal::Pending { is_new: false, .. } => {}
             Refusal::Pending { is_new: true, .. } => {
-                if self.report.gets_line(Matter::New) {
+                if self.report.gets_line(Matter::Waiting) {
                     info!(camera = %wanted, %fingerprint, %peer, "new camera: {refusal}");
                 }
             }

@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sdvr_frame::Timestamp;
 use sdvr_session::NewIdCode;
-use sdvr_trust::{Announced, Announcement, Removal, Removed, SecretKey};
+use sdvr_trust::{Announced, Announcement, DiscardedKey, Removal, Removed, SecretKey};
 use tracing::{info, warn};
 
 use super::report::Matter;
@@ -13,12 +13,14 @@ use crate::shard::ToShard;
 impl<R: CryptoRng> Running<R> {
     /// Takes what the shards have sent: all keys that were announced share one write.
     pub(super) fn hear_shards(&mut self, now: Timestamp) {
-        let announced: Vec<Announced> = self
-            .door
-            .messages
-            .try_iter()
-            .map(|ToDoor::NewId(announced)| announced)
-            .collect();
+        let messages: Vec<ToDoor> = self.door.messages.try_iter().collect();
+        let mut announced: Vec<Announced> = Vec::new();
+        for message in messages {
+            match message {
+                ToDoor::NewId(key) => announced.push(key),
+                ToDoor::Introduced(introduced) => self.hear_introduction(introduced),
+            }
+        }
         if announced.is_empty() {
             return;
         }
@@ -56,11 +58,8 @@ impl<R: CryptoRng> Running<R> {
                 NewIdCode::StoreFailed
             }
         };
-        if let Some(shard) = self
-            .homes
-            .get(&proved)
-            .and_then(|&home| self.door.shards.get(home))
-        {
+        let home = self.homes.of(&proved);
+        if let Some(shard) = home.and_then(|home| self.door.shards.get(home)) {
             let (camera, key) = (proved, next);
             shard.send(ToShard::NewIdReply { camera, key, code });
         }
@@ -68,15 +67,23 @@ impl<R: CryptoRng> Running<R> {
 
     /// Looks whether the server has another key, which all that are connected then hear of.
     pub(super) fn refresh_server_keys(&mut self) {
-        match self.door.server_key_watch.refresh() {
+        let watch = &mut self.door.server_key_watch;
+        let before = watch.current();
+        match watch.refresh() {
             Ok(None) => {}
             Ok(Some(keys)) => {
                 let old = keys.old.as_ref().map(SecretKey::expose);
                 self.door.handshake.set_keys(keys.current.expose(), old);
                 let current = keys.current.public_key();
-                info!(fingerprint = %current.fingerprint(), "this server has another key from now on; cameras that are connected hear of it");
-                for shard in &self.door.shards {
-                    shard.send(ToShard::NextKey(current));
+                let fingerprint = current.fingerprint();
+                if current == before {
+                    let is_good = if keys.old.is_some() { "is" } else { "is not" };
+                    info!(%fingerprint, "this server's key is the same; the one before {is_good} good");
+                } else {
+                    info!(%fingerprint, "this server has another key from now on; cameras that are connected hear of it");
+                    for shard in &self.door.shards {
+                        shard.send(ToShard::NextKey(current));
+                    }
                 }
             }
             Err(error) => {
@@ -85,26 +92,19 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
         }
+        if let Some(discarded) = self.door.server_key_watch.take_discarded()
+            && self.report.gets_line(Matter::Fault)
+        {
+            tell_discarded(&discarded);
+        }
     }
 
     /// Looks whether somebody forgot a camera.
     pub(super) fn refresh(&mut self) {
         match self.door.known.refresh() {
             Ok(changes) => {
-                for Removed { key, label, why } in changes.removed {
-                    let what = match why {
-                        Removal::Forgotten => "forgotten",
-                        Removal::Revoked { .. } => "revoked",
-                        Removal::KeyReplaced => "its key before is not good any more",
-                    };
-                    info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
-                    if let Some(shard) = self
-                        .homes
-                        .get(&key)
-                        .and_then(|&home| self.door.shards.get(home))
-                    {
-                        shard.send(ToShard::Dismiss(key, why));
-                    }
+                for removed in changes.removed {
+                    self.dismiss(removed);
                 }
             }
             Err(error) => {
@@ -113,5 +113,39 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
         }
+    }
+
+    /// The camera comes in with this key no more; a session that it has in its shard ends.
+    fn dismiss(&mut self, removed: Removed) {
+        let Removed { key, label, why } = removed;
+        let what = match why {
+            Removal::Forgotten => "forgotten",
+            Removal::Revoked { .. } => "revoked",
+            Removal::KeyReplaced => "its key before is not good any more",
+        };
+        let fingerprint = key.fingerprint();
+        let home = self.homes.remove(&key);
+        let Some(shard) = home.and_then(|home| self.door.shards.get(home)) else {
+            info!(camera = %label, %fingerprint, "{what}");
+            return;
+        };
+        info!(camera = %label, %fingerprint, "{what}: if it is connected, its session ends");
+        shard.send(ToShard::Dismiss(key, why));
+    }
+}
+
+fn tell_discarded(discarded: &DiscardedKey) {
+    let DiscardedKey { key, path, problem } = discarded;
+    let fingerprint = key.fingerprint();
+    let path = path.display();
+    match problem {
+        None => warn!(
+            %fingerprint,
+            "{path} had a key that this server's key did not replace: it is not good, and the file was removed. Clients that know only that key must forget the server"
+        ),
+        Some(problem) => warn!(
+            %fingerprint,
+            "{path} has a key that this server's key did not replace: it is not good. Remove the file, which could not be done here: {problem}"
+        ),
     }
 }

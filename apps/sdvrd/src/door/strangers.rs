@@ -5,49 +5,57 @@ use std::collections::HashMap;
 use sdvr_frame::Timestamp;
 use sdvr_session::Site;
 
-use crate::knock::{Knock, STRANGER_TIME};
+use crate::knock::STRANGER_TIME;
 use crate::slots::Slots;
 
 /// One site may have one in so many of all strangers.
 const SITE_SHARE: usize = 4;
 
-/// All strangers, by token and by site.
+/// Somebody who was not let in yet.
+pub(crate) trait Stranger {
+    /// Where it comes from.
+    fn site(&self) -> Site;
+    /// When it came.
+    fn since(&self) -> Timestamp;
+}
+
+/// All strangers of one kind, by token and by site.
 #[derive(Debug)]
-pub(super) struct Strangers {
-    knocks: Slots<Knock>,
+pub(super) struct Strangers<S> {
+    strangers: Slots<S>,
     per_site: HashMap<Site, usize>,
 }
 
-impl Strangers {
+impl<S: Stranger> Strangers<S> {
     pub(super) fn new() -> Self {
         Self {
-            knocks: Slots::new(),
+            strangers: Slots::new(),
             per_site: HashMap::new(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.knocks.len()
+        self.strangers.len()
     }
 
-    pub(super) fn insert(&mut self, knock: Knock) -> u64 {
-        *self.per_site.entry(knock.site()).or_default() += 1;
-        self.knocks.insert(knock)
+    pub(super) fn insert(&mut self, stranger: S) -> u64 {
+        *self.per_site.entry(stranger.site()).or_default() += 1;
+        self.strangers.insert(stranger)
     }
 
-    pub(super) fn get_mut(&mut self, token: u64) -> Option<&mut Knock> {
-        self.knocks.get_mut(token)
+    pub(super) fn get_mut(&mut self, token: u64) -> Option<&mut S> {
+        self.strangers.get_mut(token)
     }
 
-    pub(super) fn remove(&mut self, token: u64) -> Option<Knock> {
-        let knock = self.knocks.remove(token)?;
-        if let Some(count) = self.per_site.get_mut(&knock.site()) {
+    pub(super) fn remove(&mut self, token: u64) -> Option<S> {
+        let stranger = self.strangers.remove(token)?;
+        if let Some(count) = self.per_site.get_mut(&stranger.site()) {
             *count -= 1;
             if *count == 0 {
-                self.per_site.remove(&knock.site());
+                self.per_site.remove(&stranger.site());
             }
         }
-        Some(knock)
+        Some(stranger)
     }
 
     /// Who must go so that another from `site` may come, if there may be `most` in all. To be asked until it is nobody.
@@ -68,10 +76,10 @@ impl Strangers {
             true => other == site,
             false => self.count(other) == crowd,
         };
-        self.knocks
+        self.strangers
             .iter()
-            .filter(|(_, knock)| must_yield(knock.site()))
-            .min_by_key(|(_, knock)| knock.since)
+            .filter(|(_, stranger)| must_yield(stranger.site()))
+            .min_by_key(|(_, stranger)| stranger.since())
             .map(|(token, _)| token)
     }
 
@@ -81,9 +89,9 @@ impl Strangers {
 
     /// Those who have taken too long.
     pub(super) fn slow(&self, now: Timestamp) -> Vec<u64> {
-        self.knocks
+        self.strangers
             .iter()
-            .filter(|(_, knock)| now.saturating_since(knock.since) > STRANGER_TIME)
+            .filter(|(_, stranger)| now.saturating_since(stranger.since()) > STRANGER_TIME)
             .map(|(token, _)| token)
             .collect()
     }
@@ -97,12 +105,14 @@ mod tests {
 
     use sdvr_transport::Listener;
 
+    use crate::knock::Knock;
+
     const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000);
 
     /// Strangers over real connections, with made up addresses.
     struct Crowd {
         listener: Listener,
-        strangers: Strangers,
+        strangers: Strangers<Knock>,
         clients: Vec<TcpStream>,
     }
 

@@ -1,6 +1,9 @@
 //! What is in memory follows the files, which other processes change too.
 
-use sdvr_frame::{Label, PublicKey};
+use std::io;
+use std::time::Duration;
+
+use sdvr_frame::{Label, PublicKey, Timestamp};
 
 use super::KnownCameras;
 use crate::error::TrustError;
@@ -12,6 +15,9 @@ use crate::{forget, revoked};
 
 /// In the order of what [`KnownCameras`] has seen.
 const FILES: [&str; 3] = [known_cameras::FILE, pending::FILE, revoked::FILE];
+
+/// How long the lock is not asked for after another process has held it.
+const BUSY_TIME: Duration = Duration::from_secs(1);
 
 /// What somebody else changed.
 #[derive(Debug, Default)]
@@ -45,6 +51,34 @@ pub enum Removal {
     KeyReplaced,
 }
 
+/// What [`KnownCameras::refresh`] has said, so as not to say it twice a second.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    /// The state of the files of which it is said.
+    versions: [Option<Version>; 3],
+    text: String,
+    /// Whether it may be over although no file has changed.
+    may_pass: bool,
+}
+
+impl Complaint {
+    fn of(error: &TrustError, versions: [Option<Version>; 3]) -> Self {
+        let may_pass = match error {
+            TrustError::Parse { .. }
+            | TrustError::Mode { .. }
+            | TrustError::Owner { .. }
+            | TrustError::NotPlain { .. } => false,
+            TrustError::Io { error, .. } => error.kind() != io::ErrorKind::FileTooLarge,
+            _ => true,
+        };
+        Self {
+            versions,
+            text: error.to_string(),
+            may_pass,
+        }
+    }
+}
+
 /// What the two files say that a server writes.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -58,17 +92,22 @@ impl KnownCameras {
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: what was known stays known, and nobody new is let in. Said once for each state of a damaged file.
+    /// [`TrustError`]: what was known stays known, and nobody new is let in. Each is said once, until the files or what is wrong with
+    /// them change.
     pub fn refresh(&mut self) -> Result<Changes, TrustError> {
         if !self.is_current() {
             let versions = self.versions();
-            if self.complained_of != Some(versions) {
-                self.reload().inspect_err(|error| {
-                    // Any other error may be over the next time.
-                    if matches!(error, TrustError::Parse { .. }) {
-                        self.complained_of = Some(versions);
-                    }
-                })?;
+            let is_worth_reading = self
+                .complaint
+                .as_ref()
+                .is_none_or(|complaint| complaint.versions != versions || complaint.may_pass);
+            if is_worth_reading && let Err(error) = self.reload() {
+                let complaint = Complaint::of(&error, versions);
+                let is_new = self.complaint.as_ref() != Some(&complaint);
+                self.complaint = Some(complaint);
+                if is_new {
+                    return Err(error);
+                }
             }
         }
         self.removed.extend(self.known.take_over());
@@ -86,6 +125,18 @@ impl KnownCameras {
         let forgotten = forget::forget_camera(&self.directory, wanted)?;
         self.reload()?;
         Ok(vec![forgotten.label])
+    }
+
+    /// Takes the lock for a change. Whoever serves all cameras must not wait for one who writes: the lock is waited for briefly,
+    /// and when that was in vain it is not asked for again within a second.
+    pub(crate) fn lock(&mut self, now: Timestamp) -> Result<DirectoryLock, TrustError> {
+        if self.busy_until.is_some_and(|until| now < until) {
+            return Err(self.directory.busy());
+        }
+        let lock = self.directory.lock_briefly();
+        let is_busy = matches!(lock, Err(TrustError::Busy { .. }));
+        self.busy_until = is_busy.then(|| now + BUSY_TIME);
+        lock
     }
 
     /// What is in the files now, which is in memory too afterwards.
@@ -128,7 +179,7 @@ impl KnownCameras {
         cameras.into_iter().for_each(|camera| known.add(camera));
 
         self.seen = [of_cameras.seen, of_pending.seen, of_revoked.seen];
-        self.complained_of = None;
+        self.complaint = None;
         // What ran out until now would not be noticed in what was read.
         self.removed.extend(self.known.take_over());
         let before = std::mem::replace(&mut self.known, known);
