@@ -116,7 +116,8 @@ pub fn bind_udp(
 /// Binds one socket for what begins sessions, and one for each of `shards` (at most 255), in this order, to the frames of an ethertype that come
 /// to `interface`'s own address.
 ///
-/// They stay bound while the interface goes down and up. One that is removed and made anew is another one.
+/// They stay bound while the interface goes down and up. One that is removed and made anew is another one. What this host itself sends by the
+/// interface does not come to them: it is on the wire.
 ///
 /// # Errors
 ///

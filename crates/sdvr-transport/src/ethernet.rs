@@ -241,13 +241,13 @@ impl EthernetSocket {
             else {
                 continue;
             };
-            let Some(sender) = header.get(SENDER_AT..).and_then(<[u8]>::first_chunk) else {
+            // An answer to a group would go to all that are in it, whoever had asked.
+            let sender = header.get(SENDER_AT..).and_then(<[u8]>::first_chunk);
+            let sender = sender.copied().map(MacAddress);
+            let Some(sender) = sender.filter(|sender| sender.is_of_one_card()) else {
                 continue;
             };
-            let sender = LinkAddress::Ethernet {
-                interface: self.interface,
-                mac: MacAddress(*sender),
-            };
+            let sender = self.peer(sender);
             handle(sender, without_padding(datagram));
         }
         Ok(count)

@@ -218,6 +218,13 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
     for ethertype in [0x1338_u16, 0x88b5, ETHERTYPE] {
         let from_a = raw(Side::A, ethertype);
         let from_b = raw(Side::B, ethertype);
+        for sender in [
+            everybody,
+            MacAddress([0x03, 0, 0, 0, 0, 9]),
+            MacAddress([0; 6]),
+        ] {
+            from_a.send(&frame(b, sender, ethertype, &says(7))).unwrap();
+        }
         for receiver in [stranger, everybody, b] {
             let is_meant = receiver == b && ethertype == ETHERTYPE;
             let content = says(if is_meant { 1 } else { 2 });

@@ -98,8 +98,22 @@ fn datagrams_arrive_over_both_families_with_their_senders() {
 
 #[test]
 fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket() {
-    let (mut sockets, port) = bind(Some("127.0.0.1"), 3);
-    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    for (bound, server) in [
+        (Some("127.0.0.1"), "127.0.0.1"),
+        (None, "127.0.0.1"),
+        (None, "::1"),
+    ] {
+        if server == "::1" && std::net::UdpSocket::bind("[::1]:0").is_err() {
+            eprintln!("not tested: this host has no IPv6");
+            continue;
+        }
+        let (mut sockets, port) = bind(bound, 3);
+        check_steering(&mut sockets, SocketAddr::new(server.parse().unwrap(), port));
+    }
+}
+
+#[track_caller]
+fn check_steering(sockets: &mut [DatagramSocket], server: SocketAddr) {
     for sender in 0..10_u32 {
         let client = udp_for_server(server).unwrap();
         for index in 0..9_u32 {
