@@ -11,6 +11,10 @@
 //! ```
 //!
 //! A datagram says its length in its bytes 2 and 3, so that the zeros can be told from it.
+//!
+//! Frames are taken as datagrams of UDP are, many in one call. A ring shared with the kernel (`TPACKET_V3`) was tried: at 100,000 frames of 1,500
+//! bytes a second the receiver took 0.2 to 0.3 us a frame instead of 0.7 to 1.0, and the sender as much as before. But it hands a frame over up
+//! to a millisecond late, and each shard's is memory that the kernel holds for good.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
