@@ -18,6 +18,9 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, netdevice, sendmmsg};
@@ -66,6 +69,16 @@ pub enum EthernetError {
     /// The address belongs to no single network card.
     #[error("{0} is not the address of one network card, which a server has")]
     NotAServer(MacAddress),
+    /// Clients would be answered by both.
+    #[error(
+        "another server receives ethertype {ethertype:#06x} on {interface} already: end it, or choose another ethertype"
+    )]
+    Taken {
+        /// The interface.
+        interface: Interface,
+        /// The ethertype.
+        ethertype: u16,
+    },
     /// There are more shards than a packet can name.
     #[error("{0} threads for sessions are more than raw Ethernet can tell apart (255)")]
     TooManyShards(usize),
@@ -89,6 +102,16 @@ pub(crate) struct EthernetSocket {
     mtu_bytes: usize,
     receive_buffer: ReceiveBuffer,
     frame_bytes: usize,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    Client,
+    /// Nobody else is a server here as long as one of the group is open.
+    Server {
+        _claim: Arc<UnixDatagram>,
+    },
 }
 
 /// Binds one socket for what begins sessions, and one for each of `shards`.
@@ -108,6 +131,14 @@ pub(crate) fn bind(
         interface: interface.to_owned(),
         error,
     };
+    if let Some(first) = sockets.first() {
+        let claim = Arc::new(first.claim()?);
+        for socket in &mut sockets {
+            socket.role = Role::Server {
+                _claim: Arc::clone(&claim),
+            };
+        }
+    }
     form_group(&sockets, shards).map_err(kernel)?;
     for socket in &sockets {
         socket.hear(&to_this_host()).map_err(kernel)?;
@@ -190,9 +221,33 @@ impl EthernetSocket {
                 mtu_bytes,
                 receive_buffer,
                 frame_bytes,
+                role: Role::Client,
             })
         })();
         bound.map_err(refused)
+    }
+
+    /// Takes the place of the one server of its ethertype on the interface. Packet sockets share what they are bound to with everybody; a name
+    /// in the namespace of the network, which the kernel frees with who has it, is shared with nobody.
+    fn claim(&self) -> Result<UnixDatagram, EthernetError> {
+        let name = format!(
+            "sdvr ethertype {} on {}",
+            self.ethertype,
+            self.interface.index()
+        );
+        let bound = SocketAddr::from_abstract_name(name);
+        bound
+            .and_then(|name| UnixDatagram::bind_addr(&name))
+            .map_err(|error| match error.kind() {
+                ErrorKind::AddrInUse => EthernetError::Taken {
+                    interface: self.interface,
+                    ethertype: self.ethertype,
+                },
+                _ => EthernetError::Kernel {
+                    interface: self.interface.to_string(),
+                    error,
+                },
+            })
     }
 
     fn hear(&self, filter: &[SockFilter]) -> io::Result<()> {

@@ -382,6 +382,32 @@ fn a_missing_interface_and_one_without_ethernet_are_named() {
 }
 
 #[test]
+fn an_ethertype_has_one_server_on_an_interface() {
+    let Some(link) = link() else { return };
+    let bind = |side, ethertype| link.enter(side, || bind_ethernet(INTERFACE, ethertype, 1));
+    let mut first = bind(Side::B, ETHERTYPE).unwrap();
+    let error = bind(Side::B, ETHERTYPE).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "another server receives ethertype 0x1337 on sdvr0 already: end it, or choose another ethertype"
+    );
+    // Not a client's business, and each network has its own.
+    let _client = link
+        .enter(Side::B, || {
+            ethernet_for_server(INTERFACE, ETHERTYPE, mac(Side::A))
+        })
+        .unwrap();
+    for (side, ethertype) in [(Side::B, 0x1338), (Side::A, ETHERTYPE)] {
+        bind(side, ethertype).unwrap();
+    }
+    // Until the last of its sockets is closed.
+    first.remove(0);
+    assert!(bind(Side::B, ETHERTYPE).is_err());
+    drop(first);
+    bind(Side::B, ETHERTYPE).unwrap();
+}
+
+#[test]
 fn who_may_not_is_told_how_to() {
     // Of this thread alone.
     let mut own = capabilities(None).unwrap();
