@@ -16,6 +16,8 @@
 //! bytes a second the receiver took 0.2 to 0.3 us a frame instead of 0.7 to 1.0, and the sender as much as before. But it hands a frame over up
 //! to a millisecond late, and each shard's is memory that the kernel holds for good.
 
+mod error;
+
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -26,6 +28,8 @@ use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, netdevice, sendmmsg};
 use sdvr_frame::{Interface, LinkAddress, MacAddress};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+pub use error::EthernetError;
 
 use crate::datagram_socket::{BoundTo, DatagramBuffer, Sent, is_of_the_link, not_sent};
 use crate::hearing::{from_to_this_host, nothing, to_this_host};
@@ -47,50 +51,6 @@ const ETHERTYPE_LEAST: u16 = 0x0600;
 const SHARDS_MOST: usize = 255;
 /// The room for a frame holds these even where the interface's are shorter, so that they may become longer while the program runs.
 const JUMBO_BYTES: usize = 9_000;
-
-/// Why there is no socket for raw Ethernet.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EthernetError {
-    /// Whoever starts the program may mend it.
-    #[error(
-        "raw Ethernet needs the capability CAP_NET_RAW: start the program by `sudo`, or give it to the program's file: sudo setcap cap_net_raw+ep FILE"
-    )]
-    NotPermitted,
-    /// No interface has the name.
-    #[error("this host has no network interface {0:?}; `ip link` lists them")]
-    NoInterface(String),
-    /// The interface has no Ethernet: a tunnel, the loopback.
-    #[error("{0} is no Ethernet interface; `ip link` shows link/ether for those that are")]
-    NotEthernet(Interface),
-    /// The number means something else.
-    #[error("{0:#06x} is not an ethertype (0x0600 to 0xffff)")]
-    NotAnEthertype(u16),
-    /// The address belongs to no single network card.
-    #[error("{0} is not the address of one network card, which a server has")]
-    NotAServer(MacAddress),
-    /// Clients would be answered by both.
-    #[error(
-        "another server receives ethertype {ethertype:#06x} on {interface} already: end it, or choose another ethertype"
-    )]
-    Taken {
-        /// The interface.
-        interface: Interface,
-        /// The ethertype.
-        ethertype: u16,
-    },
-    /// There are more shards than a packet can name.
-    #[error("{0} threads for sessions are more than raw Ethernet can tell apart (255)")]
-    TooManyShards(usize),
-    /// The kernel refuses what it should not.
-    #[error("raw Ethernet on {interface}: {error}")]
-    Kernel {
-        /// The interface.
-        interface: String,
-        /// What it says.
-        error: io::Error,
-    },
-}
 
 /// A socket.
 #[derive(Debug)]
@@ -127,10 +87,7 @@ pub(crate) fn bind(
     for _ in 0..=shards {
         sockets.push(EthernetSocket::bind_deaf(interface, ethertype)?);
     }
-    let kernel = |error| EthernetError::Kernel {
-        interface: interface.to_owned(),
-        error,
-    };
+    let kernel = |error| EthernetError::of_kernel(interface, error);
     if let Some(first) = sockets.first() {
         let claim = Arc::new(first.claim()?);
         for socket in &mut sockets {
@@ -177,10 +134,7 @@ impl EthernetSocket {
         let _ = set_packet_option(&socket.socket, libc::PACKET_IGNORE_OUTGOING, 1);
         socket
             .hear(&from_to_this_host(server))
-            .map_err(|error| EthernetError::Kernel {
-                interface: interface.to_owned(),
-                error,
-            })?;
+            .map_err(|error| EthernetError::of_kernel(interface, error))?;
         Ok(socket)
     }
 
@@ -195,14 +149,8 @@ impl EthernetSocket {
             Type::RAW.nonblocking().cloexec(),
             Some(Protocol::from(0)),
         );
-        let refused = |error: io::Error| EthernetError::Kernel {
-            interface: interface.to_owned(),
-            error,
-        };
-        let socket = socket.map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => EthernetError::NotPermitted,
-            _ => refused(error),
-        })?;
+        let socket = socket.map_err(|error| EthernetError::of_new_socket(interface, error))?;
+        let refused = |error| EthernetError::of_kernel(interface, error);
         let interface = find(&socket, interface)?;
         let mac = ethernet_address(&socket, &interface)
             .map_err(refused)?
@@ -243,10 +191,7 @@ impl EthernetSocket {
                     interface: self.interface,
                     ethertype: self.ethertype,
                 },
-                _ => EthernetError::Kernel {
-                    interface: self.interface.to_string(),
-                    error,
-                },
+                _ => EthernetError::of_kernel(self.interface.name(), error),
             })
     }
 
@@ -385,10 +330,7 @@ fn find(socket: &Socket, name: &str) -> Result<Interface, EthernetError> {
     match netdevice::name_to_index(socket, name) {
         Ok(index) => Interface::new(index, name).ok_or_else(none),
         Err(Errno::NODEV) => Err(none()),
-        Err(error) => Err(EthernetError::Kernel {
-            interface: name.to_owned(),
-            error: error.into(),
-        }),
+        Err(error) => Err(EthernetError::of_kernel(name, error.into())),
     }
 }
 
