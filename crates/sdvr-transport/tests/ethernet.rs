@@ -4,13 +4,13 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use sdvr_frame::{Interface, LinkAddress, MacAddress};
 use sdvr_test_link::{INTERFACE, Link, RawSocket, Settings, Side};
 use sdvr_transport::{
-    BoundTo, DatagramBuffer, DatagramSocket, EthernetError, Interest, Poller, Sent, bind_ethernet,
+    BoundTo, DatagramBuffer, DatagramSocket, Interest, Poller, Sent, bind_ethernet,
     ethernet_for_server,
 };
 
@@ -135,6 +135,31 @@ fn check_steering(sockets: &mut [DatagramSocket], client: &DatagramSocket, to: L
         assert_nothing(socket);
     }
     assert_nothing(door);
+}
+
+#[test]
+fn what_comes_while_a_server_starts_comes_to_the_first_socket_alone() {
+    let Some(link) = link() else { return };
+    let (client, to) = client(&link);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                client.send(to, &datagram(1, 0, 60), 60).unwrap();
+            }
+        });
+        let starts = scope.spawn(|| {
+            for _ in 0..10 {
+                let mut sockets = server(&link, 8);
+                let (door, shards) = sockets.split_first_mut().unwrap();
+                receive(door, 10);
+                shards.iter().for_each(assert_nothing);
+            }
+        });
+        let outcome = starts.join();
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
 }
 
 #[test]
@@ -337,87 +362,4 @@ fn a_poller_tells_of_datagrams_and_not_for_ever_of_an_interface_that_is_down() {
     assert_nothing(&sockets[0]);
     poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
     assert_eq!(ready, []);
-}
-
-#[test]
-fn a_missing_interface_and_one_without_ethernet_are_named() {
-    let Some(link) = link() else { return };
-    let bind = |interface: &str| {
-        let bound = link.enter(Side::A, || bind_ethernet(interface, ETHERTYPE, 1));
-        bound.unwrap_err().to_string()
-    };
-    for missing in ["sdvr9", "", "a/b", "a-name-that-is-too-long"] {
-        let expected =
-            format!("this host has no network interface {missing:?}; `ip link` lists them");
-        assert_eq!(bind(missing), expected);
-    }
-    assert_eq!(
-        bind("lo"),
-        "lo is no Ethernet interface; `ip link` shows link/ether for those that are"
-    );
-    let client = |ethertype, server| {
-        let bound = link.enter(Side::A, || {
-            ethernet_for_server(INTERFACE, ethertype, server)
-        });
-        bound.unwrap_err()
-    };
-    let broadcast = client(ETHERTYPE, MacAddress([0xff; 6]));
-    assert!(
-        matches!(broadcast, EthernetError::NotAServer(_)),
-        "{broadcast}"
-    );
-    let length = client(1_500, mac(Side::B));
-    assert!(
-        matches!(length, EthernetError::NotAnEthertype(1_500)),
-        "{length}"
-    );
-    let bound = link.enter(Side::A, || bind_ethernet(INTERFACE, ETHERTYPE, 256));
-    assert!(matches!(bound, Err(EthernetError::TooManyShards(256))));
-    assert_eq!(
-        link.enter(Side::A, || bind_ethernet(INTERFACE, ETHERTYPE, 255))
-            .unwrap()
-            .len(),
-        256
-    );
-}
-
-#[test]
-fn an_ethertype_has_one_server_on_an_interface() {
-    let Some(link) = link() else { return };
-    let bind = |side, ethertype| link.enter(side, || bind_ethernet(INTERFACE, ethertype, 1));
-    let mut first = bind(Side::B, ETHERTYPE).unwrap();
-    let error = bind(Side::B, ETHERTYPE).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "another server receives ethertype 0x1337 on sdvr0 already: end it, or choose another ethertype"
-    );
-    // Not a client's business, and each network has its own.
-    let _client = link
-        .enter(Side::B, || {
-            ethernet_for_server(INTERFACE, ETHERTYPE, mac(Side::A))
-        })
-        .unwrap();
-    for (side, ethertype) in [(Side::B, 0x1338), (Side::A, ETHERTYPE)] {
-        bind(side, ethertype).unwrap();
-    }
-    // Until the last of its sockets is closed.
-    first.remove(0);
-    assert!(bind(Side::B, ETHERTYPE).is_err());
-    drop(first);
-    bind(Side::B, ETHERTYPE).unwrap();
-}
-
-#[test]
-fn who_may_not_is_told_how_to() {
-    // Of this thread alone.
-    let mut own = capabilities(None).unwrap();
-    own.effective.remove(CapabilitySet::NET_RAW);
-    set_capabilities(None, own).unwrap();
-    let error = bind_ethernet("lo", ETHERTYPE, 1).unwrap_err();
-    assert!(matches!(error, EthernetError::NotPermitted), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("sudo") && text.contains("setcap cap_net_raw+ep"),
-        "{text}"
-    );
 }
