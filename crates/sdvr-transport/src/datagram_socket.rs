@@ -273,7 +273,7 @@ impl AsFd for DatagramSocket {
 pub(crate) fn not_sent(error: io::Error, taken: usize) -> io::Result<Sent> {
     if error.kind() == io::ErrorKind::WouldBlock {
         Ok(Sent::Full { taken })
-    } else if is_of_the_link(&error) {
+    } else if is_of_the_link(&error) || is_of_the_address(&error) {
         Ok(Sent::Lost)
     } else {
         Err(error)
@@ -307,8 +307,13 @@ pub(crate) fn is_of_the_link(error: &io::Error) -> bool {
                 | Errno::PROTO
                 | Errno::NOPROTOOPT
                 | Errno::TIMEDOUT
-                | Errno::INVAL
                 | Errno::IO
         )
     )
+}
+
+/// Whether an error of sending may say that nobody can be at an address, such as port 0, or that this host has not the one to send from any
+/// more. An answer to whoever sends from such a one is no bug here.
+fn is_of_the_address(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }
