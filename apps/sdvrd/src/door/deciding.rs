@@ -91,7 +91,11 @@ impl<R: CryptoRng> Running<R> {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
         let other_keys = self.other_keys(&key);
-        let home = self.home(key, &other_keys);
+        let proposed = match place {
+            Place::Door { .. } => None,
+            Place::Shard(index) => Some(shard_of(index)),
+        };
+        let home = self.home(key, &other_keys, proposed);
         let key_limits = self.door.key_limits;
         match place {
             Place::Door { token, mut session } => {
@@ -141,26 +145,27 @@ impl<R: CryptoRng> Running<R> {
             .unwrap_or_else(|| self.emptiest_shard())
     }
 
+    /// Of who will come there, too: many cameras that are switched on at once shake hands before the first of them is let in.
     fn emptiest_shard(&self) -> usize {
         self.cameras_per_shard
             .iter()
             .enumerate()
-            .min_by_key(|(_, count)| **count)
-            .map_or(0, |(index, _)| index)
+            .min_by_key(|(shard, count)| **count + self.datagrams.guests_of(*shard))
+            .map_or(0, |(shard, _)| shard)
     }
 
-    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
-    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
+    /// The shard of a camera: the one it had, also under another key, else the one proposed when it shook hands, or the one with the fewest.
+    fn home(&mut self, key: PublicKey, others: &[PublicKey], proposed: Option<usize>) -> usize {
         let of_others = others.iter().find_map(|other| self.homes.get(other));
         if let Some(&home) = of_others {
             self.homes.entry(key).or_insert(home);
         }
-        let emptiest = self.emptiest_shard();
+        let home = proposed.unwrap_or_else(|| self.emptiest_shard());
         *self.homes.entry(key).or_insert_with(|| {
-            if let Some(count) = self.cameras_per_shard.get_mut(emptiest) {
+            if let Some(count) = self.cameras_per_shard.get_mut(home) {
                 *count += 1;
             }
-            emptiest
+            home
         })
     }
 
