@@ -117,13 +117,32 @@ impl DatagramCamera {
             assert!(Instant::now() < deadline, "the frame before does not leave");
             self.turn();
         }
+        self.begin_frame(bytes);
+        self.transmit();
+    }
+
+    fn begin_frame(&mut self, bytes: Vec<u8>) {
         let now = Timestamp::now();
         let number = FrameNumber(self.next_number);
         self.next_number += 1;
         self.session
             .send_frame(now, StreamId(0), (number, now, FrameFlags::KEY), bytes)
             .unwrap();
-        self.transmit();
+    }
+
+    /// Sends a frame, all of which the link loses.
+    pub fn lose_frame(&mut self, bytes: Vec<u8>) {
+        self.begin_frame(bytes);
+        let deadline = Instant::now() + PATIENCE;
+        while self.session.is_sending(StreamId(0)) {
+            assert!(Instant::now() < deadline, "the frame does not leave");
+            drop(self.poll());
+        }
+    }
+
+    /// Captures so many frames that are not sent.
+    pub const fn leave_out(&mut self, frames: u64) {
+        self.next_number += frames;
     }
 
     /// Sends a frame of that length which a [`Consumer`](crate::consumer::Consumer) can check.

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::confine::confine;
 use crate::door::{Descriptors, Door, DoorHandle};
 use crate::figures::Figures;
+use crate::media::Media;
 use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
@@ -39,8 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let listener = sdvr_transport::listen(config.address, config.port)
         .map_err(|error| cannot_listen(&config, error))?;
     let address = listener.address();
-    let sockets = sdvr_transport::bind_udp(config.address, address.port(), config.threads.into())
-        .map_err(|error| cannot_receive(address.port(), error))?;
+    let media = Media::bind(&config, address.port())?;
     let directories = [
         (&*config.key_directory, Mode::from_raw_mode(0o700)),
         (&*config.shm_dir, Mode::from_raw_mode(0o750)),
@@ -89,9 +89,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let manager = ServiceManager::from_environment();
     // Before the threads, so that it holds for all of them.
-    let senders: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-    confine(&[key_files.as_fd(), directory.as_fd()], &senders)
-        .context("cannot give up what it does not need")?;
+    confine(
+        &[key_files.as_fd(), directory.as_fd()],
+        &media.descriptors(),
+    )
+    .context("cannot give up what it does not need")?;
     drop(key_files);
 
     let (keeper, keeper_thread) =
@@ -102,15 +104,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         door: Arc::default(),
         shards: Vec::new(),
         budget: budget.clone(),
+        sockets: media.all().cloned().collect(),
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
-    let mut sockets = sockets.into_iter().map(Arc::new);
-    let door_sockets: Vec<_> = sockets.by_ref().take(1).collect();
-    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, &door_sockets)
+    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, media.of_door())
         .context("cannot wait for connections")?;
     let (door_handle, messages) = DoorHandle::new(waker.clone());
-    for socket in sockets {
+    for shard in 0..config.threads {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
         let (shard, handle) = Shard::new(
@@ -119,7 +120,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             config.ring_time,
             counters,
             door_handle.clone(),
-            vec![socket],
+            media.of_shard(shard),
         )
         .context("cannot make a shard")?;
         shards.push(shard);
@@ -130,7 +131,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let door = Door {
         listener,
-        sockets: door_sockets,
+        sockets: media.of_door().to_vec(),
         handshake,
         known,
         server_key_watch,
@@ -171,7 +172,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make the statistics page")?;
 
     say_ready(&format!(
-        "sdvrd ready: {address} (tcp, udp), key {fingerprint}, frames in {}",
+        "sdvrd ready: {address} (tcp, udp){media}, key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
     manager.say_ready();
@@ -221,12 +222,6 @@ fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
         ),
     };
     anyhow::Error::new(error).context(problem)
-}
-
-fn cannot_receive(port: u16, error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context(format!(
-        "cannot receive on UDP port {port}; another program may have it (`ss -ulpn` tells which; choose another port with -p)"
-    ))
 }
 
 /// Ends the daemon when the thread that has it ends: a daemon without one of its parts is worse than none.

@@ -221,9 +221,12 @@ impl Stream {
         self.last_number = Some(header.number.0);
         counters.frames.count();
         counters.frame_bytes.add(header.frame_bytes.into());
+        let lost = fragment.lost.min(missed);
+        counters.missing_on_link.add(lost);
+        let not_sent = missed.saturating_sub(lost);
         match std::mem::replace(&mut self.gap, Gap::AtSource) {
-            Gap::AtSource => counters.missing_at_source.add(missed),
-            Gap::WhileAway => counters.missing_while_away.add(missed),
+            Gap::AtSource => counters.missing_at_source.add(not_sent),
+            Gap::WhileAway => counters.missing_while_away.add(not_sent),
         }
         if self.open.format.fourcc.is_inter_coded() {
             self.depth

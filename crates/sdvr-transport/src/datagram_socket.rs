@@ -268,7 +268,7 @@ impl AsFd for DatagramSocket {
     }
 }
 
-/// What an error of sending `untaken` datagrams means, of which `taken` more were taken before; itself if it says something of this program.
+/// What an error means that comes after the kernel has taken so many datagrams of those given to it; itself if it says something of this program.
 pub(crate) fn not_sent(error: io::Error, taken: usize) -> io::Result<Sent> {
     if error.kind() == io::ErrorKind::WouldBlock {
         Ok(Sent::Full { taken })

@@ -260,21 +260,27 @@ impl EthernetSocket {
         each_bytes: usize,
     ) -> io::Result<Sent> {
         let header = self.header(receiver);
-        let mut rest = datagrams.chunks(each_bytes.max(1));
-        let mut taken: usize = 0;
-        while rest.len() > 0 {
-            match self.send_some(&header, rest.clone()) {
-                // What is left of them is told by the next call.
-                Ok(sent) => {
-                    taken = taken.saturating_add(sent);
-                    rest = datagrams.chunks(each_bytes.max(1));
-                    rest.by_ref().take(taken).for_each(drop);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return not_sent(error, taken),
+        let mut outcome = Sent::Taken;
+        let mut done: usize = 0;
+        loop {
+            let rest = datagrams.chunks(each_bytes.max(1)).skip(done);
+            if rest.len() == 0 {
+                return Ok(outcome);
             }
+            let sent = match self.send_some(&header, rest) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => match not_sent(error, done)? {
+                    // One, which need not mean the others.
+                    Sent::Lost => {
+                        outcome = Sent::Lost;
+                        1
+                    }
+                    full => return Ok(full),
+                },
+            };
+            done = done.saturating_add(sent);
         }
-        Ok(Sent::Taken)
     }
 
     /// Gives as many datagrams to the kernel as it takes in one call.

@@ -20,4 +20,4 @@ pub use datagram_socket::{
 };
 pub use ethernet::EthernetError;
 pub use poller::{Interest, Poller, Ready, Waker};
-pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen};
+pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen, resolve};

@@ -210,6 +210,12 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
     let [a, b] = Side::ALL.map(mac);
     let stranger = MacAddress([2, 0, 0, 0, 0, 9]);
     let everybody = MacAddress([0xff; 6]);
+    // The server's but for its beginning, and but for its end.
+    let near = [
+        [0x06, 0x73, 0x64, 0x76, 0x72, 0x02],
+        [0x02, 0x73, 0x64, 0x76, 0x72, 0x03],
+    ];
+    let [near_begin, near_end] = near.map(MacAddress);
     let raw = |side, ethertype| link.enter(side, || RawSocket::new(ethertype)).unwrap();
     let says = |text: u8| datagram(text, 0, 60);
     for ethertype in [0x1338_u16, 0x88b5, ETHERTYPE] {
@@ -222,7 +228,14 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
                 .send(&frame(receiver, a, ethertype, &content))
                 .unwrap();
         }
-        for (receiver, sender) in [(stranger, b), (everybody, b), (a, stranger), (a, b)] {
+        for (receiver, sender) in [
+            (stranger, b),
+            (everybody, b),
+            (a, stranger),
+            (a, near_begin),
+            (a, near_end),
+            (a, b),
+        ] {
             let is_meant = (receiver, sender, ethertype) == (a, b, ETHERTYPE);
             let content = says(if is_meant { 3 } else { 4 });
             from_b
@@ -298,6 +311,19 @@ fn an_interface_that_was_down_is_used_again_and_shards_keep_what_is_theirs() {
         link.set_up(side).unwrap();
         check_steering(&mut sockets, &client, to);
     }
+}
+
+#[test]
+fn a_server_may_start_before_its_interface_is_up() {
+    let Some(link) = link() else { return };
+    link.set_down(Side::B).unwrap();
+    let mut sockets = server(&link, 3);
+    for socket in &mut sockets {
+        assert_eq!(socket.receive(|_, _| {}).unwrap(), 0);
+    }
+    link.set_up(Side::B).unwrap();
+    let (client, to) = client(&link);
+    check_steering(&mut sockets, &client, to);
 }
 
 #[test]

@@ -139,6 +139,29 @@ fn many_datagrams_sent_at_once_arrive_each_whole() {
     assert_eq!(received, datagrams);
 }
 
+/// The kernel may ask once for all of them which socket gets them.
+#[test]
+fn what_is_sent_at_once_arrives_though_it_belongs_to_several() {
+    let (mut sockets, port) = bind(Some("127.0.0.1"), 2);
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let client = udp_for_server(server).unwrap();
+    let mut datagrams = vec![data(0, 92), data(1, 92), data(0, 92), vec![1; 50]];
+    let sent = send(&client, server, &datagrams.concat(), 100);
+    assert_eq!(sent, Sent::Taken);
+    let mut received = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while received.len() < datagrams.len() {
+        assert!(Instant::now() < deadline, "{}", received.len());
+        for socket in &mut sockets {
+            let take = |_: LinkAddress, datagram: &mut [u8]| received.push(datagram.to_vec());
+            socket.receive(take).unwrap();
+        }
+    }
+    received.sort();
+    datagrams.sort();
+    assert_eq!(received, datagrams);
+}
+
 #[test]
 fn what_the_kernel_has_no_room_for_is_counted() {
     let (mut sockets, port) = bind(Some("127.0.0.1"), 1);

@@ -33,6 +33,8 @@ pub(crate) struct WholeFrame {
     pub(crate) bytes: Vec<u8>,
     /// Frames between the one handed out before and this one.
     pub(crate) missed: u64,
+    /// Those of them that were sent and given up here.
+    pub(crate) lost: u64,
 }
 
 /// Bounds on what a stream may hold.
@@ -57,6 +59,8 @@ pub(crate) struct Arrivals {
     /// The highest number that was handed out.
     handed_out: Option<u64>,
     given_up: u64,
+    /// As many when a frame was handed out last.
+    given_up_before: u64,
     /// Whether one of them may be needed to decode what follows.
     needed_is_missing: bool,
     late: u64,
@@ -118,6 +122,7 @@ impl Arrivals {
             settled: None,
             handed_out: None,
             given_up: 0,
+            given_up_before: 0,
             needed_is_missing: false,
             late: 0,
         }
@@ -319,10 +324,13 @@ impl Arrivals {
                 .map_or(0, |last| number.saturating_sub(last).saturating_sub(1));
             self.settle(number, facts.captured);
             self.handed_out = Some(number);
+            let lost = self.given_up.saturating_sub(self.given_up_before);
+            self.given_up_before = self.given_up;
             return frame.into_bytes().map(|bytes| WholeFrame {
                 facts,
                 bytes,
                 missed,
+                lost: lost.min(missed),
             });
         }
     }
