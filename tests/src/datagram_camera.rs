@@ -19,6 +19,9 @@ use crate::{PATIENCE, System};
 /// What a datagram has room for that any link carries.
 const DATAGRAM_BYTES: u16 = 1200;
 
+/// What is taken in at once.
+const TURN_MOST: usize = 64;
+
 /// A socket for datagrams to the daemon, from this address of this host.
 #[must_use]
 pub fn socket_from(system: &System, address: Ipv4Addr) -> UdpSocket {
@@ -191,7 +194,11 @@ impl DatagramCamera {
 
     /// Takes in what has come, if anything has, and says what there is to say.
     pub fn turn(&mut self) {
-        while let Some(mut datagram) = receive(&self.socket) {
+        // Not all: a server that asks for what never comes does so all the time.
+        for _ in 0..TURN_MOST {
+            let Some(mut datagram) = receive(&self.socket) else {
+                break;
+            };
             self.session
                 .handle_datagram(Timestamp::now(), &mut datagram)
                 .unwrap();
