@@ -124,7 +124,8 @@ impl DatagramCamera {
         self.transmit();
     }
 
-    fn begin_frame(&mut self, bytes: Vec<u8>) {
+    /// The first part of [`Self::send_frame`]: what is to be sent is given by [`Self::poll`].
+    pub fn begin_frame(&mut self, bytes: Vec<u8>) {
         let now = Timestamp::now();
         let number = FrameNumber(self.next_number);
         self.next_number += 1;
