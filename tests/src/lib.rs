@@ -390,11 +390,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 /// A port that nobody uses now.
 #[must_use]
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    // The daemon takes the same one for UDP.
+    std::iter::repeat_with(|| {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    })
+    .find(|port| std::net::UdpSocket::bind(("127.0.0.1", *port)).is_ok())
+    .unwrap()
 }
 
 /// A program of SDVR: beside this test, or where `SDVR_BIN_DIR` says. `cargo xtask test` builds them first.

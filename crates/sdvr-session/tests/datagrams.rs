@@ -229,6 +229,10 @@ impl Simulation {
                 self.fly(to, datagram);
             }
         }
+        // Who has done all there is to do is not called again for it.
+        for end in [&self.client, &self.server] {
+            assert!(end.poll_timeout() > now, "{:?} at {now:?}", end.poll_timeout());
+        }
     }
 
     fn handle_events(&mut self, now: Timestamp) {
