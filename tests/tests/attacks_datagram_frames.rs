@@ -202,6 +202,26 @@ fn close_stream() -> Vec<u8> {
     bytes_of(&Control::CloseStream(StreamId(0)))
 }
 
+/// Half a frame is there when the session ends, which the camera does not confirm: nobody waits for the other half.
+#[test]
+fn half_a_frame_at_the_end_of_a_session_keeps_nobody_busy() {
+    let mut scene = Scene::new(&["--threads", "1"]);
+    let now = Timestamp::now();
+    let mut liar = DatagramCamera::handshake(&scene.system);
+    liar.introduce("liar");
+    liar.say(&fragment(now, |_| {}, 1000));
+    liar.say(&fragment(now, |header| header.offset = 1, 1000));
+    scene.system.wait_for_figure("sessions_broken", 1);
+    let mut leaver = DatagramCamera::handshake(&scene.system);
+    leaver.introduce("leaver");
+    leaver.say(&fragment(Timestamp::now(), |_| {}, 1000));
+    leaver.session.close(CloseCode::EndOfSource, "no more");
+    leaver.transmit();
+    scene.system.wait_for_figure("sessions_finished", 1);
+    scene.camera.wait_for_frames(30);
+    scene.lost_nothing();
+}
+
 /// What is held of them is bounded: the oldest is given up for the newest.
 #[test]
 fn thousands_of_open_frames_take_neither_memory_nor_the_session() {

@@ -26,6 +26,9 @@ const BATCHES_MOST: u32 = 4;
 /// How long a camera is told again that its session has ended. After that it finds out by silence.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
+/// Who was just looked at is not looked at again because of time before this: whatever a session wants, the others get their turn.
+const LOOKED_AT_AGAIN_LEAST: Duration = Duration::from_millis(1);
+
 /// Somebody with whom the door has shaken hands.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
@@ -385,7 +388,10 @@ impl Shard {
             }
         };
         match result {
-            Ok(wanted) if now < until => self.datagrams.schedule(index, wanted),
+            Ok(wanted) if now < until => {
+                let wanted = wanted.max(now + LOOKED_AT_AGAIN_LEAST);
+                self.datagrams.schedule(index, wanted);
+            }
             Ok(_) | Err(_) => {
                 self.datagrams.entries.remove(&index);
             }

@@ -358,8 +358,9 @@ impl Arrivals {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
         for (&number, coming) in &mut self.coming {
-            // An answer would come too late.
-            if now + round_trip.time > coming.deadline() {
+            let is_too_late = now + round_trip.time > coming.deadline();
+            coming.gaps().set_too_late(is_too_late);
+            if is_too_late {
                 continue;
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });
@@ -379,7 +380,8 @@ impl Arrivals {
             due = due.min(coming.deadline());
             let (Coming::Heard { gaps, .. } | Coming::Unheard { gaps, .. }) = coming;
             let asks = gaps.poll_timeout(newest, round_trip);
-            if asks + round_trip.time <= coming.deadline() {
+            // What was due is not made up for when nobody had the time to ask.
+            if !gaps.is_too_late() && asks + round_trip.time <= coming.deadline() {
                 due = due.min(asks);
             }
         }
@@ -388,6 +390,7 @@ impl Arrivals {
         }) = self.coming.values().next_back()
             && !frame.is_whole()
             && gaps.is_empty()
+            && !gaps.is_too_late()
         {
             due = due.min(last.0 + silence(round_trip));
         }

@@ -47,6 +47,8 @@ impl RoundTrip {
 pub(crate) struct Gaps {
     /// By the first fragment of each; they do not overlap.
     runs: BTreeMap<u32, Gap>,
+    /// An answer would come too late, whatever is asked for.
+    is_too_late: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,15 @@ impl Gaps {
         if after < gap.end {
             self.runs.insert(after, gap);
         }
+    }
+
+    /// Whether answers would come too late: there is no time to ask for anything then.
+    pub(crate) const fn set_too_late(&mut self, is_too_late: bool) {
+        self.is_too_late = is_too_late;
+    }
+
+    pub(crate) const fn is_too_late(&self) -> bool {
+        self.is_too_late
     }
 
     /// How many runs there are.
