@@ -29,7 +29,11 @@ fn a_camera_over_udp_is_there_like_any_other() {
         camera.turn();
         system.list()[0]["frames"] == 20
     });
-    assert_eq!(system.list()[0]["state"], "live");
+    let listed = &system.list()[0];
+    assert_eq!(
+        (&listed["state"], &listed["link"]),
+        (&"live".into(), &"udp".into())
+    );
     system.wait_for_figure("sessions", 1);
     let log = system.daemon().log();
     assert!(

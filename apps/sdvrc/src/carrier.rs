@@ -2,8 +2,10 @@
 //! it comes to the socket, and when that has no room.
 
 mod backlog;
+mod batch;
 mod connection;
 mod datagrams;
+mod window;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;

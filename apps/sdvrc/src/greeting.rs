@@ -192,7 +192,7 @@ fn read(
     {
         let packet: Vec<u8> = received.drain(..bytes).collect();
         match handshake.handle_packet(now, &packet, None, greeter)? {
-            Step::Say(initiation) => send(link, &initiation)?,
+            Step::Say(initiation) => send(link, initiation.as_slice())?,
             Step::Done(session) => return Ok(Some(*session)),
         }
     }

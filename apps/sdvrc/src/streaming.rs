@@ -2,15 +2,17 @@
 
 mod ending;
 mod hearing;
+mod settling;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use sdvr_frame::{FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
-use sdvr_session::{CloseCode, NewIdCode, Session, Setup, StreamCode};
+use sdvr_session::{NewIdCode, Session, Setup, StreamCode};
 use sdvr_source::CapturedFrame;
 
 pub(crate) use self::ending::Ending;
+use self::settling::Settling;
 use crate::announcement::{Announcement, Fit, refusal_text};
 use crate::carrier::Carrier;
 use crate::greeting::Greeted;
@@ -23,13 +25,6 @@ const KEY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a camera's own buffers hold what comes meanwhile: four, at 30 frames a second.
 const LEAVE: Duration = Duration::from_millis(120);
-
-/// How long the last frame may take to arrive when the user wants to go.
-const LEAVING: Duration = Duration::from_millis(150);
-/// And otherwise, once it has left.
-const REPORTED: Duration = Duration::from_secs(2);
-/// How often the server is asked whether it has.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How far the stream is.
 #[derive(Debug)]
@@ -63,25 +58,6 @@ impl StreamState {
             has_changed: false,
             leave_until: now + LEAVE,
         }
-    }
-}
-
-/// An end that was not said yet.
-#[derive(Clone, Copy, Debug)]
-struct Settling {
-    code: CloseCode,
-    text: &'static str,
-    /// Whether the server is to report every frame first.
-    is_sent_whole: bool,
-    has_left: bool,
-    until: Timestamp,
-    /// When the server is asked what has arrived.
-    ask_at: Timestamp,
-}
-
-impl Settling {
-    fn poll_timeout(&self) -> Timestamp {
-        self.until.min(self.ask_at)
     }
 }
 
@@ -123,6 +99,8 @@ pub(crate) struct Streaming {
     frames_lost: u64,
     /// … of which nobody was told.
     frames_found_lost: u64,
+    /// And how many of those have arrived in the end, of which nobody was told.
+    frames_found_again: u64,
     /// Frames that were held and could not be sent.
     frames_given_up: u64,
     /// What the server has announced.
@@ -169,6 +147,7 @@ impl Streaming {
             frames_arrived: 0,
             frames_lost: 0,
             frames_found_lost: 0,
+            frames_found_again: 0,
             frames_given_up: 0,
             next_key: None,
             new_id: None,
@@ -288,6 +267,11 @@ impl Streaming {
     /// How many frames were found to be lost on the way since this was asked last.
     pub(crate) const fn take_lost(&mut self) -> u64 {
         std::mem::replace(&mut self.frames_found_lost, 0)
+    }
+
+    /// How many of those have arrived in the end, since this was asked last.
+    pub(crate) const fn take_found_again(&mut self) -> u64 {
+        std::mem::replace(&mut self.frames_found_again, 0)
     }
 
     /// How many frames that seemed to be sent were not, since this was asked last.
@@ -443,60 +427,6 @@ impl Streaming {
     /// Writes what waits.
     pub(crate) fn handle_writable(&mut self, now: Timestamp) -> Result<(), Ending> {
         self.transmit(now)
-    }
-
-    /// Says that nothing more comes; what was sent before still goes out. The server's answer is [`Ending::Said`] with the
-    /// same code.
-    pub(crate) fn close(
-        &mut self,
-        now: Timestamp,
-        code: CloseCode,
-        text: &'static str,
-    ) -> Result<(), Ending> {
-        let is_sent_whole = code == CloseCode::EndOfSource;
-        let most = if is_sent_whole { SILENCE_MOST } else { LEAVING };
-        let settling = Settling {
-            code,
-            text,
-            is_sent_whole,
-            has_left: false,
-            until: now + most,
-            ask_at: Timestamp::NEVER,
-        };
-        if self.carrier.loses() {
-            self.state = StreamState::Settling(settling);
-        } else {
-            self.say_end(settling);
-        }
-        self.transmit(now)
-    }
-
-    fn say_end(&mut self, settling: Settling) {
-        self.state = StreamState::Closing;
-        self.session.close(settling.code, settling.text);
-    }
-
-    /// Says the end when it is time.
-    fn settle(&mut self, now: Timestamp) {
-        let StreamState::Settling(mut settling) = self.state else {
-            return;
-        };
-        if !settling.has_left && self.carrier.is_drained(&self.session) {
-            settling.has_left = true;
-            settling.ask_at = now;
-            if settling.is_sent_whole {
-                settling.until = now + REPORTED;
-            }
-        }
-        if now >= settling.ask_at {
-            settling.ask_at = now + ASK_AGAIN;
-            self.session.ping(now);
-        }
-        self.state = StreamState::Settling(settling);
-        let is_reported = settling.has_left && self.frames_unconfirmed() == 0;
-        if is_reported || now >= settling.until {
-            self.say_end(settling);
-        }
     }
 
     fn transmit(&mut self, now: Timestamp) -> Result<(), Ending> {

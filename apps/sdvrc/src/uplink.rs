@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::link::Link;
 use crate::own_key::OwnKey;
 use crate::retry::Retry;
-use crate::signals::SignalPipe;
+use crate::signals::{SignalPipe, Signals};
 use crate::streaming::{Ending, Sent, Streaming};
 use crate::trigger::Trigger;
 use crate::waiting::{Ready, wait};
@@ -57,30 +57,6 @@ struct Uplink<'a> {
     interrupted: SignalPipe,
     /// Frames are sent on request only.
     trigger: Option<Trigger>,
-}
-
-/// The signals that a client acts on. They are caught before anything else is done, which may take its time.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    interrupted: SignalPipe,
-    trigger: Option<SignalPipe>,
-}
-
-impl Signals {
-    /// Those that the options ask for.
-    pub(crate) fn catch(config: &Config) -> Result<Self, Failure> {
-        let other = |error: std::io::Error| Failure::Other(error.to_string());
-        let trigger = config.on_trigger.then(SignalPipe::trigger).transpose();
-        Ok(Self {
-            interrupted: SignalPipe::interruption().map_err(other)?,
-            trigger: trigger.map_err(other)?,
-        })
-    }
-
-    /// Readable when the user wants the program to end.
-    pub(crate) const fn interrupted(&self) -> &SignalPipe {
-        &self.interrupted
-    }
 }
 
 /// Streams until the source ends, the user interrupts, or `--once` says to give up.
@@ -245,6 +221,7 @@ impl Uplink<'_> {
         }
         self.dropped.count(now, streaming.take_given_up());
         self.lost.count(now, streaming.take_lost());
+        self.lost.take_back(streaming.take_found_again());
         if streaming.take_key_request() {
             self.source.force_key_frame(now);
         }

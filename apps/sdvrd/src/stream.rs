@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sdvr_frame::{PublicKey, StreamState, Timestamp};
+use sdvr_frame::{Link, PublicKey, StreamState, Timestamp};
 use sdvr_ring::{FrameMeta, Predecessor, RingWriter, TakenOver};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
@@ -177,6 +177,14 @@ impl Stream {
         self.set_state(StreamState::Stale);
     }
 
+    /// Says what the stream arrives over.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.ring.writer.set_link(link);
+        if let Some(next) = &mut self.next {
+            next.writer.set_link(link);
+        }
+    }
+
     /// Says how the stream is doing; gives the state if it is a new one.
     pub(crate) fn set_state(&mut self, state: StreamState) -> Option<StreamState> {
         let state = if state == StreamState::Live && !self.is_open {
@@ -282,14 +290,6 @@ impl Stream {
     pub(crate) fn closed(mut self, release_at: Timestamp) -> EndedRing {
         self.ring.writer.set_state(StreamState::Closed);
         self.ring.ended(release_at)
-    }
-
-    /// The daemon ends: readers look for the next one.
-    pub(crate) fn shut_down(&mut self) {
-        for ring in std::iter::once(&mut self.ring).chain(&mut self.next) {
-            ring.writer.set_state(StreamState::Stale);
-            ring.writer.unlink();
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use sdvr_frame::{Interface, LinkAddress, MacAddress, ReplyFrom};
 use sdvr_test_link::{INTERFACE, Link, Settings, Side};
-use sdvr_transport::{BoundTo, DatagramSocket, Sent, bind_udp, udp_for_server};
+use sdvr_transport::{BoundTo, DatagramBuffer, DatagramSocket, Sent, bind_udp, udp_for_server};
 use socket2::{Domain, Socket, Type};
 
 /// How long anything may take on a busy machine.
@@ -37,9 +37,12 @@ fn receive(socket: &mut DatagramSocket) -> (LinkAddress, Vec<u8>) {
 fn receive_many(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u8>)> {
     let deadline = Instant::now() + PATIENCE;
     let mut received = Vec::new();
+    let mut buffer = DatagramBuffer::default();
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
-        let more = socket.receive(|from, datagram| received.push((from, datagram.to_vec())));
+        let more = socket.receive(&mut buffer, |from, datagram| {
+            received.push((from, datagram.to_vec()))
+        });
         if more.unwrap() == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }

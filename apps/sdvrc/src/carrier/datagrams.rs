@@ -7,8 +7,9 @@ use std::time::Duration;
 use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 use sdvr_session::{Session, SessionError};
 use sdvr_source::CapturedFrame;
-use sdvr_transport::Sent;
 
+use super::batch::Batch;
+use super::window::Window;
 use crate::announcement::STREAM;
 use crate::datagram_link::DatagramLink;
 use crate::streaming::Ending;
@@ -17,14 +18,6 @@ use crate::streaming::Ending;
 const LATE: Duration = Duration::from_millis(150);
 /// … or when so much waits.
 const MOST_BYTES: usize = 16 << 20;
-/// What a source that can wait may send before the server has answered: what the kernel of a host that was not prepared holds for a socket …
-const WINDOW_LEAST_BYTES: u128 = 64 << 10;
-/// … or so much in each second of a round trip.
-const WINDOW_BYTES_PER_SECOND: u128 = 8 << 20;
-/// What was sent so long before the server was heard is not on its way.
-const WINDOW_FORGOTTEN_NS: i64 = 2_000_000_000;
-/// A question is asked again when it was not answered in four round trips, and so long.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// A server that is heard has decided on a frame that was sent two round trips, what it may wait for and so long ago.
 const DECIDED: Duration = Duration::from_millis(100);
 /// Before a round trip was measured.
@@ -61,103 +54,6 @@ struct WaitingFrame {
     payload: Vec<u8>,
 }
 
-/// Frames that were sent and of which the server has not said that what came of them was read.
-#[derive(Debug, Default)]
-struct Window {
-    frames: VecDeque<(Timestamp, usize)>,
-    bytes: usize,
-    /// When the server was asked last.
-    asked: Option<Timestamp>,
-}
-
-impl Window {
-    fn push(&mut self, now: Timestamp, bytes: usize) {
-        self.frames.push_back((now, bytes));
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    /// The server has answered what was asked then.
-    fn forget_before(&mut self, asked: Timestamp) {
-        while let Some(&(sent, bytes)) = self.frames.front()
-            && sent < asked
-        {
-            self.frames.pop_front();
-            self.bytes = self.bytes.saturating_sub(bytes);
-        }
-    }
-
-    fn is_full(&self, round_trip: Duration) -> bool {
-        let on_the_way = round_trip
-            .as_micros()
-            .saturating_mul(WINDOW_BYTES_PER_SECOND)
-            / 1_000_000;
-        self.bytes as u128 >= on_the_way.max(WINDOW_LEAST_BYTES)
-    }
-}
-
-/// Datagrams of one length, the last of which may be shorter.
-#[derive(Debug, Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    each_bytes: usize,
-    count: usize,
-    /// A longer one that came after them.
-    next: Vec<u8>,
-    /// The socket has not taken them.
-    is_blocked: bool,
-}
-
-impl Batch {
-    const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Takes what the session has to say now, as far as it can be sent at once.
-    fn fill(
-        &mut self,
-        now: Timestamp,
-        session: &mut Session,
-        link: &DatagramLink,
-    ) -> Result<(), SessionError> {
-        std::mem::swap(&mut self.bytes, &mut self.next);
-        self.next.clear();
-        self.each_bytes = self.bytes.len();
-        self.count = usize::from(!self.bytes.is_empty());
-        while self.count == 0 || self.count < link.most_at_once(self.each_bytes) {
-            let begin = self.bytes.len();
-            if !session.poll_datagram(now, &mut self.bytes)? {
-                break;
-            }
-            let bytes = self.bytes.len().saturating_sub(begin);
-            if self.count == 0 {
-                self.each_bytes = bytes;
-            } else if bytes > self.each_bytes {
-                self.next.extend(self.bytes.drain(begin..));
-                break;
-            }
-            self.count = self.count.saturating_add(1);
-            if bytes < self.each_bytes {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the socket has taken them all, or they are lost.
-    fn send(&mut self, link: &DatagramLink) -> bool {
-        self.is_blocked = false;
-        match link.send(&self.bytes, self.each_bytes) {
-            Sent::Taken | Sent::Lost => self.bytes.clear(),
-            Sent::Full { taken } => {
-                let taken_bytes = taken.saturating_mul(self.each_bytes);
-                self.bytes.drain(..taken_bytes.min(self.bytes.len()));
-                self.is_blocked = !self.bytes.is_empty();
-            }
-        }
-        !self.is_blocked
-    }
-}
-
 impl Datagrams {
     pub(super) fn new(link: DatagramLink, round_trip: Option<Duration>) -> Self {
         Self {
@@ -174,7 +70,7 @@ impl Datagrams {
 
     pub(super) fn choose_latency(&mut self, wanted: Option<Duration>) -> Duration {
         let usual = self.round_trip * LATENCY_ROUND_TRIPS;
-        self.latency = wanted.unwrap_or(usual.clamp(LATENCY_LEAST, LATENCY_MOST));
+        self.latency = wanted.unwrap_or_else(|| usual.clamp(LATENCY_LEAST, LATENCY_MOST));
         self.latency
     }
 
@@ -196,31 +92,22 @@ impl Datagrams {
             }
         }
         self.forget_decided(session);
-        if let Some(asked) = session.answered_ping() {
-            self.window.forget_before(asked);
-        }
+        self.window
+            .handle_heard(session.last_heard(), session.answered_ping());
         Ok(())
     }
 
     /// Asks the server how far it has come, if what it has not answered is as much as a source that can wait may send.
     pub(super) fn ask_if_full(&mut self, now: Timestamp, session: &mut Session) {
         if self.is_drained(session) && now >= self.ask_at() {
-            self.window.asked = Some(now);
+            self.window.note_question(now);
             session.ping(now);
         }
     }
 
     /// When the server is to be asked.
     pub(super) fn ask_at(&self) -> Timestamp {
-        if !self.window.is_full(self.round_trip) {
-            return Timestamp::NEVER;
-        }
-        let newest = self.window.frames.back().map(|(sent, _)| *sent);
-        match self.window.asked {
-            // The answer is not about frames that were sent afterwards.
-            Some(asked) if newest <= Some(asked) => asked + self.round_trip * 4 + ASK_AGAIN,
-            _ => Timestamp::from_nanoseconds(0),
-        }
+        self.window.ask_at(self.round_trip)
     }
 
     pub(super) fn transmit(&mut self, now: Timestamp, session: &mut Session) -> Result<(), Ending> {
@@ -292,9 +179,6 @@ impl Datagrams {
         {
             self.under_way.pop_front();
         }
-        // Of a live source nobody asks.
-        self.window
-            .forget_before(heard.offset_by(-WINDOW_FORGOTTEN_NS));
     }
 
     pub(super) fn is_late(&self, now: Timestamp) -> bool {
@@ -312,7 +196,7 @@ impl Datagrams {
     }
 
     pub(super) const fn is_blocked(&self) -> bool {
-        self.batch.is_blocked
+        self.batch.is_blocked()
     }
 
     pub(super) fn frames_under_way(&self, now: Timestamp) -> u64 {

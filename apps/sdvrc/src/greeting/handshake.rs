@@ -32,7 +32,7 @@ enum State {
 #[derive(Debug)]
 pub(super) enum Step {
     /// This is said next.
-    Say([u8; INITIATION_BYTES]),
+    Say(Box<[u8; INITIATION_BYTES]>),
     /// The server has proved who it is.
     Done(Box<Session>),
 }
@@ -128,7 +128,7 @@ impl Handshake {
             version,
             is_first_contact,
         };
-        Ok(Step::Say(initiation))
+        Ok(Step::Say(Box::new(initiation)))
     }
 }
 

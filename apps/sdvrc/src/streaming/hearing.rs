@@ -44,6 +44,11 @@ impl Streaming {
             let found = lost.saturating_sub(self.frames_lost);
             self.frames_lost += found;
             self.frames_found_lost += found;
+            // A server that had no time to read may have them all the same.
+            let most = self.frames_sent.saturating_sub(self.frames_arrived);
+            let found_again = self.frames_lost.saturating_sub(most);
+            self.frames_lost -= found_again;
+            self.frames_found_again += found_again;
         }
     }
 

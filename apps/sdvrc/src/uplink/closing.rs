@@ -58,6 +58,7 @@ impl Uplink<'_> {
         };
         let unconfirmed = streaming.frames_unconfirmed();
         self.lost.count(now, streaming.take_lost());
+        self.lost.take_back(streaming.take_found_again());
         // Over a connection the server has had all that came before the end.
         if is_confirmed && streaming.loses() && matches!(finish, Finish::EndOfSource) {
             self.lost.count(now, unconfirmed);
