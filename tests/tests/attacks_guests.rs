@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use sdvr_session::{Event, SetupCode};
 use sdvr_tests::datagram_camera::live::Scene;
 use sdvr_tests::datagram_camera::{DatagramCamera, socket_from};
-use sdvr_tests::hostile_camera::random;
+use sdvr_tests::hostile_camera::{hello, random};
 use sdvr_tests::{System, wait_until};
 
 fn accepted(event: &Event) -> Option<SetupCode> {
@@ -97,14 +97,18 @@ fn guests_of_one_site_keep_nobody_out_and_end() {
     assert_eq!((of("handshakes"), of("sessions")), (1, 1), "{figures}");
 }
 
-/// All sites together have 4,096 places. Who comes from many addresses has one at each, as the camera has that comes among them.
+/// All sites together have 3,072 places. Who comes from many addresses has one at each, as the camera has that comes among them.
 #[test]
 fn more_guests_than_there_are_places_keep_nobody_out() {
     let scene = Scene::new(&[]);
     let key: [u8; 32] = random(32).try_into().unwrap();
     let (threads, each) = (4_u8, 1200_u16);
     let count = u64::from(threads) * u64::from(each);
-    scene.loses_nothing_by(|scene, _| {
+    scene.loses_nothing_by(|scene, stranger| {
+        // The handshakes count their own packets; the scene holds what this one is answered against what it says.
+        let greeting = socket_from(&scene.system, Ipv4Addr::new(127, 0, 0, 47));
+        stranger.listen_to(&greeting);
+        stranger.say(&greeting, &hello().1);
         std::thread::scope(|scope| {
             for thread in 0..threads {
                 let key = &key;
@@ -127,7 +131,6 @@ fn more_guests_than_there_are_places_keep_nobody_out() {
             scene.system.figures()["strangers"] == count
         });
         let figures = scene.system.figures();
-        eprintln!("{figures}");
         let of = |name: &str| figures[name].as_u64().unwrap();
         assert_eq!(of("strangers_slow") + of("strangers_crowded"), count);
     });

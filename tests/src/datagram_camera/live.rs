@@ -190,7 +190,7 @@ impl Scene {
         let mut stranger = Stranger::default();
         attack(&self, &mut stranger);
         let after = self.memory_bytes();
-        eprintln!("GROWTH {before} {after}");
+        eprintln!("the daemon has grown from {before} to {after} bytes");
         assert!(
             after < before + GROWTH_MOST_BYTES,
             "the daemon has grown from {before} to {after} bytes"
