@@ -4,6 +4,8 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::time::Duration;
+
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::for_tests::{Control, MediaHeader};
 use sdvr_session::{CloseCode, Event, FragmentRequest, OpenStream};
@@ -233,14 +235,19 @@ fn thousands_of_open_frames_take_neither_memory_nor_the_session() {
     for number in 0..beginnings {
         let first = |header: &mut MediaHeader| header.number = FrameNumber(number);
         camera.say(&fragment(Timestamp::now(), first, 1000));
-        if number % 20 == 0 {
-            camera.turn();
-        }
+        rest_every_twenty(number);
     }
     let after = scene.memory_bytes();
     assert!(after < before + (16 << 20), "{before} to {after} bytes");
     assert_goes_on(&scene, &mut camera, "many-open", beginnings);
     scene.lost_nothing();
+}
+
+/// A pace at which the kernel has room for all on a busy machine.
+fn rest_every_twenty(number: u64) {
+    if number.is_multiple_of(20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A stream with frames of so many KiB, for which the daemon waits as long as a busy machine may take.
@@ -290,9 +297,7 @@ fn ends_of_large_frames_cost_neither_memory_nor_time() {
             header.offset = frame_bytes - 256;
         };
         camera.say(&fragment(Timestamp::now(), end, 256));
-        if number % 20 == 0 {
-            camera.turn();
-        }
+        rest_every_twenty(number);
     }
     let after = scene.memory_bytes();
     // Two such frames may be kept room for, and not yet given back.
@@ -319,9 +324,7 @@ fn frames_full_of_holes_cost_no_time() {
                 header.offset = 512 * place;
             };
             camera.say(&fragment(Timestamp::now(), hole, 256));
-            if place % 20 == 0 {
-                camera.turn();
-            }
+            rest_every_twenty(place.into());
         }
     }
     assert_goes_on(&scene, &mut camera, "holes", 2);
