@@ -47,8 +47,8 @@ impl RoundTrip {
 pub(crate) struct Gaps {
     /// By the first fragment of each; they do not overlap.
     runs: BTreeMap<u32, Gap>,
-    /// An answer would come too late, whatever is asked for.
-    is_too_late: bool,
+    /// Nothing is asked for any more.
+    is_given_up: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,22 +113,18 @@ impl Gaps {
         }
     }
 
-    /// Whether answers would come too late: there is no time to ask for anything then.
-    pub(crate) const fn set_too_late(&mut self, is_too_late: bool) {
-        self.is_too_late = is_too_late;
-    }
-
-    pub(crate) const fn is_too_late(&self) -> bool {
-        self.is_too_late
-    }
-
     /// How many runs there are.
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && !self.is_given_up
+    }
+
+    /// No answer would come in time: nothing is asked for from now on, and nobody is to come back for it.
+    pub(crate) const fn give_up(&mut self) {
+        self.is_given_up = true;
     }
 
     /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs. They count as asked for.
@@ -157,6 +153,9 @@ impl Gaps {
 
     /// When [`Self::poll`] has something to ask for.
     pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
+        if self.is_given_up {
+            return Timestamp::NEVER;
+        }
         let due = self.runs.values().map(|gap| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
     }
