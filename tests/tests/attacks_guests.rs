@@ -7,8 +7,9 @@
 use std::net::Ipv4Addr;
 
 use sdvr_session::{Event, SetupCode};
+use sdvr_tests::datagram_camera::live::Scene;
 use sdvr_tests::datagram_camera::{DatagramCamera, socket_from};
-use sdvr_tests::hostile_camera::random;
+use sdvr_tests::hostile_camera::{hello, random};
 use sdvr_tests::{System, wait_until};
 
 fn accepted(event: &Event) -> Option<SetupCode> {
@@ -94,4 +95,43 @@ fn guests_of_one_site_keep_nobody_out_and_end() {
     assert!(of("strangers_slow") > 0, "{figures}");
     assert_eq!(of("strangers_slow") + of("strangers_crowded"), count);
     assert_eq!((of("handshakes"), of("sessions")), (1, 1), "{figures}");
+}
+
+/// All sites together have 3,072 places. Who comes from many addresses has one at each, as the camera has that comes among them.
+#[test]
+fn more_guests_than_there_are_places_keep_nobody_out() {
+    let scene = Scene::new(&[]);
+    let key: [u8; 32] = random(32).try_into().unwrap();
+    let (threads, each) = (4_u8, 1200_u16);
+    let count = u64::from(threads) * u64::from(each);
+    scene.loses_nothing_by(|scene, stranger| {
+        // The handshakes count their own packets; the scene holds what this one is answered against what it says.
+        let greeting = socket_from(&scene.system, Ipv4Addr::new(127, 0, 0, 47));
+        stranger.listen_to(&greeting);
+        stranger.say(&greeting, &hello().1);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let key = &key;
+                scope.spawn(move || {
+                    for number in 0..each {
+                        let [high, low] = number.to_be_bytes();
+                        let address = Ipv4Addr::new(127, 20 + thread, high, low);
+                        let socket = socket_from(&scene.system, address);
+                        drop(DatagramCamera::handshake_over(socket, key));
+                    }
+                });
+            }
+        });
+        // Without a session of its own, by which the scene would be another one.
+        let other = socket_from(&scene.system, Ipv4Addr::new(127, 0, 0, 46));
+        let mut camera = DatagramCamera::handshake_over(other, &[46; 32]);
+        camera.ask("by-udp");
+        assert_eq!(camera.wait_for(accepted), SetupCode::LabelTaken);
+        wait_until("all guests are gone", || {
+            scene.system.figures()["strangers"] == count
+        });
+        let figures = scene.system.figures();
+        let of = |name: &str| figures[name].as_u64().unwrap();
+        assert_eq!(of("strangers_slow") + of("strangers_crowded"), count);
+    });
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sdvr_session::Event;
 use sdvr_tests::datagram_camera::live::Scene;
 use sdvr_tests::datagram_camera::{DatagramCamera, receive, socket_from};
+use sdvr_tests::hostile_camera::stream;
 use sdvr_tests::{System, wait_until};
 
 /// A router that has forgotten gives another port, and another network another address: frames go on in the same session and ring, and are
@@ -40,7 +41,10 @@ fn heard_a_report(event: &Event) -> Option<()> {
 
 fn connected(system: &System, label: &str) -> DatagramCamera {
     let mut camera = DatagramCamera::handshake(system);
-    camera.introduce(label);
+    let mut open = stream(0);
+    // A busy machine may delay what a link would not.
+    open.latency_ms = 10_000;
+    camera.introduce_stream(label, open);
     camera
 }
 

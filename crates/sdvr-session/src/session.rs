@@ -325,6 +325,7 @@ impl Session {
                     }));
                 }
                 self.state = State::Closed;
+                self.carrier.session_ends();
                 self.push(Event::Closed(close))?;
             }
             (Role::Server, Control::Setup(setup)) => {
@@ -588,6 +589,7 @@ impl Session {
             code,
             text: text.to_owned(),
         }));
+        self.carrier.session_ends();
         self.state = match self.state {
             State::Accepted(_) => State::Closing,
             State::Closing => State::Closing,

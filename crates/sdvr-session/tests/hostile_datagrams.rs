@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::for_tests::{Control, MediaHeader, seal_datagram};
-use sdvr_session::{DatagramOutcome, FragmentRequest, Session, SessionError};
+use sdvr_session::{CloseCode, DatagramOutcome, FragmentRequest, Session, SessionError};
 use support::{NOW, streaming_datagrams};
 
 /// What `to` makes of a datagram of `from` with any content, and of the time after it.
@@ -160,6 +160,35 @@ fn what_is_no_datagram_of_the_session_changes_nothing() {
     }
     let outcome = server.handle_datagram(NOW, &mut datagram).unwrap();
     assert!(matches!(outcome, DatagramOutcome::Opened { .. }));
+}
+
+/// Half a frame is there, and nobody will take the other half.
+#[test]
+fn a_session_that_ends_waits_for_no_frame() {
+    for is_said_by_server in [true, false] {
+        let (mut client, mut server) = streaming_datagrams(true);
+        say(&mut client, &mut server, &fragment(|_| {}, &[7; 1000])).unwrap();
+        let (mut one, mut other) = (&mut client, &mut server);
+        if is_said_by_server {
+            std::mem::swap(&mut one, &mut other);
+        }
+        one.close(CloseCode::EndOfSource, "no more");
+        for _ in 0..2 {
+            let mut datagram = Vec::new();
+            while one.poll_datagram(NOW, &mut datagram).unwrap() {
+                other.handle_datagram(NOW, &mut datagram).unwrap();
+                datagram.clear();
+            }
+            while other.poll_event().is_some() {}
+            std::mem::swap(&mut one, &mut other);
+        }
+        let late = NOW + Duration::from_secs(10);
+        for _ in 0..100 {
+            server.handle_timeout(late);
+            while server.poll_datagram(late, &mut Vec::new()).unwrap() {}
+        }
+        assert!(server.poll_timeout() > late);
+    }
 }
 
 proptest! {

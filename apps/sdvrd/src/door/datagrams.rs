@@ -19,8 +19,9 @@ use crate::shard::{Decision, Introduced, Newcomer, ToShard};
 
 /// Batches taken of one socket in one turn, so that connections get theirs.
 const BATCHES_MOST: u32 = 4;
-/// Those who have shaken hands and not introduced themselves, at once. Each is a session at a shard.
-const GUESTS_MOST: usize = 4096;
+/// Those who have shaken hands and not introduced themselves, at once. Each is a session at a shard, and takes 4 KiB: all strangers together
+/// must not take more than 16 MiB.
+const GUESTS_MOST: usize = 3072;
 
 /// Where datagrams come from that begin sessions, and whose senders are not let in yet.
 pub(super) struct DatagramDoor {

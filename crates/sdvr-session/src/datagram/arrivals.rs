@@ -22,7 +22,7 @@ use crate::error::SessionError;
 /// Frames of a stream that may be on their way at once, at most.
 const OPEN_MOST: usize = 64;
 /// Runs of missing fragments that a stream may have at once, at most: each packet looks through them.
-const GAPS_MOST: usize = 4096;
+const GAPS_MOST: usize = 1024;
 /// Over how long the least transit is sought: twice this, in two halves.
 const TRANSIT_HALF: Duration = Duration::from_secs(5);
 /// All fragments, however many a frame has of which none has arrived.

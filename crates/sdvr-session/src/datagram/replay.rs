@@ -19,14 +19,15 @@ const BLOCKS: usize = (WINDOW / BLOCK_BITS) as usize + 1;
 pub(crate) struct ReplayWindow {
     /// `None` before the first packet.
     highest: Option<u64>,
-    blocks: Box<[u64; BLOCKS]>,
+    /// As far as bits were set: a peer that has not said much yet takes little. Blocks that are not there are 0.
+    blocks: Vec<u64>,
 }
 
 impl ReplayWindow {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             highest: None,
-            blocks: Box::new([0; BLOCKS]),
+            blocks: Vec::new(),
         }
     }
 
@@ -44,10 +45,7 @@ impl ReplayWindow {
             return true;
         }
         let is_in_window = highest.abs_diff(counter) < WINDOW;
-        is_in_window
-            && self
-                .block(counter)
-                .is_some_and(|block| block & bit(counter) == 0)
+        is_in_window && self.block(counter) & bit(counter) == 0
     }
 
     /// A packet of this counter has opened. Only then: a forged one must not move the window.
@@ -60,7 +58,14 @@ impl ReplayWindow {
             }
             Some(_) => {}
         }
-        if let Some(block) = self.blocks.get_mut(place(counter)) {
+        let place = place(counter);
+        if self.blocks.len() <= place {
+            let wanted = place.saturating_add(1).next_power_of_two().min(BLOCKS);
+            let more = wanted.saturating_sub(self.blocks.len());
+            self.blocks.reserve_exact(more);
+            self.blocks.resize(wanted, 0);
+        }
+        if let Some(block) = self.blocks.get_mut(place) {
             *block |= bit(counter);
         }
     }
@@ -76,8 +81,8 @@ impl ReplayWindow {
         }
     }
 
-    fn block(&self, counter: u64) -> Option<u64> {
-        self.blocks.get(place(counter)).copied()
+    fn block(&self, counter: u64) -> u64 {
+        self.blocks.get(place(counter)).copied().unwrap_or(0)
     }
 }
 

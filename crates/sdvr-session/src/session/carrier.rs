@@ -119,6 +119,13 @@ impl Carrier {
         }
     }
 
+    /// The session ends: frames that are on their way are not waited for.
+    pub(super) fn session_ends(&mut self) {
+        if let Self::Datagrams(link) = self {
+            link.close_streams();
+        }
+    }
+
     /// Client: the server says what it has received.
     pub(super) fn handle_report(&mut self, report: &Report) {
         if let Self::Datagrams(link) = self {

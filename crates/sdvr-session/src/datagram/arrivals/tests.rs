@@ -286,3 +286,31 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
         }
     }
 }
+
+/// A driver that looks too late finds nothing to ask for, and must not be sent to look again at once: it would do nothing else.
+#[test]
+fn who_was_just_looked_at_has_nothing_to_do_at_once() {
+    for end in [5, 2] {
+        for late in 0..100 {
+            let mut arrivals = arrivals();
+            let frame_bytes = 5 * u32::from(FRAGMENT);
+            for fragment in [0, end - 1] {
+                let offset = fragment * u32::from(FRAGMENT);
+                arrivals
+                    .take(
+                        START,
+                        fragment.into(),
+                        facts(0, frame_bytes),
+                        0,
+                        (offset, &[0; 1000]),
+                    )
+                    .unwrap();
+            }
+            let now = after(late);
+            assert_eq!(arrivals.poll(now), None);
+            let _ = arrivals.poll_requests(now, 1, ROUND_TRIP);
+            let due = arrivals.poll_timeout(1, ROUND_TRIP);
+            assert!(due > now, "{late} ms: {due:?}");
+        }
+    }
+}
