@@ -338,6 +338,10 @@ impl Camera {
                 Ok((meta, seen)) => {
                     ring.next = n + 1;
                     let info = ring.reader.info();
+                    if self.account.was_handed_out(info.instance, meta.number) {
+                        Account::pass_over(&mut ring.progress, n);
+                        continue;
+                    }
                     let about = About {
                         meta,
                         format: info.format,
@@ -456,7 +460,7 @@ impl OpenRing {
             reader,
         } = found;
         let instance = reader.info().instance;
-        if let (Begin::First, None) = (begin, account.last_of(instance))
+        if let Begin::First = begin
             && let Some((progress, next)) = account.continue_ring(&reader)
         {
             return Self {
