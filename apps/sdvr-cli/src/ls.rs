@@ -18,7 +18,8 @@ STATE:
   lost    nothing was heard for a minute, or the daemon is not there
   closed  the camera said that it ended; its frames can be read for 2 s
 
-LOST counts frames that were captured and did not arrive here. AGE is how long ago the newest frame was published.";
+LOST counts frames that were captured and did not arrive here. AGE is how long ago the newest frame was published. DIRECTORY is shown
+if there are cameras in more than one: SDVR_SHM_DIR chooses one of them.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -43,6 +44,8 @@ struct Row {
     state: String,
     link: String,
     fingerprint: String,
+    /// Where its daemon publishes.
+    directory: String,
     frames: u64,
     lost: u64,
     bytes: u64,
@@ -64,6 +67,7 @@ impl From<CameraInfo> for Row {
                 .link
                 .map_or_else(|| "?".to_owned(), |link| link.to_string()),
             fingerprint: camera.fingerprint.to_string(),
+            directory: camera.directory.to_string_lossy().into_owned(),
             frames: camera.frames,
             lost: camera.lost,
             bytes: camera.bytes,
@@ -98,10 +102,31 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
         .max()
         .unwrap_or(0)
         .max(5);
+    let is_of_several = rows
+        .windows(2)
+        .any(|rows| matches!(rows, [one, next] if one.directory != next.directory));
+    // No column is wider than it must be at the end of a line.
+    let fingerprint_width = if is_of_several { 50 } else { 0 };
+    let in_directory = |directory: &str| {
+        if is_of_several {
+            format!("  {directory}")
+        } else {
+            String::new()
+        }
+    };
     writeln!(
         out,
-        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  {:>7}  LINK  FINGERPRINT",
-        "LABEL", "STATE", "FORMAT", "SIZE", "FPS", "FRAMES", "LOST", "AGE"
+        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  {:>7}  LINK  {:fingerprint_width$}{}",
+        "LABEL",
+        "STATE",
+        "FORMAT",
+        "SIZE",
+        "FPS",
+        "FRAMES",
+        "LOST",
+        "AGE",
+        "FINGERPRINT",
+        in_directory("DIRECTORY"),
     )?;
     for row in rows {
         let size = if row.width == 0 {
@@ -114,7 +139,7 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
             .map_or_else(|| "-".to_owned(), |age| format!("{age:.1}s"));
         writeln!(
             out,
-            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {}",
+            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {}{}",
             row.label,
             row.state,
             row.format,
@@ -122,7 +147,8 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
             row.frames,
             row.lost,
             row.link,
-            row.fingerprint
+            row.fingerprint,
+            in_directory(&row.directory)
         )?;
     }
     out.flush()

@@ -344,6 +344,15 @@ fn rings_of(rings: &File) {
     rustix::fs::renameat(rings, "second", rings, "third").unwrap();
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).unwrap();
     rustix::fs::fchown(&file, None, Some(rustix::process::getegid())).unwrap();
+    // Whether somebody else has it open: a lease, with a signal that does no harm. 10 is F_SETSIG.
+    for (command, value) in [
+        (10, libc::SIGURG),
+        (libc::F_SETLEASE, libc::F_WRLCK),
+        (libc::F_SETLEASE, libc::F_UNLCK),
+    ] {
+        let arguments = [file.as_raw_fd(), command, value, 0, 0, 0].map(c_long::from);
+        assert_eq!(call(libc::SYS_fcntl, arguments), 0, "{command} {value}");
+    }
 }
 
 fn a_process_with_other_threads_is_not_confined_by_half(folder: &Path) {

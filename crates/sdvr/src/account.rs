@@ -48,21 +48,41 @@ impl Account {
             .map(|(_, number)| number)
     }
 
+    /// Whether frame `number` of `run` was handed out, or a later one. Numbers only grow in a run: what a ring takes over from another after
+    /// it was read there comes a second time.
+    pub(crate) fn was_handed_out(&self, run: InstanceId, number: FrameNumber) -> bool {
+        self.last_of(run).is_some_and(|last| number <= last)
+    }
+
     /// Goes on where the ring that ended last was left, with the frame that is given, if the count of `reader` goes on with that
     /// one's.
+    ///
+    /// The count may not have come as far yet: the daemon has published in the ring before until it went over. Then reading begins with the next
+    /// frame that comes, and not later: should this be another daemon's after all, nothing is passed over.
     pub(crate) fn continue_ring(&mut self, reader: &RingReader) -> Option<(Progress, u64)> {
         let info = reader.info();
         let (writer_pid, progress) = self.ended?;
         let goes_on = self.run == Some(info.instance)
             && writer_pid == info.writer_pid
             && info.first > 0
-            && progress.after_last <= reader.head();
+            && self.may_be_same_count(reader, progress.after_last);
         if !goes_on {
             return None;
         }
         // Not missed, if they are here.
         self.of_ended_rings = progress.of_ended_rings;
-        Some((progress, progress.after_last.max(info.first)))
+        let next = progress.after_last.max(info.first).min(reader.head());
+        Some((progress, next))
+    }
+
+    /// Daemons in containers all have the same number as a process, and each counts for itself. Then the frame that was handed out last is another one here.
+    fn may_be_same_count(&self, reader: &RingReader, after_last: u64) -> bool {
+        let last = self.run.and_then(|run| self.last_of(run));
+        let here = after_last.checked_sub(1).map(|n| reader.meta(n));
+        match (last, here) {
+            (Some(last), Some(Ok(meta))) => meta.number == last,
+            _ => true,
+        }
     }
 
     /// A ring is read from its frame `begin` on.
@@ -110,6 +130,11 @@ impl Account {
             of_ended_rings: 0,
         };
         missed
+    }
+
+    /// Frame `n` of the ring was handed out before, of another ring.
+    pub(crate) fn pass_over(progress: &mut Progress, n: u64) {
+        progress.after_last = progress.after_last.max(n.saturating_add(1));
     }
 
     /// Nothing more comes into a ring. May be said again: the count is the same.

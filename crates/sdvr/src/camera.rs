@@ -117,7 +117,8 @@ impl Camera {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] names those that are there; [`Self::wait_for`] waits instead.
+    /// [`Error::NotFound`] names those that are there; [`Self::wait_for`] waits instead. [`Error::Ambiguous`] when this user's daemon has no such camera
+    /// and several others' have.
     pub fn open(camera: &str) -> Result<Self, Error> {
         Self::open_at(camera, Start::Now)
     }
@@ -227,7 +228,7 @@ impl Camera {
     /// # Errors
     ///
     /// [`Error::Ended`] once when the camera says that it ends; the next call waits for it to come back. [`Error::Unusable`] when the ring is
-    /// damaged.
+    /// damaged. [`Error::Ambiguous`] when the camera was waited for, and came at several other users' daemons.
     pub fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Option<Frame>, Error> {
         let mut bytes = Vec::new();
         let about = self.next_with(policy, timeout, |_, words| words.copy_into(&mut bytes))?;
@@ -313,7 +314,7 @@ impl Camera {
         let deadline = Timestamp::now() + timeout;
         loop {
             let Ring::Open(ring) = &mut self.ring else {
-                if !self.look_for_ring(deadline) {
+                if !self.look_for_ring(deadline)? {
                     return Ok(None);
                 }
                 continue;
@@ -337,6 +338,10 @@ impl Camera {
                 Ok((meta, seen)) => {
                     ring.next = n + 1;
                     let info = ring.reader.info();
+                    if self.account.was_handed_out(info.instance, meta.number) {
+                        Account::pass_over(&mut ring.progress, n);
+                        continue;
+                    }
                     let about = About {
                         meta,
                         format: info.format,
@@ -378,9 +383,9 @@ impl Camera {
     }
 
     /// Looks for the ring; false when the deadline has passed without one.
-    fn look_for_ring(&mut self, deadline: Timestamp) -> bool {
+    fn look_for_ring(&mut self, deadline: Timestamp) -> Result<bool, Error> {
         let Ring::Gone { known, ended, .. } = &self.ring else {
-            return true;
+            return Ok(true);
         };
         // One that came and ended meanwhile is read, too; one that had ended before is not.
         let is_new = |found: &Found| {
@@ -397,9 +402,9 @@ impl Camera {
             // another user's camera may have the same label.
             found = match known {
                 Some((directory, _)) => {
-                    place::find_acceptable(&self.wanted.only_in(directory), is_new)
+                    place::find_acceptable(&self.wanted.only_in(directory), is_new)?
                 }
-                None => place::find_acceptable(&self.wanted, is_new),
+                None => place::find_acceptable(&self.wanted, is_new)?,
             };
             let end = Timestamp::now();
             let pause = end.saturating_since(now) * SEARCH_PAUSE;
@@ -409,9 +414,9 @@ impl Camera {
             // It came while it was waited for, so all of it is wanted.
             self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
             self.watch = None;
-            return true;
+            return Ok(true);
         }
-        self.wait_for_change(deadline)
+        Ok(self.wait_for_change(deadline))
     }
 
     /// Waits until it is worth looking for the ring again; false when the deadline has passed.
@@ -455,7 +460,7 @@ impl OpenRing {
             reader,
         } = found;
         let instance = reader.info().instance;
-        if let (Begin::First, None) = (begin, account.last_of(instance))
+        if let Begin::First = begin
             && let Some((progress, next)) = account.continue_ring(&reader)
         {
             return Self {

@@ -1,7 +1,7 @@
 //! Which cameras there are, and being told when they come and go.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sdvr_frame::{
@@ -17,6 +17,8 @@ use crate::place;
 pub struct CameraInfo {
     /// Its name.
     pub label: Label,
+    /// Where its daemon publishes.
+    pub directory: PathBuf,
     /// Who it is.
     pub fingerprint: Fingerprint,
     /// Which of its streams.
@@ -76,8 +78,8 @@ pub struct Cameras {
     known: BTreeMap<Key, CameraInfo>,
 }
 
-/// One stream of one camera, over all its runs and rings.
-type Key = (Label, Fingerprint, StreamId);
+/// One stream of one camera at one daemon, over all its runs and rings.
+type Key = (Label, Fingerprint, StreamId, PathBuf);
 
 impl Cameras {
     /// Knows nobody yet: the first [`Self::wait`] tells of those that are there.
@@ -108,9 +110,9 @@ impl Cameras {
     }
 
     fn list_of(directory: Option<&Path>) -> Vec<CameraInfo> {
-        let mut cameras: Vec<CameraInfo> = place::each(directory)
+        let mut cameras: Vec<CameraInfo> = place::each_in(&place::paths(directory))
             .filter(|found| found.reader.state() != StreamState::Moved)
-            .map(|found| describe(&found.reader))
+            .map(|found| describe(&found.directory, &found.reader))
             .collect();
         cameras.sort_by_cached_key(key_of);
         cameras
@@ -169,17 +171,22 @@ impl Cameras {
     }
 }
 
-fn keyed(reader: &RingReader) -> (Key, CameraInfo) {
-    let camera = describe(reader);
+fn keyed((directory, reader): (&Path, &RingReader)) -> (Key, CameraInfo) {
+    let camera = describe(directory, reader);
     (key_of(&camera), camera)
 }
 
 fn key_of(camera: &CameraInfo) -> Key {
-    (camera.label.clone(), camera.fingerprint, camera.stream)
+    (
+        camera.label.clone(),
+        camera.fingerprint,
+        camera.stream,
+        camera.directory.clone(),
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-fn describe(reader: &RingReader) -> CameraInfo {
+fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
     let info = reader.info();
     let state = match place::state_of(reader) {
         // Nothing has come after it, or it would be described: its daemon is ending.
@@ -188,6 +195,7 @@ fn describe(reader: &RingReader) -> CameraInfo {
     };
     CameraInfo {
         label: info.label.clone(),
+        directory: directory.to_owned(),
         fingerprint: info.camera.fingerprint(),
         stream: info.stream,
         instance: info.instance,

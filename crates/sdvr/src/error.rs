@@ -1,5 +1,7 @@
 //! What can go wrong for a program that reads frames.
 
+use std::path::PathBuf;
+
 /// Why there is no frame, or no camera.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +16,17 @@ pub enum Error {
         /// What there is, for people.
         known: String,
     },
+    /// Several other users publish a camera of that name, and anybody can: this user has to say whose is meant.
+    #[error(
+        "several users publish a camera {wanted:?}, in {}. Set SDVR_SHM_DIR to the directory of the one that is meant",
+        listed(directories)
+    )]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Where there is one.
+        directories: Vec<PathBuf>,
+    },
     /// The camera is there, and this user may not read it.
     #[error("this user may not read the frames; the daemon's --group lets others in")]
     Forbidden,
@@ -23,4 +36,9 @@ pub enum Error {
     /// The daemon's files are damaged, or of another version.
     #[error("the frames cannot be used: {0}")]
     Unusable(String),
+}
+
+fn listed(directories: &[PathBuf]) -> String {
+    let names = directories.iter().map(|path| path.display().to_string());
+    names.collect::<Vec<_>>().join(" and ")
 }

@@ -17,7 +17,8 @@
 //! program: it is told exactly which frames it missed. A camera that goes and comes back, and a daemon that is restarted, are waited for
 //! inside; nothing has to be opened again.
 //!
-//! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read.
+//! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read. A camera of this
+//! user's own daemon comes before others of the same name; of several others none is taken ([`Error::Ambiguous`]).
 #![forbid(unsafe_code)]
 
 mod account;

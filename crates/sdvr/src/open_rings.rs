@@ -29,7 +29,7 @@ pub(crate) struct OpenRings {
     /// `None` before the first time.
     listed: Option<Timestamp>,
     /// Rings that the last look has let go, for what they say of their end.
-    gone: Vec<RingReader>,
+    gone: Vec<(PathBuf, RingReader)>,
 }
 
 #[derive(Debug)]
@@ -48,17 +48,19 @@ impl OpenRings {
     }
 
     /// Those whose cameras were there at the last look.
-    pub(crate) fn there(&self) -> impl Iterator<Item = &RingReader> {
+    pub(crate) fn there(&self) -> impl Iterator<Item = (&Path, &RingReader)> {
         self.rings
-            .values()
-            .filter(|ring| ring.is_there)
-            .map(|ring| &ring.reader)
+            .iter()
+            .filter(|(_, ring)| ring.is_there)
+            .map(|((directory, _), ring)| (&**directory, &ring.reader))
     }
 
     /// All that were open at the last look, or that it has let go.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &RingReader> {
-        let open = self.rings.values().map(|ring| &ring.reader);
-        open.chain(&self.gone)
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Path, &RingReader)> {
+        let open = self.rings.iter();
+        let open = open.map(|((directory, _), ring)| (&**directory, &ring.reader));
+        let gone = self.gone.iter();
+        open.chain(gone.map(|(directory, reader)| (&**directory, reader)))
     }
 
     /// Looks at all of them; true when cameras may have come or gone.
@@ -134,7 +136,7 @@ impl OpenRings {
         let Some(ring) = self.rings.remove(&place) else {
             return;
         };
-        self.gone.push(ring.reader);
+        self.gone.push((place.0.clone(), ring.reader));
         if let Some(reader) = place::reopen(&place.0, &place.1) {
             let is_there = ring.is_there;
             self.rings.insert(place, OpenRing { reader, is_there });
@@ -149,7 +151,8 @@ impl OpenRings {
             if ring.is_there && !is_now {
                 // A new run's ring has the name before the old one says that it was replaced: the camera has not gone.
                 if let Some(reader) = open_there(directory, name) {
-                    self.gone.push(std::mem::replace(&mut ring.reader, reader));
+                    let old = std::mem::replace(&mut ring.reader, reader);
+                    self.gone.push((directory.clone(), old));
                     is_now = true;
                 }
             }

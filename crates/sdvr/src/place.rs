@@ -86,20 +86,21 @@ struct Directory {
     handle: OwnedFd,
 }
 
-/// The directories to search: one, or those where rings usually are.
+/// The directories to search: one, or those where rings usually are, this user's own first.
 pub(crate) fn paths(only: Option<&Path>) -> Vec<PathBuf> {
     only.map_or_else(search_directories, |only| vec![only.to_owned()])
 }
 
-fn directories(only: Option<&Path>) -> impl Iterator<Item = Directory> {
-    paths(only)
-        .into_iter()
-        .filter_map(|path| open_directory(&path).map(|handle| Directory { path, handle }))
+fn directories(paths: &[PathBuf]) -> impl Iterator<Item = Directory> {
+    paths.iter().filter_map(|path| {
+        let path = path.clone();
+        open_directory(&path).map(|handle| Directory { path, handle })
+    })
 }
 
-/// All rings that can be opened, in one directory or in all, one after the other. Rings that end meanwhile are left out.
-pub(crate) fn each(only: Option<&Path>) -> impl Iterator<Item = Found> {
-    directories(only).flat_map(|directory| {
+/// All rings that can be opened, in one directory after the other. Rings that end meanwhile are left out.
+pub(crate) fn each_in(paths: &[PathBuf]) -> impl Iterator<Item = Found> {
+    directories(paths).flat_map(|directory| {
         let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
         names.into_iter().filter_map(move |name| {
             let reader = RingReader::open(directory.handle.as_fd(), &name).ok()?;
@@ -112,46 +113,35 @@ pub(crate) fn each(only: Option<&Path>) -> impl Iterator<Item = Found> {
     })
 }
 
-/// Those that a user may mean, into which frames may still come first, and the labels of the others.
-fn fitting(wanted: &Wanted) -> (Vec<Found>, Vec<Label>) {
-    let (mut fits, mut others) = (Vec::new(), Vec::new());
-    for found in each(wanted.directory.as_deref()) {
-        if wanted.fits(&found.name, &found.reader) {
-            fits.push(found);
-        } else {
-            others.push(found.reader.info().label.clone());
-        }
-    }
-    fits.sort_by_cached_key(|found| {
-        let info = found.reader.info();
-        (
-            !found.may_go_on(),
-            info.label.clone(),
-            info.stream,
-            found.name.clone(),
-        )
-    });
-    others.sort();
-    (fits, others)
-}
-
 /// The ring that a user wants and that `is_acceptable`. One into which frames may still come is preferred.
+///
+/// # Errors
+///
+/// [`Error::Ambiguous`].
 pub(crate) fn find_acceptable(
     wanted: &Wanted,
     is_acceptable: impl Fn(&Found) -> bool,
-) -> Option<Found> {
-    fitting(wanted).0.into_iter().find(is_acceptable)
+) -> Result<Option<Found>, Error> {
+    let paths = paths(wanted.directory.as_deref());
+    let (fits, _) = fitting(wanted, &paths);
+    let fits = of_one_directory(wanted, &paths, fits)?;
+    Ok(fits.into_iter().find(is_acceptable))
 }
 
 /// The ring that a user wants. One into which frames may still come is preferred.
 pub(crate) fn find(wanted: &Wanted) -> Result<Found, Error> {
-    let (fits, others) = fitting(wanted);
-    if let Some(found) = fits.into_iter().next() {
+    find_in(wanted, &paths(wanted.directory.as_deref()))
+}
+
+fn find_in(wanted: &Wanted, paths: &[PathBuf]) -> Result<Found, Error> {
+    let (fits, mut others) = fitting(wanted, paths);
+    if let Some(found) = of_one_directory(wanted, paths, fits)?.into_iter().next() {
         return Ok(found);
     }
-    if others.is_empty() && is_forbidden(wanted.directory.as_deref()) {
+    if others.is_empty() && is_forbidden(paths) {
         return Err(Error::Forbidden);
     }
+    others.sort();
     let labels: Vec<&str> = others.iter().map(Label::as_str).collect();
     let known = if labels.is_empty() {
         "there are none".to_owned()
@@ -164,14 +154,60 @@ pub(crate) fn find(wanted: &Wanted) -> Result<Found, Error> {
     })
 }
 
+/// Those that a user may mean, and the labels of the others.
+fn fitting(wanted: &Wanted, paths: &[PathBuf]) -> (Vec<Found>, Vec<Label>) {
+    let (mut fits, mut others) = (Vec::new(), Vec::new());
+    for found in each_in(paths) {
+        if wanted.fits(&found.name, &found.reader) {
+            fits.push(found);
+        } else {
+            others.push(found.reader.info().label.clone());
+        }
+    }
+    (fits, others)
+}
+
+/// Of those that fit the ones of one daemon, best first.
+///
+/// Labels and keys are what a ring says of itself, and every user of the host can make a directory of rings. So this user's own comes first, whatever
+/// the state of its rings: while a daemon is started anew, nobody else's frames are taken for its. Of others there must be only one.
+fn of_one_directory(
+    wanted: &Wanted,
+    paths: &[PathBuf],
+    mut fits: Vec<Found>,
+) -> Result<Vec<Found>, Error> {
+    let own = paths.first();
+    if fits.iter().any(|found| Some(&found.directory) == own) {
+        fits.retain(|found| Some(&found.directory) == own);
+    }
+    let mut directories: Vec<PathBuf> = fits.iter().map(|found| found.directory.clone()).collect();
+    directories.dedup();
+    if directories.len() > 1 {
+        return Err(Error::Ambiguous {
+            wanted: wanted.text().to_owned(),
+            directories,
+        });
+    }
+    fits.sort_by_cached_key(|found| {
+        let info = found.reader.info();
+        (
+            !found.may_go_on(),
+            info.label.clone(),
+            info.stream,
+            found.name.clone(),
+        )
+    });
+    Ok(fits)
+}
+
 /// Whether there are rings that this user may not open.
-fn is_forbidden(only: Option<&Path>) -> bool {
+fn is_forbidden(paths: &[PathBuf]) -> bool {
     let is_closed = |path: &PathBuf| {
         std::fs::read_dir(path)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
     };
-    paths(only).iter().any(is_closed)
-        || directories(only).any(|directory| {
+    paths.iter().any(is_closed)
+        || directories(paths).any(|directory| {
             let names = list_rings(directory.handle.as_fd()).unwrap_or_default();
             names.iter().any(|name| {
                 matches!(
@@ -197,3 +233,6 @@ pub(crate) fn reopen(directory: &Path, name: &RingName) -> Option<RingReader> {
     let handle = open_directory(directory)?;
     RingReader::open(handle.as_fd(), name).ok()
 }
+
+#[cfg(test)]
+mod tests;

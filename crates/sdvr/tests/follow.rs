@@ -305,3 +305,91 @@ fn dates_are_of_the_clock_as_it_is_set_now() {
     assert!(matches!(is_there, Ok(true)));
     assert_recent(&frame);
 }
+
+/// All that comes until nothing does for a moment.
+fn all(camera: &mut Camera) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some(frame) = camera.next(Policy::Every, MOMENT).expect("no end") {
+        assert_eq!((frame.missed(), frame.missed_between_runs()), (0, 0));
+        numbers.push(frame.number().0);
+    }
+    numbers
+}
+
+/// A reader waits on at a ring that has lost its name, and looks for the next one, while the daemon is still in the middle of a frame and publishes
+/// in the first.
+#[test]
+fn a_frame_that_was_read_in_one_ring_is_not_read_again_in_the_next_that_gets_it_later() {
+    for published_before in [2, 9] {
+        let daemon = Daemon::new();
+        let mut run = daemon.open("door", 7, 1);
+        run.publish_with(0, FrameFlags::KEY);
+        run.publish(1..published_before);
+        let mut camera = open(&daemon);
+        assert_eq!(all(&mut camera).last(), Some(&(published_before - 1)));
+        let next = daemon.make_next(&run, "door", 7, 1);
+        // Of the second time the count of the next ring begins later than with 0.
+        let n = published_before;
+        run.publish(n..n + 2);
+        assert_eq!(all(&mut camera), [n, n + 1]);
+        // Long enough to look for another ring.
+        gives_nothing(&mut camera);
+        gives_nothing(&mut camera);
+        run.publish([n + 2]);
+        run.go_over(next);
+        assert_eq!(all(&mut camera), [n + 2]);
+        run.publish([n + 3]);
+        assert_eq!(all(&mut camera), [n + 3]);
+        assert_eq!(camera.missed_at_end(), 0);
+        // Nor is it missed, if nobody can read it again.
+        run.ring.release_memory();
+        drop(run);
+        gives_nothing(&mut camera);
+        assert_eq!(camera.missed_at_end(), 0);
+    }
+}
+
+#[test]
+fn what_was_read_in_one_ring_is_not_missed_in_the_next_that_is_given_up() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open("door", 7, 1);
+    run.publish(0..9);
+    let mut camera = open(&daemon);
+    let oldest = 9 - u64::from(SLOTS);
+    assert_eq!(all(&mut camera), (oldest..9).collect::<Vec<_>>());
+    let next = daemon.make_next(&run, "door", 7, 1);
+    run.publish(9..11);
+    assert_eq!(all(&mut camera), [9, 10]);
+    gives_nothing(&mut camera);
+    gives_nothing(&mut camera);
+    run.go_over(next);
+    // One that nobody reads.
+    run.publish([11]);
+    run.ring.release_memory();
+    drop(run);
+    gives_nothing(&mut camera);
+    assert_eq!(camera.missed_at_end(), 1);
+}
+
+/// In a container every daemon has the same number as a process: one that is started anew counts from 0, and its second ring from somewhere.
+#[test]
+fn the_count_of_another_daemon_is_not_taken_for_the_one_of_the_last() {
+    for published in [3, 12, 20] {
+        let daemon = Daemon::new();
+        let mut first = daemon.open("door", 7, 1);
+        first.publish(0..10);
+        let mut camera = open(&daemon);
+        all(&mut camera);
+        drop(first);
+        let mut second = daemon.open("door", 7, 1);
+        second.publish(10..10 + published);
+        daemon.go_on(&mut second, "door", 7, 1);
+        let oldest = 10 + published.saturating_sub(u64::from(SLOTS));
+        assert_eq!(account(&mut camera), (oldest, oldest - 10, 0));
+        for number in oldest + 1..10 + published {
+            assert_eq!(account(&mut camera), (number, 0, 0));
+        }
+        second.publish([10 + published]);
+        assert_eq!(account(&mut camera), (10 + published, 0, 0));
+    }
+}

@@ -52,11 +52,16 @@ impl Daemon {
         Run { ring }
     }
 
-    /// Gives a run that [`Self::open`] began another ring.
-    pub(crate) fn go_on(&self, run: &mut Run, label: &str, key: u8, instance: u8) {
+    /// Makes another ring for a run and gives it the name, as the daemon does before it goes over between two frames.
+    pub(crate) fn make_next(&self, run: &Run, label: &str, key: u8, instance: u8) -> RingWriter {
         let before = run.ring.predecessor(TakenOver::LastIntervals);
         let options = options(label, key, instance);
-        let ring = RingWriter::create_after(&self.rings, options, &before).expect("there is room");
+        RingWriter::create_after(&self.rings, options, &before).expect("there is room")
+    }
+
+    /// Gives a run that [`Self::open`] began another ring.
+    pub(crate) fn go_on(&self, run: &mut Run, label: &str, key: u8, instance: u8) {
+        let ring = self.make_next(run, label, key, instance);
         std::mem::replace(&mut run.ring, ring).was_replaced();
     }
 }
@@ -87,6 +92,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Goes over to a ring that was made for it, with what was published meanwhile.
+    pub(crate) fn go_over(&mut self, mut next: RingWriter) {
+        next.follow(&self.ring.predecessor(TakenOver::LastIntervals));
+        std::mem::replace(&mut self.ring, next).was_replaced();
+    }
+
     /// Publishes frames of these numbers.
     pub(crate) fn publish(&mut self, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
