@@ -325,6 +325,7 @@ impl Session {
                     }));
                 }
                 self.state = State::Closed;
+                self.carrier.session_has_ended();
                 self.push(Event::Closed(close))?;
             }
             (Role::Server, Control::Setup(setup)) => {
@@ -563,6 +564,7 @@ impl Session {
     pub fn refuse(&mut self, reply: SetupReply) {
         self.queue(&Control::SetupReply(reply));
         self.state = State::Closed;
+        self.carrier.session_has_ended();
     }
 
     /// Server: answers [`Event::OpenStream`]. Frames of the stream are taken from now on if the answer is
@@ -588,6 +590,7 @@ impl Session {
             code,
             text: text.to_owned(),
         }));
+        self.carrier.session_has_ended();
         self.state = match self.state {
             State::Accepted(_) => State::Closing,
             State::Closing => State::Closing,

@@ -229,6 +229,14 @@ impl Simulation {
                 self.fly(to, datagram);
             }
         }
+        // Else a driver that waits for the time goes round and round.
+        for (name, end) in [("client", &self.client), ("server", &self.server)] {
+            let due = end.poll_timeout();
+            assert!(
+                due > now,
+                "the {name} wants to be called at {due:?}, and it is {now:?}"
+            );
+        }
     }
 
     fn handle_events(&mut self, now: Timestamp) {

@@ -345,8 +345,9 @@ impl Arrivals {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
         for (&number, coming) in &mut self.coming {
-            // An answer would come too late.
+            // An answer would come too late. It may be noticed so late that something was due before.
             if now + round_trip.time > coming.deadline() {
+                coming.gaps().set_too_late();
                 continue;
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });

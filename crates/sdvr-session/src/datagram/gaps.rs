@@ -46,6 +46,8 @@ impl RoundTrip {
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
     gaps: BTreeMap<u32, Gap>,
+    /// Answers would come too late, so nothing is due.
+    is_too_late: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,11 @@ impl Gaps {
         self.gaps.is_empty()
     }
 
+    /// Answers would come too late. [`Self::poll`] is not to be called, unless that turns out to be wrong.
+    pub(crate) const fn set_too_late(&mut self) {
+        self.is_too_late = true;
+    }
+
     /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs. They count as asked for.
     pub(crate) fn poll(
         &mut self,
@@ -93,6 +100,7 @@ impl Gaps {
         newest: u64,
         round_trip: RoundTrip,
     ) -> Vec<Range<u32>> {
+        self.is_too_late = false;
         let mut runs: Vec<Range<u32>> = Vec::new();
         for (&fragment, gap) in &mut self.gaps {
             if gap.due(newest, round_trip) > now {
@@ -112,6 +120,9 @@ impl Gaps {
 
     /// When [`Self::poll`] has something to ask for.
     pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
+        if self.is_too_late {
+            return Timestamp::NEVER;
+        }
         let due = self.gaps.values().map(|gap| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
     }

@@ -315,6 +315,11 @@ impl DatagramLink {
         self.arrivals.retain(|incoming| incoming.stream != stream);
     }
 
+    /// Server: no frames are taken any more.
+    pub(crate) fn close_streams(&mut self) {
+        self.arrivals.clear();
+    }
+
     /// Server: the stream's frames on their way.
     pub(crate) fn arrivals(&mut self, stream: StreamId) -> Option<&mut Arrivals> {
         let mut arrivals = self.arrivals.iter_mut();

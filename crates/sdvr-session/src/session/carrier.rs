@@ -119,6 +119,13 @@ impl Carrier {
         }
     }
 
+    /// No frame is taken any more, and none is waited for.
+    pub(super) fn session_has_ended(&mut self) {
+        if let Self::Datagrams(link) = self {
+            link.close_streams();
+        }
+    }
+
     /// Client: the server says what it has received.
     pub(super) fn handle_report(&mut self, report: &Report) {
         if let Self::Datagrams(link) = self {
