@@ -21,7 +21,7 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How long a lost stream's ring waits for the same instance.
 const KEPT_AFTER: Duration = Duration::from_secs(660);
 /// How long a ring that has ended keeps its memory for those who still read.
-const CLOSED_KEPT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSED_KEPT: Duration = Duration::from_secs(2);
 /// How often it is said that the same stream is still refused.
 const SAY_REFUSAL_AGAIN: Duration = Duration::from_secs(300);
 /// Rings that a camera may have made at once, and a second: each one costs the kernel time.
@@ -227,8 +227,12 @@ impl Camera {
     }
 
     /// The daemon ends: readers look for the next one.
-    pub(crate) fn shut_down(&mut self) {
-        self.streams.iter_mut().for_each(Stream::shut_down);
+    pub(crate) fn shut_down(&mut self, now: Timestamp, place: &RingPlace) {
+        self.making.clear();
+        self.settle(now, place);
+        for stream in self.streams.drain(..) {
+            place.keeper.release(stream.replaced(now + CLOSED_KEPT));
+        }
     }
 
     /// Acts on time that has passed since the camera was heard last.

@@ -12,7 +12,7 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rustix::fs::Mode;
 use sdvr_frame::Timestamp;
-use sdvr_ring::RingDirectory;
+use sdvr_ring::{RingDirectory, StaleRing, StaleRings};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Limits, Suites};
 use sdvr_trust::{KeyDirectory, KnownCameras, SecretKey, ServerKeyWatch};
@@ -61,10 +61,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let stale = directory
         .remove_stale_rings()
         .with_context(|| format!("cannot clean up {}", config.shm_dir.display()))?;
-    if stale > 0 {
-        info!(rings = stale, "removed what an earlier daemon left behind");
+    if stale.files > 0 {
+        info!(
+            rings = stale.files,
+            still_read = stale.still_read.len(),
+            "removed what an earlier daemon left behind"
+        );
     }
-    let budget = memory_budget(&config, &directory)?;
+    let budget = memory_budget(&config, &directory, &stale)?;
 
     let fingerprint = server_keys.current.public_key().fingerprint();
     let mut random = UnwrapErr(SysRng);
@@ -96,9 +100,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     .context("cannot give up what it does not need")?;
     drop(key_files);
 
-    let (keeper, keeper_thread) =
-        RingKeeper::start(Arc::clone(&directory), EndsDaemon(signals.handle()))
-            .context("cannot start the ring keeper")?;
+    let (keeper, keeper_thread) = RingKeeper::start(
+        Arc::clone(&directory),
+        stale.still_read,
+        &budget,
+        EndsDaemon(signals.handle()),
+    )
+    .context("cannot start the ring keeper")?;
     let mut figures = Figures {
         started: now,
         door: Arc::default(),
@@ -193,14 +201,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             .map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     }
     drop(end_figures);
-    for thread in [keeper_thread, figures] {
-        thread
-            .join()
-            .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-    }
-    // A ring that was made in the last moment has nobody.
-    directory.remove_stale_rings()?;
-    Ok(())
+    let join = |_| anyhow::anyhow!("a thread has panicked");
+    figures.join().map_err(join)?;
+    keeper_thread
+        .join()
+        .map_err(join)?
+        .with_context(|| format!("cannot clean up {}", config.shm_dir.display()))
 }
 
 fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
@@ -243,13 +249,19 @@ fn say_ready(line: &str) {
 /// With less, even a camera of small frames finds no room.
 const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 
-fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<Budget> {
-    let free = directory.free_bytes().with_context(|| {
+fn memory_budget(
+    config: &Config,
+    directory: &RingDirectory,
+    stale: &StaleRings,
+) -> anyhow::Result<Budget> {
+    let mut free = directory.free_bytes().with_context(|| {
         format!(
             "cannot find out how much is free in {}",
             config.shm_dir.display()
         )
     })?;
+    // What an earlier daemon had is free in two seconds, and taken until then.
+    free += stale.still_read.iter().map(StaleRing::bytes).sum::<u64>();
     let total = config.memory.unwrap_or(free / 2);
     anyhow::ensure!(
         total >= LEAST_MEMORY_BYTES,

@@ -291,14 +291,6 @@ impl Stream {
         self.ring.writer.set_state(StreamState::Closed);
         self.ring.ended(release_at)
     }
-
-    /// The daemon ends: readers look for the next one.
-    pub(crate) fn shut_down(&mut self) {
-        for ring in std::iter::once(&mut self.ring).chain(&mut self.next) {
-            ring.writer.set_state(StreamState::Stale);
-            ring.writer.unlink();
-        }
-    }
 }
 
 impl Ring {

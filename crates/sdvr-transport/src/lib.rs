@@ -6,6 +6,7 @@
 
 mod datagram_socket;
 mod ethernet;
+mod hearing;
 mod packet_socket;
 mod poller;
 mod receive_buffer;

@@ -25,6 +25,7 @@ struct Ends {
     client: DatagramSocket,
     to: LinkAddress,
     server: Vec<DatagramSocket>,
+    buffer: DatagramBuffer,
     namespace: Link,
 }
 
@@ -49,6 +50,7 @@ fn ends(shards: usize) -> Option<Ends> {
         client,
         to,
         server,
+        buffer: DatagramBuffer::default(),
         namespace,
     })
 }
@@ -62,7 +64,8 @@ fn numbered(first: u32, count: usize) -> Vec<u8> {
         datagram.resize(FRAME_BYTES.into(), 7);
         datagram
     };
-    (first..).take(count).flat_map(one).collect()
+    let datagrams: Vec<Vec<u8>> = (first..).take(count).map(one).collect();
+    datagrams.concat()
 }
 
 fn number_of(datagram: &[u8]) -> u32 {
@@ -76,23 +79,33 @@ fn configure(program: &str, arguments: &str) {
     assert!(status.unwrap().success(), "{program} {arguments}");
 }
 
-/// Waits until nothing is under way any more: all that was sent was received or dropped.
+/// Asserts that nothing has arrived.
 #[track_caller]
-fn receive_the_rest(socket: &mut DatagramSocket, sent: u32, received: &mut Vec<u32>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let more = socket.receive(&mut DatagramBuffer::default(), |_, datagram| {
-            received.push(number_of(datagram))
-        });
-        let arrived = u32::try_from(received.len()).unwrap();
-        let dropped = socket.dropped().unwrap();
-        if more.unwrap() == 0 && arrived + dropped == sent {
-            return;
+fn assert_nothing(socket: &DatagramSocket) {
+    let count = socket.receive(&mut DatagramBuffer::default(), |_, _| {});
+    assert_eq!(count.unwrap(), 0);
+}
+
+impl Ends {
+    /// Takes what comes to the shard's socket until nothing is under way any more: all that was sent was received or dropped.
+    #[track_caller]
+    fn receive_the_rest(&mut self, sent: u32, received: &mut Vec<u32>) {
+        let socket = &self.server[1];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let more = socket.receive(&mut self.buffer, |_, datagram| {
+                received.push(number_of(datagram));
+            });
+            let arrived = u32::try_from(received.len()).unwrap();
+            let dropped = socket.dropped().unwrap();
+            if more.unwrap() == 0 && arrived + dropped == sent {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{arrived} received and {dropped} dropped of {sent}"
+            );
         }
-        assert!(
-            Instant::now() < deadline,
-            "{arrived} received and {dropped} dropped of {sent}"
-        );
     }
 }
 
@@ -108,7 +121,7 @@ fn a_hundred_thousand_frames_arrive_in_order_when_they_are_taken_in_time() {
         let taken = ends.client.send(ends.to, &datagrams, FRAME_BYTES.into());
         assert_eq!(taken.unwrap(), Sent::Taken);
         sent += u32::try_from(at_once).unwrap();
-        receive_the_rest(&mut ends.server[1], sent, &mut received);
+        ends.receive_the_rest(sent, &mut received);
     }
     assert_eq!(ends.server[1].dropped().unwrap(), 0);
     assert!(received.iter().copied().eq(0..sent));
@@ -130,7 +143,7 @@ fn what_the_kernel_has_no_room_for_is_counted() {
     assert!(ends.server[1].dropped().unwrap() >= 100);
     assert_eq!(ends.server[0].dropped().unwrap(), 0);
     let mut received = Vec::new();
-    receive_the_rest(&mut ends.server[1], sent, &mut received);
+    ends.receive_the_rest(sent, &mut received);
     assert!(received.is_sorted());
     assert!(received.len() > 1_000, "{} frames fill it", received.len());
     // And then there is room again.
@@ -138,7 +151,7 @@ fn what_the_kernel_has_no_room_for_is_counted() {
     ends.client
         .send(ends.to, &numbered(sent, 8), FRAME_BYTES.into())
         .unwrap();
-    receive_the_rest(&mut ends.server[1], sent + 8, &mut received);
+    ends.receive_the_rest(sent + 8, &mut received);
     assert_eq!(ends.server[1].dropped().unwrap(), before);
 }
 
@@ -158,12 +171,7 @@ fn an_interface_that_is_taken_away_is_a_loss_and_no_error() {
     let mut ready = Vec::new();
     for socket in &mut ends.server {
         poller.wait(Some(PATIENCE), &mut ready).unwrap();
-        assert_eq!(
-            socket
-                .receive(&mut DatagramBuffer::default(), |_, _| {})
-                .unwrap(),
-            0
-        );
+        assert_nothing(socket);
         let sent = socket.send(ends.to, &numbered(0, 1), FRAME_BYTES.into());
         assert_eq!(sent.unwrap(), Sent::Lost);
     }
@@ -179,21 +187,18 @@ fn what_was_not_taken_can_be_sent_again_without_loss_or_repetition() {
         let slow = "qdisc add dev left root tbf rate 400mbit burst 20000 limit 10000000";
         configure("tc", slow);
     });
-    let Ends {
-        client, to, server, ..
-    } = &mut ends;
-    SockRef::from(&*client)
+    SockRef::from(&ends.client)
         .set_send_buffer_size(10_000)
         .unwrap();
     let poller = Poller::new().unwrap();
-    poller.add(&*client, 0, Interest::Write).unwrap();
+    poller.add(&ends.client, 0, Interest::Write).unwrap();
     let mut received = Vec::new();
     let mut was_full = false;
     for first in (0..6_400).step_by(64) {
         let datagrams = numbered(first, 64);
         let mut rest = &datagrams[..];
         loop {
-            match client.send(*to, rest, FRAME_BYTES.into()).unwrap() {
+            match ends.client.send(ends.to, rest, FRAME_BYTES.into()).unwrap() {
                 Sent::Taken => break,
                 Sent::Full { taken } => {
                     was_full = true;
@@ -203,7 +208,7 @@ fn what_was_not_taken_can_be_sent_again_without_loss_or_repetition() {
                 Sent::Lost => panic!("lost"),
             }
         }
-        receive_the_rest(&mut server[1], first + 64, &mut received);
+        ends.receive_the_rest(first + 64, &mut received);
     }
     assert!(was_full);
     assert!(received.iter().copied().eq(0..6_400));

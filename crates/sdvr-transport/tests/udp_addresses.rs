@@ -37,9 +37,10 @@ fn receive(socket: &mut DatagramSocket) -> (LinkAddress, Vec<u8>) {
 fn receive_many(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u8>)> {
     let deadline = Instant::now() + PATIENCE;
     let mut received = Vec::new();
+    let mut buffer = DatagramBuffer::default();
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
-        let more = socket.receive(&mut DatagramBuffer::default(), |from, datagram| {
+        let more = socket.receive(&mut buffer, |from, datagram| {
             received.push((from, datagram.to_vec()))
         });
         if more.unwrap() == 0 {

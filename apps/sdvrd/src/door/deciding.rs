@@ -98,7 +98,8 @@ impl<R: CryptoRng> Running<R> {
                     return;
                 };
                 self.door.descriptors.admitted();
-                let home = self.homes.take_in(key, &other_keys);
+                let emptiest = self.emptiest_shard();
+                let home = self.homes.take_in(key, &other_keys, emptiest);
                 session.set_key_limits(key_limits);
                 session.accept(now, label.clone());
                 let arrival = Arrival {
@@ -112,9 +113,10 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
             Place::Shard(index) => {
-                let home = self.homes.shard_for(&key, &other_keys);
-                let decision = if shard_of(index) == home {
-                    self.homes.take_in(key, &other_keys);
+                let shard = shard_of(index);
+                let home = self.homes.of_any(&key, &other_keys);
+                let decision = if home.is_none_or(|home| home == shard) {
+                    self.homes.take_in(key, &other_keys, shard);
                     Decision::Admitted {
                         label,
                         other_keys,
@@ -137,7 +139,15 @@ impl<R: CryptoRng> Running<R> {
 
     /// The shard to which the datagrams of a camera go that has shaken hands: where it was, if it was here. Nothing is kept of it yet.
     pub(super) fn shard_for(&self, key: &PublicKey) -> usize {
-        self.homes.shard_for(key, &self.other_keys(key))
+        self.homes
+            .of_any(key, &self.other_keys(key))
+            .unwrap_or_else(|| self.emptiest_shard())
+    }
+
+    /// Guests count: many cameras that are switched on at once shake hands before the first of them is let in.
+    fn emptiest_shard(&self) -> usize {
+        self.homes
+            .emptiest_shard(|shard| self.datagrams.guests_of(shard))
     }
 
     fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {

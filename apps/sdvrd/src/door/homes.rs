@@ -40,23 +40,27 @@ impl Homes {
         self.cameras.get(camera).map(|home| home.shard)
     }
 
-    /// The shard for a camera: the one it has, also under another key, or the one with the fewest. Nothing is kept of it.
-    pub(super) fn shard_for(&self, key: &PublicKey, others: &[PublicKey]) -> usize {
-        let keys = std::iter::once(key).chain(others);
-        keys.filter_map(|key| self.of(key))
-            .next()
-            .unwrap_or_else(|| self.emptiest_shard())
+    /// Where a camera lives that came with this key or one of the others.
+    pub(super) fn of_any(&self, key: &PublicKey, others: &[PublicKey]) -> Option<usize> {
+        let mut keys = std::iter::once(key).chain(others);
+        keys.find_map(|key| self.of(key))
     }
 
-    fn emptiest_shard(&self) -> usize {
+    /// The shard with the fewest cameras, of those that are there and those that are `coming` to each.
+    pub(super) fn emptiest_shard(&self, coming: impl Fn(usize) -> usize) -> usize {
         let counts = self.cameras_per_shard.iter().enumerate();
         counts
-            .min_by_key(|(_, count)| **count)
-            .map_or(0, |(index, _)| index)
+            .min_by_key(|(shard, count)| **count + coming(*shard))
+            .map_or(0, |(shard, _)| shard)
     }
 
-    /// The same for one that is let in: it is found there from now on.
-    pub(super) fn take_in(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
+    /// The shard of one that is let in: the one it has, also under another key, or the `proposed` one. It is found there from now on.
+    pub(super) fn take_in(
+        &mut self,
+        key: PublicKey,
+        others: &[PublicKey],
+        proposed: usize,
+    ) -> usize {
         if let Some(home) = self.of(&key) {
             return home;
         }
@@ -68,13 +72,12 @@ impl Homes {
                 self.next
             }
         };
-        let emptiest = self.emptiest_shard();
         let home = self.cameras.entry(camera).or_insert_with(|| {
-            if let Some(count) = self.cameras_per_shard.get_mut(emptiest) {
+            if let Some(count) = self.cameras_per_shard.get_mut(proposed) {
                 *count += 1;
             }
             Home {
-                shard: emptiest,
+                shard: proposed,
                 keys: 0,
             }
         });
@@ -107,12 +110,17 @@ mod tests {
         PublicKey([number; 32])
     }
 
+    fn take_in(homes: &mut Homes, key: PublicKey, others: &[PublicKey]) -> usize {
+        let emptiest = homes.emptiest_shard(|_| 0);
+        homes.take_in(key, others, emptiest)
+    }
+
     #[test]
     fn cameras_are_spread_and_come_back_to_their_shard() {
         let mut homes = Homes::new(2);
-        let first: Vec<usize> = (0..4).map(|it| homes.take_in(key(it), &[])).collect();
+        let first: Vec<usize> = (0..4).map(|it| take_in(&mut homes, key(it), &[])).collect();
         assert_eq!(first, [0, 1, 0, 1]);
-        let again: Vec<usize> = (0..4).map(|it| homes.take_in(key(it), &[])).collect();
+        let again: Vec<usize> = (0..4).map(|it| take_in(&mut homes, key(it), &[])).collect();
         assert_eq!(again, first);
         assert_eq!(homes.cameras_per_shard, [2, 2]);
     }
@@ -120,14 +128,14 @@ mod tests {
     #[test]
     fn a_camera_with_another_key_lives_where_it_did_and_is_one_camera() {
         let mut homes = Homes::new(3);
-        homes.take_in(key(0), &[]);
-        assert_eq!(homes.take_in(key(1), &[]), 1);
+        take_in(&mut homes, key(0), &[]);
+        assert_eq!(take_in(&mut homes, key(1), &[]), 1);
         for number in 2..100 {
             // Each key but the first is the next of the one before, and good beside it for a while.
             let before = [key(number - 1)];
-            assert_eq!(homes.shard_for(&key(number), &before), 1);
+            assert_eq!(homes.of_any(&key(number), &before), Some(1));
             assert_eq!(homes.of(&key(number)), None);
-            assert_eq!(homes.take_in(key(number), &before), 1);
+            assert_eq!(take_in(&mut homes, key(number), &before), 1);
             assert_eq!(homes.of(&key(number - 1)), Some(1));
             assert_eq!(homes.cameras_per_shard, [1, 1, 0]);
             assert_eq!(homes.remove(&key(number - 1)), Some(1));
@@ -141,13 +149,24 @@ mod tests {
     fn nothing_is_kept_of_cameras_that_are_not_known_any_more() {
         let mut homes = Homes::new(2);
         for round in 0..100 {
-            homes.take_in(key(round), &[]);
-            homes.take_in(key(200), &[]);
+            take_in(&mut homes, key(round), &[]);
+            take_in(&mut homes, key(200), &[]);
             assert_eq!(homes.remove(&key(round)), Some(0));
             assert_eq!(homes.remove(&key(round)), None);
             assert_eq!(homes.remove(&key(200)), Some(1));
         }
         assert!(homes.by_key.is_empty() && homes.cameras.is_empty());
         assert_eq!(homes.cameras_per_shard, [0, 0]);
+    }
+
+    #[test]
+    fn those_who_are_coming_count() {
+        let mut homes = Homes::new(3);
+        assert_eq!(homes.emptiest_shard(|shard| [2, 1, 2][shard]), 1);
+        assert_eq!(homes.take_in(key(0), &[], 1), 1);
+        assert_eq!(homes.emptiest_shard(|shard| [2, 1, 1][shard]), 2);
+        // Once it is somewhere, nothing else that is proposed counts.
+        assert_eq!(homes.take_in(key(0), &[], 2), 1);
+        assert_eq!(homes.take_in(key(1), &[key(0)], 2), 1);
     }
 }

@@ -16,11 +16,13 @@ use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 
 use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
-use super::partial::{FrameFacts, PartialFrame};
+use super::partial::{Clearing, FrameFacts, PartialFrame};
 use crate::error::SessionError;
 
 /// Frames of a stream that may be on their way at once, at most.
 const OPEN_MOST: usize = 64;
+/// Runs of missing fragments that a stream may have at once, at most: each packet looks through them.
+const GAPS_MOST: usize = 4096;
 /// Over how long the least transit is sought: twice this, in two halves.
 const TRANSIT_HALF: Duration = Duration::from_secs(5);
 /// All fragments, however many a frame has of which none has arrived.
@@ -53,6 +55,7 @@ pub(crate) struct ArrivalLimits {
 pub(crate) struct Arrivals {
     limits: ArrivalLimits,
     coming: BTreeMap<u64, Coming>,
+    clearing: Clearing,
     transit: Transit,
     /// The highest number that was handed out or given up.
     settled: Option<Settled>,
@@ -105,6 +108,11 @@ impl Coming {
         }
     }
 
+    fn gap_count(&self) -> usize {
+        let (Self::Heard { gaps, .. } | Self::Unheard { gaps, .. }) = self;
+        gaps.len()
+    }
+
     const fn is_whole(&self) -> bool {
         match self {
             Self::Heard { frame, .. } => frame.is_whole(),
@@ -118,6 +126,7 @@ impl Arrivals {
         Self {
             limits,
             coming: BTreeMap::new(),
+            clearing: Clearing::new(limits.frame_most_bytes),
             transit: Transit::default(),
             settled: None,
             handed_out: None,
@@ -176,7 +185,7 @@ impl Arrivals {
             return Ok(());
         };
         let heard = frame.heard();
-        if frame.take(&facts, offset, bytes)? {
+        if frame.take(&facts, offset, bytes, &mut self.clearing)? {
             let fragment = offset
                 .checked_div(facts.fragment_bytes.into())
                 .unwrap_or_default();
@@ -269,7 +278,11 @@ impl Arrivals {
         let held = |coming: &BTreeMap<u64, Coming>| -> usize {
             coming.values().map(Coming::held_bytes).sum()
         };
+        let gaps = |coming: &BTreeMap<u64, Coming>| -> usize {
+            coming.values().map(Coming::gap_count).sum()
+        };
         while self.coming.len() > OPEN_MOST
+            || gaps(&self.coming) > GAPS_MOST
             || self.coming.len() > 1 && held(&self.coming) > self.limits.held_most_bytes
         {
             self.give_up_first();

@@ -42,16 +42,19 @@ impl RoundTrip {
     }
 }
 
-/// The gaps of one frame, by fragment.
+/// The gaps of one frame, in runs of fragments: a packet makes two more of them at most, however far apart its fragment is from the others.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
-    gaps: BTreeMap<u32, Gap>,
+    /// By the first fragment of each; they do not overlap.
+    runs: BTreeMap<u32, Gap>,
     /// Answers would come too late, so nothing is due.
     is_too_late: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Gap {
+    /// One more than the last fragment.
+    end: u32,
     noticed: Timestamp,
     /// The number of the packet by which it was noticed.
     noticed_by: u64,
@@ -68,24 +71,55 @@ enum Asked {
 }
 
 impl Gaps {
-    /// These fragments have not arrived when packet `by` did.
+    /// These fragments have not arrived when packet `by` did. Those that were noticed before keep their time.
     pub(crate) fn notice(&mut self, now: Timestamp, by: u64, fragments: Range<u32>) {
-        for fragment in fragments {
-            self.gaps.entry(fragment).or_insert(Gap {
-                noticed: now,
-                noticed_by: by,
-                asked: Asked::Never,
-            });
+        let before = self.runs.range(..=fragments.start).next_back();
+        let mut next = before.map_or(fragments.start, |(_, gap)| gap.end.max(fragments.start));
+        while next < fragments.end {
+            let noticed_before = self.runs.range(next..fragments.end).next();
+            let (first, end) = noticed_before
+                .map_or((fragments.end, fragments.end), |(&first, gap)| {
+                    (first, gap.end)
+                });
+            if next < first {
+                let gap = Gap {
+                    end: first,
+                    noticed: now,
+                    noticed_by: by,
+                    asked: Asked::Never,
+                };
+                self.runs.insert(next, gap);
+            }
+            next = end;
         }
     }
 
     /// A fragment has arrived.
     pub(crate) fn fill(&mut self, fragment: u32) {
-        self.gaps.remove(&fragment);
+        let Some((&first, &gap)) = self.runs.range(..=fragment).next_back() else {
+            return;
+        };
+        if fragment >= gap.end {
+            return;
+        }
+        self.runs.remove(&first);
+        if first < fragment {
+            let end = fragment;
+            self.runs.insert(first, Gap { end, ..gap });
+        }
+        let after = fragment.saturating_add(1);
+        if after < gap.end {
+            self.runs.insert(after, gap);
+        }
+    }
+
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.gaps.is_empty()
+        self.runs.is_empty()
     }
 
     /// Answers would come too late. [`Self::poll`] is not to be called, unless that turns out to be wrong.
@@ -102,7 +136,7 @@ impl Gaps {
     ) -> Vec<Range<u32>> {
         self.is_too_late = false;
         let mut runs: Vec<Range<u32>> = Vec::new();
-        for (&fragment, gap) in &mut self.gaps {
+        for (&first, gap) in &mut self.runs {
             if gap.due(newest, round_trip) > now {
                 continue;
             }
@@ -111,8 +145,8 @@ impl Gaps {
                 Asked::Never | Asked::Twice(_) => Asked::Once(now),
             };
             match runs.last_mut() {
-                Some(run) if run.end == fragment => run.end = fragment.saturating_add(1),
-                _ => runs.push(fragment..fragment.saturating_add(1)),
+                Some(run) if run.end == first => run.end = gap.end,
+                _ => runs.push(first..gap.end),
             }
         }
         runs
@@ -123,7 +157,7 @@ impl Gaps {
         if self.is_too_late {
             return Timestamp::NEVER;
         }
-        let due = self.gaps.values().map(|gap| gap.due(newest, round_trip));
+        let due = self.runs.values().map(|gap| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
     }
 }
@@ -207,5 +241,52 @@ mod tests {
         gaps.notice(NOW, 0, 0..1);
         gaps.notice(after(2), 1, 0..2);
         assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP), [0..1]);
+    }
+
+    #[test]
+    fn gaps_are_kept_in_runs_however_long() {
+        let mut gaps = Gaps::default();
+        gaps.notice(NOW, 0, 0..u32::MAX);
+        assert_eq!(gaps.len(), 1);
+        gaps.fill(1_000_000);
+        gaps.fill(1_000_000);
+        gaps.fill(0);
+        assert_eq!(gaps.len(), 2);
+        assert_eq!(
+            gaps.poll(after(3), 0, ROUND_TRIP),
+            [1..1_000_000, 1_000_001..u32::MAX]
+        );
+        // Between and around those that are there.
+        let mut gaps = Gaps::default();
+        gaps.notice(NOW, 0, 5..7);
+        gaps.notice(NOW, 0, 9..10);
+        gaps.notice(after(2), 1, 4..12);
+        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP), [5..7, 9..10]);
+        assert_eq!(gaps.poll(after(5), 1, ROUND_TRIP), [4..12]);
+    }
+
+    /// Against a set with an entry for each fragment.
+    #[test]
+    fn runs_hold_what_a_set_would() {
+        let mut gaps = Gaps::default();
+        let mut set = std::collections::BTreeSet::new();
+        let mut state: u32 = 1;
+        for _ in 0..5000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (first, length) = ((state >> 16) % 60, (state >> 24) % 8);
+            if state.is_multiple_of(3) {
+                gaps.notice(NOW, 0, first..first + length);
+                set.extend(first..first + length);
+            } else {
+                gaps.fill(first);
+                set.remove(&first);
+            }
+            let held: Vec<u32> = gaps
+                .runs
+                .iter()
+                .flat_map(|(&first, gap)| first..gap.end)
+                .collect();
+            assert!(held.iter().eq(&set));
+        }
     }
 }

@@ -18,6 +18,8 @@ use crate::error::SessionError;
 /// Memory is taken in such steps as fragments arrive, never by what a header announces.
 const STEP_BYTES: usize = 64 * 1024;
 const BITS: u32 = u64::BITS;
+/// Fragments are no shorter, but in a frame that has only one: what is kept of each must be little against its bytes.
+const FRAGMENT_LEAST_BYTES: u16 = 256;
 
 /// What all fragments of a frame say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,9 @@ impl PartialFrame {
         if missing == 0 {
             return Err(SessionError::Frame("it has no fragments"));
         }
+        if missing > 1 && facts.fragment_bytes < FRAGMENT_LEAST_BYTES {
+            return Err(SessionError::Frame("its fragments are too short"));
+        }
         Ok(Self {
             facts,
             bytes: Vec::new(),
@@ -96,7 +101,8 @@ impl PartialFrame {
             .saturating_add(self.arrived.capacity().saturating_mul(8))
     }
 
-    /// Takes a fragment; gives whether it had not arrived before.
+    /// Takes a fragment; gives whether it did: not when it had arrived before, or is so far ahead of the others that `clearing` does not allow
+    /// to clear the memory between them. It is lost then, and asked for like others that are.
     ///
     /// # Errors
     ///
@@ -106,6 +112,7 @@ impl PartialFrame {
         facts: &FrameFacts,
         offset: u32,
         bytes: &[u8],
+        clearing: &mut Clearing,
     ) -> Result<bool, SessionError> {
         if *facts != self.facts {
             return Err(SessionError::Frame("a fragment contradicts another"));
@@ -116,6 +123,10 @@ impl PartialFrame {
         }
         let begin = offset as usize;
         let end = begin.saturating_add(bytes.len());
+        if !clearing.allows(end.saturating_sub(self.bytes.len())) {
+            return Ok(false);
+        }
+        clearing.has_arrived(bytes.len());
         self.reserve(end);
         if let Some(place) = self.bytes.get_mut(begin..end) {
             place.copy_from_slice(bytes);
@@ -195,6 +206,37 @@ impl PartialFrame {
     }
 }
 
+/// How much memory may be cleared for what is to come before a fragment. Who sends only the ends of large frames would else make much work with
+/// few bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clearing {
+    left_bytes: u64,
+    most_bytes: u64,
+}
+
+impl Clearing {
+    /// For frames of at most `frame_most_bytes`: two of them in advance, which a link may lose the beginnings of, and what has arrived twice over.
+    pub(crate) const fn new(frame_most_bytes: u64) -> Self {
+        let most_bytes = frame_most_bytes.saturating_mul(2);
+        Self {
+            left_bytes: most_bytes,
+            most_bytes,
+        }
+    }
+
+    /// Whether so many bytes may be cleared; they count as cleared then.
+    fn allows(&mut self, bytes: usize) -> bool {
+        let left = self.left_bytes.checked_sub(bytes as u64);
+        self.left_bytes = left.unwrap_or(self.left_bytes);
+        left.is_some()
+    }
+
+    fn has_arrived(&mut self, bytes: usize) {
+        let more = (bytes as u64).saturating_mul(2);
+        self.left_bytes = self.left_bytes.saturating_add(more).min(self.most_bytes);
+    }
+}
+
 /// In which word a fragment's bit is, and the bit.
 const fn place(number: u32) -> (usize, u64) {
     ((number / BITS) as usize, 1 << (number % BITS))
@@ -229,12 +271,22 @@ mod tests {
         PartialFrame::new(facts(frame_bytes), 1 << 30).unwrap()
     }
 
+    fn take(
+        frame: &mut PartialFrame,
+        facts: &FrameFacts,
+        offset: u32,
+        bytes: &[u8],
+    ) -> Result<bool, SessionError> {
+        frame.take(facts, offset, bytes, &mut Clearing::new(1 << 30))
+    }
+
     /// Gives fragment `number` of the frame.
     fn give(frame: &mut PartialFrame, number: u32) -> Result<bool, SessionError> {
         let facts = *frame.facts();
         let whole = content(facts.frame_bytes);
         let fragments: Vec<&[u8]> = whole.chunks(FRAGMENT.into()).collect();
-        frame.take(
+        take(
+            frame,
             &facts,
             number * u32::from(FRAGMENT),
             fragments[number as usize],
@@ -258,8 +310,8 @@ mod tests {
                 let number = (step * 7919 + 13) % count;
                 assert!(!frame.is_whole());
                 let (offset, bytes) = (number * u32::from(FRAGMENT), fragments[number as usize]);
-                assert_eq!(frame.take(&facts, offset, bytes), Ok(true));
-                assert_eq!(frame.take(&facts, offset, bytes), Ok(false));
+                assert_eq!(take(&mut frame, &facts, offset, bytes), Ok(true));
+                assert_eq!(take(&mut frame, &facts, offset, bytes), Ok(false));
             }
             assert!(frame.is_whole(), "{frame_bytes}");
             assert_eq!(frame.into_bytes(), Some(whole));
@@ -299,7 +351,7 @@ mod tests {
         for (offset, length) in lies {
             let mut frame = partial(last + 100);
             let facts = *frame.facts();
-            let taken = frame.take(&facts, offset, &vec![0; length]);
+            let taken = take(&mut frame, &facts, offset, &vec![0; length]);
             assert!(taken.is_err(), "{length} bytes at {offset}");
             assert_eq!(missing(&frame), [0..3]);
         }
@@ -328,7 +380,10 @@ mod tests {
         ];
         for other in others {
             let mut frame = partial(5000);
-            assert!(frame.take(&other, 0, &[0; 1136]).is_err(), "{other:?}");
+            assert!(
+                take(&mut frame, &other, 0, &[0; 1136]).is_err(),
+                "{other:?}"
+            );
         }
     }
 
@@ -343,6 +398,12 @@ mod tests {
             ..facts(1000)
         };
         assert!(refused(no_fragments, 1000));
+        let short = |frame_bytes| FrameFacts {
+            fragment_bytes: 255,
+            ..facts(frame_bytes)
+        };
+        assert!(refused(short(256), 1000));
+        assert!(!refused(short(255), 1000));
     }
 
     #[test]
@@ -350,7 +411,7 @@ mod tests {
         let mut frame = partial(200 << 20);
         assert_eq!(frame.held_bytes(), 0);
         let first = *frame.facts();
-        frame.take(&first, 0, &[1; 1136]).unwrap();
+        take(&mut frame, &first, 0, &[1; 1136]).unwrap();
         assert!(
             frame.held_bytes() <= STEP_BYTES + 64,
             "{}",
@@ -359,7 +420,34 @@ mod tests {
         // Half of the frame has arrived: at most all of it is held.
         let half = 100 << 20;
         let offset = half - half % u32::from(FRAGMENT);
-        frame.take(&first, offset, &[1; 1136]).unwrap();
+        take(&mut frame, &first, offset, &[1; 1136]).unwrap();
         assert!(frame.held_bytes() <= 101 << 20, "{}", frame.held_bytes());
+    }
+
+    /// Of frame after frame only the last fragment comes.
+    #[test]
+    fn memory_is_not_cleared_for_ends_without_beginnings() {
+        let frame_bytes = 1000 * u32::from(FRAGMENT);
+        let mut clearing = Clearing::new(frame_bytes.into());
+        let facts = facts(frame_bytes);
+        let end = frame_bytes - u32::from(FRAGMENT);
+        let taken = (0..1000).filter(|_| {
+            let mut frame = partial(frame_bytes);
+            frame.take(&facts, end, &[1; 1136], &mut clearing).unwrap()
+        });
+        assert_eq!(taken.count(), 2);
+        // Whole frames are taken all the same, and earn what was spent.
+        for _ in 0..3 {
+            let mut frame = partial(frame_bytes);
+            for number in 0..1000 {
+                let offset = number * u32::from(FRAGMENT);
+                assert_eq!(
+                    frame.take(&facts, offset, &[1; 1136], &mut clearing),
+                    Ok(true)
+                );
+            }
+        }
+        let mut frame = partial(frame_bytes);
+        assert_eq!(frame.take(&facts, end, &[1; 1136], &mut clearing), Ok(true));
     }
 }
