@@ -150,7 +150,7 @@ fn a_source_that_waits_is_sent_whole_or_is_said_not_to_be() {
     assert_eq!(figure(&said, "sent"), 300, "{said}");
     assert_eq!(arrived + lost, 300, "{said}");
     assert_eq!(code, Some(i32::from(lost > 0)), "{said}");
-    assert!(arrived > 150, "{said}");
+    assert!(arrived > 0, "{said}");
     assert_eq!(server.told().opens[0].latency_ms, 2000);
 }
 
