@@ -141,7 +141,7 @@ impl System {
             .envs(keys.environment());
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log())
             .spawn()
             .context("cannot start sdvrd")?;
         let mut line = String::new();
@@ -202,7 +202,7 @@ impl System {
         Ok(Program(
             command
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(log())
                 .spawn()
                 .context("cannot start sdvrc")?,
         ))
@@ -247,6 +247,15 @@ impl System {
             cameras.iter().map(|camera| camera.bytes).sum(),
             cameras.iter().map(|camera| camera.lost).sum(),
         )
+    }
+}
+
+/// What the programs log is shown when `SDVR_BENCH_LOG` is set.
+fn log() -> Stdio {
+    if std::env::var_os("SDVR_BENCH_LOG").is_some() {
+        Stdio::inherit()
+    } else {
+        Stdio::null()
     }
 }
 

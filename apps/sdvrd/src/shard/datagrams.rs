@@ -23,6 +23,8 @@ use crate::knock::{Arrival, STRANGER_TIME};
 
 /// Batches taken of one socket in one turn, so that others get theirs.
 const BATCHES_MOST: u32 = 4;
+/// No session has two turns in less, unless something comes for it.
+const TIMER_LEAST: Duration = Duration::from_micros(500);
 /// How long a camera is told again that its session has ended. After that it finds out by silence.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
@@ -385,7 +387,10 @@ impl Shard {
             }
         };
         match result {
-            Ok(wanted) if now < until => self.datagrams.schedule(index, wanted),
+            // Whoever still has something to do has its turn after others, however much that is.
+            Ok(wanted) if now < until => {
+                self.datagrams.schedule(index, wanted.max(now + TIMER_LEAST));
+            }
             Ok(_) | Err(_) => {
                 self.datagrams.entries.remove(&index);
             }

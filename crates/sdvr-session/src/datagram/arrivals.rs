@@ -358,9 +358,9 @@ impl Arrivals {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
         for (&number, coming) in &mut self.coming {
-            // An answer would come too late. It may be noticed so late that something was due before.
+            // An answer would come too late.
             if now + round_trip.time > coming.deadline() {
-                coming.gaps().set_too_late();
+                coming.gaps().give_up();
                 continue;
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });
@@ -375,9 +375,10 @@ impl Arrivals {
 
     /// When to call [`Self::poll`] and [`Self::poll_requests`], if nothing arrives before.
     pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
-        let mut due = Timestamp::NEVER;
+        // Frames are handed out in order: only the first is waited for.
+        let first = self.coming.values().next();
+        let mut due = first.map_or(Timestamp::NEVER, Coming::deadline);
         for coming in self.coming.values() {
-            due = due.min(coming.deadline());
             let (Coming::Heard { gaps, .. } | Coming::Unheard { gaps, .. }) = coming;
             let asks = gaps.poll_timeout(newest, round_trip);
             if asks + round_trip.time <= coming.deadline() {

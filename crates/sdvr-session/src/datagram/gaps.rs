@@ -47,8 +47,8 @@ impl RoundTrip {
 pub(crate) struct Gaps {
     /// By the first fragment of each; they do not overlap.
     runs: BTreeMap<u32, Gap>,
-    /// Answers would come too late, so nothing is due.
-    is_too_late: bool,
+    /// Nothing is asked for any more.
+    is_given_up: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,12 +119,12 @@ impl Gaps {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && !self.is_given_up
     }
 
-    /// Answers would come too late. [`Self::poll`] is not to be called, unless that turns out to be wrong.
-    pub(crate) const fn set_too_late(&mut self) {
-        self.is_too_late = true;
+    /// No answer would come in time: nothing is asked for from now on, and nobody is to come back for it.
+    pub(crate) const fn give_up(&mut self) {
+        self.is_given_up = true;
     }
 
     /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs. They count as asked for.
@@ -134,7 +134,6 @@ impl Gaps {
         newest: u64,
         round_trip: RoundTrip,
     ) -> Vec<Range<u32>> {
-        self.is_too_late = false;
         let mut runs: Vec<Range<u32>> = Vec::new();
         for (&first, gap) in &mut self.runs {
             if gap.due(newest, round_trip) > now {
@@ -154,7 +153,7 @@ impl Gaps {
 
     /// When [`Self::poll`] has something to ask for.
     pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
-        if self.is_too_late {
+        if self.is_given_up {
             return Timestamp::NEVER;
         }
         let due = self.runs.values().map(|gap| gap.due(newest, round_trip));
