@@ -389,7 +389,8 @@ impl Shard {
         match result {
             // Whoever still has something to do has its turn after others, however much that is.
             Ok(wanted) if now < until => {
-                self.datagrams.schedule(index, wanted.max(now + TIMER_LEAST));
+                self.datagrams
+                    .schedule(index, wanted.max(now + TIMER_LEAST));
             }
             Ok(_) | Err(_) => {
                 self.datagrams.entries.remove(&index);
