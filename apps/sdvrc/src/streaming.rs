@@ -3,6 +3,7 @@
 mod ending;
 mod hearing;
 mod settling;
+mod thinning;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use sdvr_source::CapturedFrame;
 
 pub(crate) use self::ending::Ending;
 use self::settling::Settling;
+use self::thinning::Thinning;
 use crate::announcement::{Announcement, Fit, refusal_text};
 use crate::carrier::Carrier;
 use crate::greeting::Greeted;
@@ -85,6 +87,7 @@ pub(crate) struct Streaming {
     /// How long the user lets frames wait for what was lost.
     latency: Option<Duration>,
     state: StreamState,
+    thinning: Thinning,
     /// Whether the source gives no more than the network takes.
     source_waits: bool,
     /// Until when frames are of no use that are no key frames.
@@ -139,6 +142,7 @@ impl Streaming {
             session,
             latency,
             state: StreamState::asked(now, None),
+            thinning: Thinning::new(),
             source_waits: false,
             needs_key_until: Some(now + KEY_WAIT),
             wants_key: false,
@@ -332,6 +336,13 @@ impl Streaming {
             if is_key || !needs_key {
                 self.frame_was_dropped(now, announcement);
             }
+            return Ok(Sent::Dropped);
+        }
+        // Where frames need each other, half of them are of no use.
+        if is_live
+            && !announcement.open().format.fourcc.is_inter_coded()
+            && !self.thinning.takes_next()
+        {
             return Ok(Sent::Dropped);
         }
         let most_kib = self.session.granted().frame_kib;

@@ -564,6 +564,7 @@ impl Session {
     pub fn refuse(&mut self, reply: SetupReply) {
         self.queue(&Control::SetupReply(reply));
         self.state = State::Closed;
+        self.carrier.session_has_ended();
     }
 
     /// Server: answers [`Event::OpenStream`]. Frames of the stream are taken from now on if the answer is

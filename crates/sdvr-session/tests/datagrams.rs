@@ -229,9 +229,13 @@ impl Simulation {
                 self.fly(to, datagram);
             }
         }
-        // Who has done all there is to do is not called again for it.
-        for end in [&self.client, &self.server] {
-            assert!(end.poll_timeout() > now, "{:?} at {now:?}", end.poll_timeout());
+        // Else a driver that waits for the time goes round and round.
+        for (name, end) in [("client", &self.client), ("server", &self.server)] {
+            let due = end.poll_timeout();
+            assert!(
+                due > now,
+                "the {name} wants to be called at {due:?}, and it is {now:?}"
+            );
         }
     }
 

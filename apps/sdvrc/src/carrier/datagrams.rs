@@ -192,7 +192,7 @@ impl Datagrams {
     }
 
     pub(super) fn has_room(&self, session: &Session) -> bool {
-        self.is_drained(session) && !self.window.is_full(self.round_trip)
+        self.is_drained(session) && !self.window.is_full()
     }
 
     pub(super) const fn is_blocked(&self) -> bool {

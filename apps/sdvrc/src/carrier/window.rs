@@ -13,6 +13,8 @@ const WINDOW_LEAST_BYTES: u128 = 64 << 10;
 const WINDOW_BYTES_PER_SECOND: u128 = 8 << 20;
 /// A question is asked again when it was not answered in four round trips, and so long.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How long the least time of an answer counts.
+const ANSWERS_KEPT: Duration = Duration::from_secs(10);
 /// What was sent so long before the server was heard is not on its way.
 const FORGOTTEN_NS: i64 = 2_000_000_000;
 
@@ -21,8 +23,11 @@ const FORGOTTEN_NS: i64 = 2_000_000_000;
 pub(super) struct Window {
     frames: VecDeque<(Timestamp, usize)>,
     bytes: usize,
-    /// When the server was asked last.
+    /// When the server was asked, if it has not answered.
     asked: Option<Timestamp>,
+    /// The least time that an answer took lately, and when that was. An answer waits until what came before was read, and a host that is busy
+    /// must not seem to be far away: its socket holds no more for that.
+    answer_took: Option<(Duration, Timestamp)>,
 }
 
 impl Window {
@@ -33,6 +38,13 @@ impl Window {
 
     /// The server was heard, and what it has answered was asked at `answered`.
     pub(super) fn handle_heard(&mut self, heard: Timestamp, answered: Option<Timestamp>) {
+        if let Some(asked) = self.asked.take_if(|asked| Some(*asked) == answered) {
+            let took = heard.saturating_since(asked);
+            let lately = self
+                .answer_took
+                .filter(|(least, at)| *least <= took && heard.saturating_since(*at) < ANSWERS_KEPT);
+            self.answer_took = lately.or(Some((took, heard)));
+        }
         let forgotten = heard.offset_by(-FORGOTTEN_NS);
         let read = answered.map_or(forgotten, |answered| answered.max(forgotten));
         while let Some(&(sent, bytes)) = self.frames.front()
@@ -50,7 +62,7 @@ impl Window {
 
     /// When the server is to be asked.
     pub(super) fn ask_at(&self, round_trip: Duration) -> Timestamp {
-        if !self.is_full(round_trip) {
+        if !self.is_full() {
             return Timestamp::NEVER;
         }
         let newest = self.frames.back().map(|(sent, _)| *sent);
@@ -62,8 +74,10 @@ impl Window {
     }
 
     /// Whether no other frame may be sent now.
-    pub(super) fn is_full(&self, round_trip: Duration) -> bool {
-        let on_the_way = round_trip
+    pub(super) fn is_full(&self) -> bool {
+        let on_the_way = self
+            .answer_took
+            .map_or(Duration::ZERO, |(least, _)| least)
             .as_micros()
             .saturating_mul(WINDOW_BYTES_PER_SECOND)
             / 1_000_000;
@@ -86,16 +100,16 @@ mod tests {
     fn a_full_window_is_asked_about_until_it_is_answered() {
         let mut window = Window::default();
         window.push(NOW, 40_000);
-        assert!(!window.is_full(SHORT));
+        assert!(!window.is_full());
         assert_eq!(window.ask_at(SHORT), Timestamp::NEVER);
         window.push(after(1), 40_000);
-        assert!(window.is_full(SHORT) && window.ask_at(SHORT) <= after(1));
+        assert!(window.is_full() && window.ask_at(SHORT) <= after(1));
         window.note_question(after(1));
         let again = window.ask_at(SHORT);
         assert!(again > after(50) && again < after(60), "{again:?}");
         // An answer to what was asked before tells nothing of what was sent then.
         window.handle_heard(after(2), Some(NOW));
-        assert!(!window.is_full(SHORT));
+        assert!(!window.is_full());
         window.push(after(2), 40_000);
         assert!(window.ask_at(SHORT) <= after(2), "about the newest one");
         window.note_question(after(2));
@@ -107,11 +121,21 @@ mod tests {
     fn a_long_way_holds_more_and_nobody_asks_about_what_is_long_over() {
         let mut window = Window::default();
         window.push(NOW, 400_000);
-        assert!(window.is_full(Duration::from_millis(40)));
-        assert!(!window.is_full(Duration::from_millis(60)));
+        assert!(window.is_full());
         window.handle_heard(after(1999), None);
-        assert!(window.is_full(SHORT));
+        assert!(window.is_full());
         window.handle_heard(after(2000), None);
-        assert!(!window.is_full(SHORT));
+        assert!(!window.is_full());
+        for (asked, took, is_full) in [
+            (3000, 60, false),
+            (4000, 40, true),
+            (9000, 60, true),
+            (15_000, 60, false),
+        ] {
+            window.note_question(after(asked));
+            window.handle_heard(after(asked + took), Some(after(asked)));
+            window.push(after(asked + took + 1), 400_000);
+            assert_eq!(window.is_full(), is_full, "{asked}");
+        }
     }
 }

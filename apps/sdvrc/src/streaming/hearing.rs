@@ -49,6 +49,8 @@ impl Streaming {
             let found_again = self.frames_lost.saturating_sub(most);
             self.frames_lost -= found_again;
             self.frames_found_again += found_again;
+            self.thinning
+                .handle_report(now, self.frames_arrived, self.frames_lost);
         }
     }
 
