@@ -27,7 +27,7 @@ use crate::message::{
 use crate::noise::Finished;
 use crate::record::{RecordOpener, RecordSealer};
 use carrier::{Carrier, Records};
-pub use datagrams::{ArrivedFrame, DatagramFigures, DatagramOutcome};
+pub use datagrams::{ArrivedFrame, DatagramFigures, DatagramOutcome, PARITY_MOST_PERCENT};
 pub use records::OutgoingFrame;
 use renewal::{Renewal, secrets};
 use zeroize::Zeroizing;

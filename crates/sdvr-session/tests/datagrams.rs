@@ -354,6 +354,30 @@ fn at_five_per_cent_loss_hardly_a_frame_is_missing() {
 }
 
 #[test]
+fn parity_makes_frames_whole_where_there_is_no_time_to_ask() {
+    let weather = Weather {
+        loss: 0.02,
+        one_way_us: 100_000,
+        ..CALM
+    };
+    // The stream's latency is 120 ms, a round trip takes 200.
+    let missing = |percent| {
+        let mut simulation = Simulation::new(8, weather);
+        simulation.client.set_parity(percent);
+        simulation.run(2000, 100_000);
+        let (sent, arrived) = (simulation.sent, simulation.arrived.len() as u64);
+        simulation.run(20_000, 100_000);
+        // Those that are on their way are not missing.
+        let sent = simulation.sent - sent;
+        (sent, sent - (simulation.arrived.len() as u64 - arrived))
+    };
+    let (sent, without) = missing(0);
+    assert!(without > sent / 2, "{without} of {sent}");
+    let (sent, with) = missing(20);
+    assert!(with <= 1, "{with} of {sent}");
+}
+
+#[test]
 fn keys_are_renewed_under_loss_without_a_missing_frame() {
     let weather = Weather { loss: 0.05, ..CALM };
     let mut simulation = Simulation::new(4, weather);

@@ -82,20 +82,22 @@ impl Gaps {
         self.gaps.remove(&fragment);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.gaps.is_empty()
+    /// Only these fragments are still missing.
+    pub(crate) fn retain(&mut self, is_missing: impl Fn(u32) -> bool) {
+        self.gaps.retain(|fragment, _| is_missing(*fragment));
     }
 
-    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs. They count as asked for.
+    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs, of those that are wanted. They count as asked for.
     pub(crate) fn poll(
         &mut self,
         now: Timestamp,
         newest: u64,
         round_trip: RoundTrip,
+        mut is_wanted: impl FnMut(u32) -> bool,
     ) -> Vec<Range<u32>> {
         let mut runs: Vec<Range<u32>> = Vec::new();
         for (&fragment, gap) in &mut self.gaps {
-            if gap.due(newest, round_trip) > now {
+            if !is_wanted(fragment) || gap.due(newest, round_trip) > now {
                 continue;
             }
             gap.asked = match gap.asked {
@@ -111,8 +113,17 @@ impl Gaps {
     }
 
     /// When [`Self::poll`] has something to ask for.
-    pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
-        let due = self.gaps.values().map(|gap| gap.due(newest, round_trip));
+    pub(crate) fn poll_timeout(
+        &self,
+        newest: u64,
+        round_trip: RoundTrip,
+        mut is_wanted: impl FnMut(u32) -> bool,
+    ) -> Timestamp {
+        let wanted = self
+            .gaps
+            .iter()
+            .filter(|(fragment, _)| is_wanted(**fragment));
+        let due = wanted.map(|(_, gap)| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
     }
 }
@@ -145,6 +156,10 @@ mod tests {
         spread: Duration::from_millis(1),
     };
 
+    fn all(_: u32) -> bool {
+        true
+    }
+
     fn after(milliseconds: u64) -> Timestamp {
         NOW + Duration::from_millis(milliseconds)
     }
@@ -153,17 +168,17 @@ mod tests {
     fn a_gap_is_asked_for_when_three_packets_have_overtaken_it() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        assert!(gaps.poll(NOW, 101, ROUND_TRIP).is_empty());
-        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP), [5..8]);
+        assert!(gaps.poll(NOW, 101, ROUND_TRIP, all).is_empty());
+        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP, all), [5..8]);
     }
 
     #[test]
     fn or_after_an_eighth_of_a_round_trip() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        let due = gaps.poll_timeout(100, ROUND_TRIP);
+        let due = gaps.poll_timeout(100, ROUND_TRIP, all);
         assert_eq!(due, NOW + Duration::from_micros(2500));
-        assert_eq!(gaps.poll(due, 100, ROUND_TRIP), [5..8]);
+        assert_eq!(gaps.poll(due, 100, ROUND_TRIP, all), [5..8]);
     }
 
     #[test]
@@ -171,7 +186,7 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 3..4);
         let asked: Vec<u64> = (0..60)
-            .filter(|&millisecond| !gaps.poll(after(millisecond), 0, ROUND_TRIP).is_empty())
+            .filter(|&millisecond| !gaps.poll(after(millisecond), 0, ROUND_TRIP, all).is_empty())
             .collect();
         // 2.5 ms; its copy; 24 ms, which are the round trip and four times its spread; and so on.
         assert_eq!(asked, [3, 5, 29, 31, 55, 57]);
@@ -184,10 +199,9 @@ mod tests {
         gaps.fill(4);
         gaps.fill(5);
         gaps.fill(9);
-        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP), [0..4, 6..9]);
+        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP, all), [0..4, 6..9]);
         (0..10).for_each(|fragment| gaps.fill(fragment));
-        assert!(gaps.is_empty());
-        assert_eq!(gaps.poll_timeout(0, ROUND_TRIP), Timestamp::NEVER);
+        assert_eq!(gaps.poll_timeout(0, ROUND_TRIP, all), Timestamp::NEVER);
     }
 
     #[test]
@@ -195,6 +209,25 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 0..1);
         gaps.notice(after(2), 1, 0..2);
-        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP), [0..1]);
+        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP, all), [0..1]);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_asked_for_and_nothing_wakes_for_it() {
+        let mut gaps = Gaps::default();
+        gaps.notice(NOW, 0, 0..6);
+        let is_odd = |fragment: u32| fragment % 2 == 1;
+        assert_eq!(
+            gaps.poll(after(3), 0, ROUND_TRIP, is_odd),
+            [1..2, 3..4, 5..6]
+        );
+        let copy = gaps.poll_timeout(0, ROUND_TRIP, is_odd);
+        assert_eq!(copy, after(5));
+        assert_eq!(
+            gaps.poll_timeout(0, ROUND_TRIP, |_| false),
+            Timestamp::NEVER
+        );
+        // It is wanted now, and was due before.
+        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP, all), [0..1, 2..3, 4..5]);
     }
 }
