@@ -1,9 +1,11 @@
 //! Sessions over links that lose, repeat and reorder: UDP and raw Ethernet.
 //!
 //! A frame travels from `sent.rs`, at its `pace.rs` and with its `parity.rs`, through `sealed.rs` to `arrivals.rs`, where `partial.rs` puts it
-//! together and `gaps.rs` tells what to ask for again; control messages travel in `lane.rs`. `link.rs` holds one session's share of it all.
+//! together and `gaps.rs` tells what to ask for again; control messages travel in `lane.rs`. `breaker.rs` tells when less should be
+//! sent. `link.rs` holds one session's share of it all.
 
 mod arrivals;
+mod breaker;
 mod gaps;
 mod lane;
 mod link;

@@ -83,7 +83,10 @@ impl Streaming {
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
             // Only of sessions over datagrams.
-            Event::KeyframeRequested(_) | Event::PathResponse(_) => {}
+            Event::KeyframeRequested(_)
+            | Event::SendLess { .. }
+            | Event::SendAll
+            | Event::PathResponse(_) => {}
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sdvr_frame::{StreamId, Timestamp};
 
 use super::arrivals::{ArrivalLimits, Arrivals};
+use super::breaker::{Breaker, SendTimes};
 use super::gaps::RoundTrip;
 use super::lane::{LaneReceiver, LaneSender};
 use super::mtu::DatagramLength;
@@ -47,6 +48,9 @@ pub(crate) struct DatagramLink {
     reported: u64,
     /// Client: the one before that, and how many datagrams the server had opened then.
     told: (u64, u64),
+    /// Client: when its datagrams were sent.
+    send_times: SendTimes,
+    breaker: Breaker,
     /// Client: how much parity frames have from now on.
     pub(crate) parity_percent: u8,
     /// Client: its streams.
@@ -94,6 +98,8 @@ impl DatagramLink {
             rejected: 0,
             reported: 0,
             told: (0, 0),
+            send_times: SendTimes::default(),
+            breaker: Breaker::new(),
             parity_percent: 0,
             outgoing: Vec::new(),
             arrivals: Vec::new(),
@@ -151,10 +157,11 @@ impl DatagramLink {
             return Ok(false);
         };
         self.sealer.keys.renew_if_due(now, limits)?;
-        self.sealer.seal(out, |out| {
+        let counter = self.sealer.seal(out, |out| {
             media_header(&fragment).write(out);
             out.extend_from_slice(fragment.bytes);
         })?;
+        self.send_times.handle_sent(now, counter);
         Ok(true)
     }
 
@@ -246,18 +253,22 @@ impl DatagramLink {
         }
     }
 
-    /// Client: that were so many datagrams, of those up to the counter of the report that came with it.
-    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) {
+    /// Client: that were so many datagrams, of those up to the counter of the report that came with it. Gives of how many frames one should be
+    /// sent from now on, if that has changed.
+    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<u32> {
         let (counter, opened_before) = self.told;
         let sent = self.reported.saturating_sub(counter);
         let lost = sent.saturating_sub(opened.saturating_sub(opened_before));
         self.told = (self.reported, opened.max(opened_before));
         self.length.handle_losses(now, lost, sent);
-        if sent > 0 {
-            for outgoing in &mut self.outgoing {
-                outgoing.pace.handle_losses(lost, sent);
-            }
+        if sent == 0 {
+            return None;
         }
+        for outgoing in &mut self.outgoing {
+            outgoing.pace.handle_losses(lost, sent);
+        }
+        let delay = self.send_times.delay(now, self.reported);
+        self.breaker.handle_report(now, (lost, sent), delay)
     }
 
     /// Client: the stream is opened or ends: what was sent of it is not asked for any more.
