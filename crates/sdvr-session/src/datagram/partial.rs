@@ -245,13 +245,19 @@ impl PartialFrame {
     /// Puts a fragment where it belongs.
     fn place(&mut self, number: u32, bytes: &[u8]) {
         let range = self.range(number);
-        self.reserve(range.end);
-        if let Some(place) = self.bytes.get_mut(range)
-            && place.len() == bytes.len()
-        {
-            place.copy_from_slice(bytes);
-            self.mark(number);
+        if range.len() != bytes.len() {
+            return;
         }
+        match self.bytes.get_mut(range.clone()) {
+            Some(place) => place.copy_from_slice(bytes),
+            // Zeroes only what has been left out, as a rule nothing.
+            None => {
+                self.reserve(range.end);
+                self.bytes.resize(range.start, 0);
+                self.bytes.extend_from_slice(bytes);
+            }
+        }
+        self.mark(number);
     }
 
     /// Which fragment has this place and length.
@@ -292,9 +298,6 @@ impl PartialFrame {
 
     /// Makes room up to `end`.
     fn reserve(&mut self, end: usize) {
-        if self.bytes.len() >= end {
-            return;
-        }
         if self.bytes.capacity() < end {
             // At least doubled, so that a large frame is not copied at every step; never beyond the frame.
             let doubled = self.bytes.len().saturating_mul(2);
@@ -303,7 +306,6 @@ impl PartialFrame {
             let more = wanted.min(most).max(end).saturating_sub(self.bytes.len());
             self.bytes.reserve_exact(more);
         }
-        self.bytes.resize(end, 0);
     }
 
     /// The runs of fragments below `end` that have not arrived.
