@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::system::{Keys, Program, System};
+use crate::system::{Keys, Network, Program, System};
 
 /// Long enough for the handshake that comes after ten seconds, give or take one.
 const TIME: Duration = Duration::from_secs(12);
@@ -60,7 +60,7 @@ pub(crate) fn run(programs: &Path) -> anyhow::Result<()> {
 }
 
 fn flat_out(programs: &Path, keys: Keys, runs: &mut Runs) -> anyhow::Result<()> {
-    let system = System::start_with(programs, keys)?;
+    let system = System::start_in(programs, Network::Tcp, keys)?;
     let client = system.client_flat_out(FRAME_BYTES)?;
     let cpu = |client: &Program| -> anyhow::Result<Duration> {
         Ok(client.usage()?.cpu + system.daemon().usage()?.cpu)

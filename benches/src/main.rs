@@ -1,28 +1,39 @@
-//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench tcp`, `keys`, `idle` and `crowd`.
+//! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench` lists what there is.
 
 mod crowd;
+mod datagram_floor;
 mod floor;
 mod idle;
 mod keys;
+mod latencies;
+mod loss;
+mod srt;
+mod streams;
 mod system;
-mod tcp;
+mod veth;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 
+const USAGE: &str = "usage: sdvr-bench tcp|udp|ethernet|keys|idle|crowd FOLDER-OF-PROGRAMS, or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
+
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let bench = arguments.next().unwrap_or_default();
-    let programs = arguments
-        .next()
-        .map(PathBuf::from)
-        .context("usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS")?;
+    let bench = arguments.next().context(USAGE)?;
+    let programs = arguments.next().map(PathBuf::from).context(USAGE)?;
     match bench.as_str() {
-        "tcp" => tcp::run(&programs),
+        "tcp" => streams::tcp(&programs),
+        "udp" => streams::udp(&programs),
+        "ethernet" => streams::ethernet(&programs),
         "keys" => keys::run(&programs),
         "idle" => idle::run(&programs),
         "crowd" => crowd::run(&programs),
-        other => anyhow::bail!("there is no bench {other:?}; there are tcp, keys, idle and crowd"),
+        "loss" => {
+            let frames = arguments.next().and_then(|frames| frames.parse().ok());
+            let only = arguments.next();
+            loss::run(&programs, frames.context(USAGE)?, only.as_deref())
+        }
+        other => anyhow::bail!("there is no bench {other:?}; {USAGE}"),
     }
 }

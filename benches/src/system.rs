@@ -1,12 +1,75 @@
 //! A daemon and clients to measure: real programs, as released, in a folder of their own.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use sdvr_test_link::{Link, Side};
+
+use crate::veth;
+
+/// Where the daemon is, and how its cameras reach it.
+#[derive(Clone, Debug)]
+pub(crate) enum Network {
+    /// TCP on loopback.
+    Tcp,
+    /// UDP on loopback.
+    Udp,
+    /// Raw Ethernet between the two ends of [`crate::veth`], in this network namespace.
+    Ethernet,
+    /// UDP across a bad network: cameras on its side A, the daemon on its side B.
+    Link {
+        link: Arc<Link>,
+        /// How long frames may take, as the clients are told.
+        latency_ms: u32,
+    },
+}
+
+impl Network {
+    fn program(&self, side: Side, program: &Path) -> Command {
+        match self {
+            Self::Tcp | Self::Udp | Self::Ethernet => Command::new(program),
+            Self::Link { link, .. } => link.command(side, program),
+        }
+    }
+
+    fn daemon(&self, programs: &Path) -> Command {
+        let mut command = self.program(Side::B, &programs.join("sdvrd"));
+        match self {
+            Self::Tcp | Self::Udp => command.args(["-l", "127.0.0.1", "-p", "0"]),
+            Self::Ethernet => {
+                command.args(["-l", "127.0.0.1", "-p", "0", "-i", veth::DAEMON_INTERFACE])
+            }
+            Self::Link { link, .. } => {
+                command.args(["-p", "0", "-l", &link.ipv4(Side::B).to_string()])
+            }
+        };
+        command
+    }
+
+    fn client(&self, programs: &Path, port: u16) -> Command {
+        let mut command = self.program(Side::A, &programs.join("sdvrc"));
+        let port = port.to_string();
+        match self {
+            Self::Tcp => command.args(["-d", "127.0.0.1", "-p", &port]),
+            Self::Udp => command.args(["-u", "-d", "127.0.0.1", "-p", &port]),
+            Self::Ethernet => {
+                command.args(["-u", "-d", veth::DAEMON_MAC, "-o", veth::CLIENT_INTERFACE])
+            }
+            Self::Link { link, latency_ms } => {
+                let address = link.ipv4(Side::B).to_string();
+                let latency = latency_ms.to_string();
+                command.args(["-u", "-d", &address, "-p", &port, "--latency", &latency])
+            }
+        };
+        command
+    }
+}
 
 /// A daemon in a temporary home.
 pub(crate) struct System {
@@ -16,6 +79,7 @@ pub(crate) struct System {
     port: u16,
     daemon: Program,
     keys: Keys,
+    network: Network,
 }
 
 /// When the programs renew their keys.
@@ -62,23 +126,22 @@ pub(crate) struct Usage {
 
 impl System {
     pub(crate) fn start(programs: &Path) -> anyhow::Result<Self> {
-        Self::start_with(programs, Keys::AsReleased)
+        Self::start_in(programs, Network::Tcp, Keys::AsReleased)
     }
 
-    pub(crate) fn start_with(programs: &Path, keys: Keys) -> anyhow::Result<Self> {
+    pub(crate) fn start_in(programs: &Path, network: Network, keys: Keys) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let shm = tempfile::Builder::new()
             .prefix("sdvr-bench-")
             .tempdir_in("/dev/shm")?;
-        let mut command = Command::new(programs.join("sdvrd"));
+        let mut command = network.daemon(programs);
         command
-            .args(["-l", "127.0.0.1", "-p", "0"])
             .env("HOME", home.path())
             .env("SDVR_SHM_DIR", shm.path().join("rings"))
             .envs(keys.environment());
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log())
             .spawn()
             .context("cannot start sdvrd")?;
         let mut line = String::new();
@@ -97,6 +160,7 @@ impl System {
             port: address.port(),
             daemon: Program(child),
             keys,
+            network,
         })
     }
 
@@ -130,24 +194,15 @@ impl System {
     }
 
     pub(crate) fn client(&self, label: &str, source: &str) -> anyhow::Result<Program> {
-        let mut command = Command::new(self.programs.join("sdvrc"));
+        let mut command = self.network.client(&self.programs, self.port);
         command
-            .args([
-                "-d",
-                "127.0.0.1",
-                "-p",
-                &self.port.to_string(),
-                "-n",
-                label,
-                "-i",
-                source,
-            ])
+            .args(["-n", label, "-i", source])
             .env("HOME", self.home.path())
             .envs(self.keys.environment());
         Ok(Program(
             command
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(log())
                 .spawn()
                 .context("cannot start sdvrc")?,
         ))
@@ -179,6 +234,12 @@ impl System {
         Ok(())
     }
 
+    /// What the daemon has counted.
+    pub(crate) fn figures(&self) -> anyhow::Result<sdvr::Statistics> {
+        let rings = std::fs::File::open(self.rings())?;
+        Ok(sdvr_ring::read_statistics(rings.as_fd())?)
+    }
+
     /// Bytes of all frames published, and frames lost, by all cameras.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let cameras = sdvr::Cameras::list_in(&self.rings());
@@ -186,6 +247,15 @@ impl System {
             cameras.iter().map(|camera| camera.bytes).sum(),
             cameras.iter().map(|camera| camera.lost).sum(),
         )
+    }
+}
+
+/// What the programs log is shown when `SDVR_BENCH_LOG` is set.
+fn log() -> Stdio {
+    if std::env::var_os("SDVR_BENCH_LOG").is_some() {
+        Stdio::inherit()
+    } else {
+        Stdio::null()
     }
 }
 

@@ -1,19 +1,26 @@
 //! A camera over UDP that does as it likes.
 
+pub mod live;
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use sdvr_frame::bench_frame::{self, BenchHeader};
 use sdvr_frame::{FrameFlags, FrameNumber, Label, StreamId, Timestamp};
 use sdvr_session::client::ExpectResponse;
-use sdvr_session::{Event, Session, Setup, StreamCode};
+use sdvr_session::for_tests::seal_datagram;
+use sdvr_session::{Event, OpenStream, Session, Setup, StreamCode};
 
 use crate::hostile_camera::{hello, random, stream};
 use crate::{PATIENCE, System};
 
 /// What a datagram has room for that any link carries.
 const DATAGRAM_BYTES: u16 = 1200;
+
+/// What is taken in at once.
+const TURN_MOST: usize = 64;
 
 /// A socket for datagrams to the daemon, from this address of this host.
 #[must_use]
@@ -45,6 +52,7 @@ pub struct DatagramCamera {
     pub session: Session,
     next_number: u64,
     waiting: Vec<Event>,
+    sent: Vec<Vec<u8>>,
 }
 
 impl DatagramCamera {
@@ -58,7 +66,13 @@ impl DatagramCamera {
     /// One with this key, by this socket.
     #[must_use]
     pub fn handshake_over(socket: UdpSocket, key: &[u8; 32]) -> Self {
-        let (client, initiation) = initiate(&socket, key);
+        let (client, hello) = hello();
+        let reply = exchange(&socket, &hello, 192);
+        let (client, initiation) = client
+            .handle_reply(&reply)
+            .unwrap()
+            .initiate(key, &mut UnwrapErr(SysRng))
+            .unwrap();
         let response = exchange(&socket, &initiation, 96);
         let session = client
             .handle_datagram_response(Timestamp::now(), &response, DATAGRAM_BYTES)
@@ -68,12 +82,18 @@ impl DatagramCamera {
             session,
             next_number: 0,
             waiting: Vec::new(),
+            sent: vec![hello.to_vec(), initiation.to_vec()],
         }
     }
 
     /// Introduces itself with one stream and waits until that is open.
     pub fn introduce(&mut self, label: &str) {
-        self.ask(label);
+        self.introduce_stream(label, stream(0));
+    }
+
+    /// The same with this stream.
+    pub fn introduce_stream(&mut self, label: &str, stream: OpenStream) {
+        self.ask_for(label, stream);
         let answer = self.wait_for(|event| match event {
             Event::StreamReply { code, .. } => Some(*code),
             _ => None,
@@ -83,10 +103,13 @@ impl DatagramCamera {
 
     /// Introduces itself with one stream.
     pub fn ask(&mut self, label: &str) {
+        self.ask_for(label, stream(0));
+    }
+
+    fn ask_for(&mut self, label: &str, stream: OpenStream) {
         let label: Label = label.parse().unwrap();
         let program = "datagrams".to_owned();
-        self.session
-            .introduce(Setup { label, program }, &[stream(0)]);
+        self.session.introduce(Setup { label, program }, &[stream]);
         self.transmit();
     }
 
@@ -97,13 +120,56 @@ impl DatagramCamera {
             assert!(Instant::now() < deadline, "the frame before does not leave");
             self.turn();
         }
+        self.begin_frame(bytes);
+        self.transmit();
+    }
+
+    /// The first part of [`Self::send_frame`]: what is to be sent is given by [`Self::poll`].
+    pub fn begin_frame(&mut self, bytes: Vec<u8>) {
         let now = Timestamp::now();
         let number = FrameNumber(self.next_number);
         self.next_number += 1;
         self.session
             .send_frame(now, StreamId(0), (number, now, FrameFlags::KEY), bytes)
             .unwrap();
-        self.transmit();
+    }
+
+    /// Sends a frame, all of which the link loses.
+    pub fn lose_frame(&mut self, bytes: Vec<u8>) {
+        self.begin_frame(bytes);
+        let deadline = Instant::now() + PATIENCE;
+        while self.session.is_sending(StreamId(0)) {
+            assert!(Instant::now() < deadline, "the frame does not leave");
+            drop(self.poll());
+        }
+    }
+
+    /// Captures so many frames that are not sent.
+    pub const fn leave_out(&mut self, frames: u64) {
+        self.next_number += frames;
+    }
+
+    /// Sends a frame of that length which a [`Consumer`](crate::consumer::Consumer) can check.
+    pub fn send_measuring_frame(&mut self, frame_bytes: usize) {
+        let header = BenchHeader {
+            sequence: FrameNumber(self.next_number),
+            captured: Timestamp::now(),
+        };
+        let mut bytes = vec![0; frame_bytes];
+        bench_frame::fill(&mut bytes, header);
+        self.send_frame(bytes);
+    }
+
+    /// Seals and sends messages as they are, whatever the protocol thinks of them.
+    pub fn say(&mut self, messages: &[u8]) {
+        let mut datagram = Vec::new();
+        assert!(seal_datagram(&mut self.session, messages, &mut datagram));
+        let _ = self.socket.send(&datagram);
+    }
+
+    /// What was sent since this was asked last, from the first HELLO on.
+    pub fn take_sent(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.sent)
     }
 
     /// The datagrams that the session has to say.
@@ -123,12 +189,17 @@ impl DatagramCamera {
     pub fn transmit(&mut self) {
         for datagram in self.poll() {
             let _ = self.socket.send(&datagram);
+            self.sent.push(datagram);
         }
     }
 
     /// Takes in what has come, if anything has, and says what there is to say.
     pub fn turn(&mut self) {
-        while let Some(mut datagram) = receive(&self.socket) {
+        // Not all: a server that asks for what never comes does so all the time.
+        for _ in 0..TURN_MOST {
+            let Some(mut datagram) = receive(&self.socket) else {
+                break;
+            };
             self.session
                 .handle_datagram(Timestamp::now(), &mut datagram)
                 .unwrap();

@@ -29,6 +29,7 @@ fn every_figure_is_provoked_by_a_test_and_shown() {
         include_str!("statistics.rs"),
         include_str!("resources.rs"),
         include_str!("camera_rotation.rs"),
+        include_str!("datagrams.rs"),
     ];
     let system = System::with_daemon();
     let shown = system.figures();

@@ -5,7 +5,9 @@
 )]
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use sdvr_session::{CloseCode, Event, SetupCode};
 use sdvr_tests::datagram_camera::{DatagramCamera, exchange, initiate, receive, socket_from};
 use sdvr_tests::hostile_camera::HostileCamera;
@@ -27,7 +29,11 @@ fn a_camera_over_udp_is_there_like_any_other() {
         camera.turn();
         system.list()[0]["frames"] == 20
     });
-    assert_eq!(system.list()[0]["state"], "live");
+    let listed = &system.list()[0];
+    assert_eq!(
+        (&listed["state"], &listed["link"]),
+        (&"live".into(), &"udp".into())
+    );
     system.wait_for_figure("sessions", 1);
     let log = system.daemon().log();
     assert!(
@@ -100,4 +106,59 @@ fn a_handshake_that_is_said_again_has_the_same_answer() {
     for _ in 0..20 {
         assert_eq!(receive(&elsewhere), None);
     }
+}
+
+/// A link loses all of a frame, and what is sent for it again.
+#[test]
+fn frames_that_the_link_lost_are_told_from_those_that_were_not_sent() {
+    let system = System::with_daemon();
+    let mut camera = DatagramCamera::handshake(&system);
+    camera.introduce("lossy");
+    for number in 0..10 {
+        camera.send_frame(frame(number, 5_000));
+    }
+    wait_until("all are there", || {
+        camera.turn();
+        system.figures()["frames"] == 10
+    });
+    // Longer than the stream waits: what is asked for meanwhile comes too late.
+    camera.lose_frame(frame(10, 5_000));
+    std::thread::sleep(Duration::from_millis(300));
+    camera.leave_out(2);
+    for number in 13..20 {
+        camera.send_frame(frame(number, 5_000));
+        camera.go_on(Duration::from_millis(20));
+    }
+    wait_until("all others are there", || {
+        camera.turn();
+        system.figures()["frames"] == 17
+    });
+    let seen = system.figures();
+    assert_eq!(seen["missing_on_link"], 1, "{seen}");
+    assert_eq!(seen["missing_at_source"], 2, "{seen}");
+    assert_eq!(seen["frames_missing"], 3, "{seen}");
+}
+
+/// More comes while the daemon does not run than this host has room for.
+#[test]
+fn packets_without_room_are_counted_and_said() {
+    let mut system = System::with_daemon();
+    let socket = socket_from(&system, Ipv4Addr::LOCALHOST);
+    let daemon = rustix::process::Pid::from_raw(system.daemon().id().cast_signed()).unwrap();
+    rustix::process::kill_process(daemon, Signal::STOP).unwrap();
+    let mut packet = vec![0; 1200];
+    packet[0] = 0x10;
+    for _ in 0..40_000 {
+        let _ = socket.send(&packet);
+    }
+    rustix::process::kill_process(daemon, Signal::CONT).unwrap();
+    system.wait_for_figure("packets_dropped", 1);
+    wait_until("it is said", || {
+        system
+            .daemon()
+            .log()
+            .contains("this host had no room for packets of cameras")
+    });
+    let mut camera = DatagramCamera::handshake(&system);
+    camera.introduce("after");
 }

@@ -23,8 +23,12 @@ fn used_bytes(path: &Path) -> u64 {
 
 /// A reader of the camera, in the middle of its work and stopped.
 fn stopped_reader(system: &System, label: &str) -> Running {
+    stopped(system, &["pipe", label], Stdio::null())
+}
+
+fn stopped(system: &System, arguments: &[&str], stdout: Stdio) -> Running {
     let mut reader = system.command("sdvr");
-    let reader = system.start(reader.args(["pipe", label]).stdout(Stdio::null()), "reader");
+    let reader = system.start(reader.args(arguments).stdout(stdout), "reader");
     let maps = format!("/proc/{}/maps", reader.id());
     wait_until("the reader has the ring", || {
         std::fs::read_to_string(&maps).is_ok_and(|maps| maps.contains(".0\n"))
@@ -93,6 +97,79 @@ fn the_memory_of_a_ring_that_has_ended_is_given_back_though_a_stopped_reader_has
         );
     }
     assert!(used_bytes(&shm) <= before + (64 << 10));
+}
+
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Terminated,
+    Killed,
+}
+
+#[test]
+fn a_daemon_that_ends_leaves_no_memory_with_a_stopped_reader() {
+    assert_nothing_stays(End::Terminated);
+}
+
+#[test]
+fn a_daemon_that_starts_gives_back_what_a_killed_one_has_left_with_a_stopped_reader() {
+    assert_nothing_stays(End::Killed);
+}
+
+fn assert_nothing_stays(how: End) {
+    let mut system = System::new();
+    let shm = system.shm();
+    let Some(_disk) = SmallDisk::mount(&shm, 128 << 20) else {
+        return;
+    };
+    let before = used_bytes(&shm);
+    // The page of figures, and what is left of a ring.
+    let most = before + (64 << 10);
+    system.start_daemon(&[]);
+    let budget = system.figures()["memory_total_bytes"].as_u64().unwrap();
+    let source = "test:?format=BNCH&bytes=1000000&fps=20";
+    let mut camera = system.start_client("camera", source, &[]);
+    system.wait_for_state("camera", "live");
+    let verify = ["verify", "camera", "--seconds", "3", "--json"];
+    let mut verifying = stopped(&system, &verify, Stdio::piped());
+    let mut reader = stopped_reader(&system, "camera");
+    let ring_bytes = used_bytes(&shm) - before;
+    assert!(ring_bytes >= 8 << 20, "{ring_bytes}");
+    camera.kill();
+
+    match how {
+        End::Terminated => {
+            assert!(system.terminate_daemon().success());
+            let left = used_bytes(&shm);
+            assert!(left <= most, "{left} after the end");
+            system.start_daemon(&[]);
+        }
+        End::Killed => {
+            system.kill_daemon();
+            assert!(used_bytes(&shm) >= before + ring_bytes);
+            system.start_daemon(&[]);
+            wait_until("all is given back", || used_bytes(&shm) <= most);
+        }
+    }
+    // What was taken for two seconds more is no reason to have less for ever.
+    let budget_now = system.figures()["memory_total_bytes"].as_u64().unwrap();
+    assert!(
+        budget_now.abs_diff(budget) <= 64 << 10,
+        "{budget_now}, {budget} before"
+    );
+    wait_until("the budget is free", || {
+        system.figures()["memory_used_bytes"] == 0
+    });
+
+    // Both had the ring mapped all the time, and take nothing that is left of it for a frame.
+    for reader in [&reader, &verifying] {
+        reader.signal(Signal::CONT);
+    }
+    let output = verifying.output();
+    let findings: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(findings["torn"], 0, "{findings}");
+    assert!(reader.runs(), "{}", reader.log());
+    assert!(used_bytes(&shm) <= most);
 }
 
 #[test]

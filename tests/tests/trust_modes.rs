@@ -222,6 +222,9 @@ fn a_camera_that_was_revoked_and_forgotten_comes_back_under_the_label_it_is_give
     let _client = system.start_client("door", SOURCE, &[]);
     let waiting = wait_for_pending(&system, 1);
     let key = fingerprint(&waiting[0]);
+    // It waits, and is none that was let in.
+    system.wait_for_figure("refused_waiting", 1);
+    assert_eq!(system.figures()["new_cameras"], 0);
     system.keys(&["approve", key]);
     system.wait_for_state("door", "live");
     assert!(
@@ -248,6 +251,31 @@ fn a_camera_that_was_revoked_and_forgotten_comes_back_under_the_label_it_is_give
         &["-k", copy_of_keys(&system).to_str().unwrap()],
     );
     system.wait_for_state("yard", "live");
+}
+
+#[test]
+fn the_log_speaks_of_a_session_only_where_one_may_be() {
+    let mut system = system_that("tofu");
+    let client = system.start_client("door", SOURCE, &[]);
+    let other = system.start_client("yard", SOURCE, &[]);
+    system.wait_for_state("door", "live");
+    system.wait_for_state("yard", "live");
+    drop(other);
+    system.keys(&["revoke", "door"]);
+    wait_until("it is said of the one that is connected", || {
+        system
+            .daemon()
+            .log()
+            .contains("revoked: if it is connected, its session ends")
+    });
+    drop(client);
+    system.kill_daemon();
+    system.start_daemon(&[]);
+    system.keys(&["revoke", "yard"]);
+    wait_until("it is said of the one that never came", || {
+        system.daemon().log().contains("revoked")
+    });
+    assert_eq!(system.daemon().times_said("session"), 0);
 }
 
 #[test]

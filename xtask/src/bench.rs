@@ -1,6 +1,11 @@
 //! `cargo xtask bench`: builds the benches as released and runs them. They live beside what they measure.
 
-use crate::tools::{build_release, cargo, run};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::tools::{build_release, cargo, run, target};
 
 /// The ring's own benches.
 pub(crate) fn ring() -> anyhow::Result<()> {
@@ -23,6 +28,46 @@ pub(crate) fn ring() -> anyhow::Result<()> {
 /// Whole systems over TCP.
 pub(crate) fn tcp() -> anyhow::Result<()> {
     system("tcp")
+}
+
+/// Whole systems over UDP.
+pub(crate) fn udp() -> anyhow::Result<()> {
+    system("udp")
+}
+
+/// Whole systems over raw Ethernet, in a network namespace that is gone afterwards.
+pub(crate) fn ethernet() -> anyhow::Result<()> {
+    let (programs, bench) = (build_release()?, build_bench()?);
+    run(Command::new("unshare")
+        .args(["--net", "--"])
+        .arg(bench)
+        .arg("ethernet")
+        .arg(programs))
+    .context("raw Ethernet is measured in a network namespace, which root may make")
+}
+
+/// Whole systems over UDP across bad networks.
+pub(crate) fn loss(is_quick: bool, only: Option<&str>) -> anyhow::Result<()> {
+    let (programs, bench) = (build_release()?, build_bench()?);
+    let frames = if is_quick { "2000" } else { "20000" };
+    run(Command::new(bench)
+        .arg("loss")
+        .arg(programs)
+        .arg(frames)
+        .args(only))
+    .context("bad networks lie between network namespaces, which root may make")
+}
+
+/// Builds the bench as released; gives where it is.
+fn build_bench() -> anyhow::Result<PathBuf> {
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "sdvr-bench",
+    ]))?;
+    Ok(target().join("release/sdvr-bench"))
 }
 
 /// What renewing keys costs.

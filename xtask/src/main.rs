@@ -63,6 +63,18 @@ enum Command {
 enum Bench {
     /// Daemon and client over TCP on loopback: cost, latency, many cameras
     Tcp,
+    /// The same over UDP
+    Udp,
+    /// The same over raw Ethernet, between two interfaces that it makes: as root
+    Ethernet,
+    /// Ten cameras at once over UDP across bad networks, beside SRT where srt-tools is installed: as root
+    Loss {
+        /// 2,000 frames a cell instead of 20,000
+        #[arg(long)]
+        quick: bool,
+        /// Only the cells whose names contain this
+        filter: Option<String>,
+    },
     /// Throughput with keys that are renewed every second, against none
     Keys,
     /// Memory of a camera that hardly sends
@@ -88,6 +100,13 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
+        Command::Bench { bench: Bench::Udp } => bench::udp(),
+        Command::Bench {
+            bench: Bench::Ethernet,
+        } => bench::ethernet(),
+        Command::Bench {
+            bench: Bench::Loss { quick, filter },
+        } => bench::loss(quick, filter.as_deref()),
         Command::Bench { bench: Bench::Keys } => bench::keys(),
         Command::Bench { bench: Bench::Idle } => bench::idle(),
         Command::Bench {

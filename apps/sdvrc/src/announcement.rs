@@ -115,6 +115,12 @@ impl Announcement {
         &self.open
     }
 
+    /// How long frames may wait at the server for what was lost on the way; `None` where nothing is lost.
+    pub(crate) fn set_latency(&mut self, latency: Option<Duration>) {
+        let latency_ms = latency.map_or(0, |latency| latency.as_millis().max(1));
+        self.open.latency_ms = u16::try_from(latency_ms).unwrap_or(u16::MAX);
+    }
+
     /// A new session begins, whose server takes frames of at most `most_kib`: more is not asked for, unless even the
     /// first frame is longer.
     pub(crate) fn limit(&mut self, most_kib: u32) {

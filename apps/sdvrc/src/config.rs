@@ -2,18 +2,26 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
-use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, ServerAddress};
+use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, MacAddress, ServerAddress};
 use sdvr_session::KeyLimits;
 use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
+
+use crate::destination::{Destination, EthernetPeer};
+
+/// Numbers below are the lengths of older frames.
+const ETHERTYPE_LEAST: u16 = 0x0600;
 
 const EXAMPLES: &str = "\
 Examples:
   sdvrc                                              the first camera of this host, to a daemon on this host
   sdvrc -d nvr.lan -i /dev/video2 -s 1280x720        another one, in this size
   sdvrc -d nvr.lan --all                             every camera of this host, as they come and go
+  sdvrc -u -d nvr.lan                                by UDP: over wireless and other links that lose packets
+  sdvrc -o eth0 -d 02:73:64:76:72:0a                 by raw Ethernet, to a card on the same switch (`ip link` there)
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
   sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
@@ -34,12 +42,24 @@ Exit codes: 0 the source ended, 1 failed, 2 wrong usage, 3 the server has a diff
 #[derive(Debug, Parser)]
 #[command(name = "sdvrc", version, about, after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The server's name or address
-    #[arg(short = 'd', value_name = "HOST", default_value = "localhost")]
+    /// The server's name or address; with -o the address of its network card
+    #[arg(short = 'd', value_name = "HOST|MAC", default_value = "localhost")]
     server: String,
     /// The server's port [default: 1337]
     #[arg(short = 'p', value_name = "PORT")]
     port: Option<u16>,
+    /// Send by UDP instead of TCP: what is lost on the way is sent again only as long as it is of use, and delays no other frame
+    #[arg(short = 'u', long)]
+    udp: bool,
+    /// Send in frames of Ethernet by this network interface, without IP: needs the right to (CAP_NET_RAW)
+    #[arg(short = 'o', value_name = "IFACE", requires = "server", conflicts_with_all = ["udp", "port"])]
+    interface: Option<String>,
+    /// The frames' ethertype
+    #[arg(long, value_name = "N", default_value = "0x1337", requires = "interface", value_parser = parse_ethertype)]
+    ethertype: u16,
+    /// Let frames wait so long for parts that were lost on the way [default: four round trips, 40 to 120]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(10..=10_000))]
+    latency: Option<u16>,
     /// Where the frames come from [default: the first camera of this host]
     #[arg(short = 'i', value_name = "SOURCE")]
     source: Option<SourceSpec>,
@@ -89,14 +109,21 @@ pub struct Arguments {
     #[arg(long)]
     once: bool,
     /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
-    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "EPOCH,HANDSHAKE",
+        env = "SDVR_KEY_SECONDS"
+    )]
     key_seconds: Option<KeyLimits>,
 }
 
 /// What the client needs to start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) server: ServerAddress,
+    pub(crate) server: Destination,
+    /// How long frames may wait at the server for what was lost, if the user says it.
+    pub(crate) latency: Option<Duration>,
     pub(crate) source: SourceSpec,
     pub(crate) capture: CaptureOptions,
     pub(crate) label: Label,
@@ -161,8 +188,24 @@ impl Arguments {
             None => first_camera(),
         };
         let name = Source::stable_name(&source);
+        let server = match self.interface {
+            Some(interface) => Destination::Ethernet(EthernetPeer {
+                interface,
+                ethertype: self.ethertype,
+                mac: parse_server_mac(&self.server)?,
+            }),
+            None if self.udp => Destination::Udp(ServerAddress::parse(&self.server, self.port)?),
+            None => Destination::Tcp(ServerAddress::parse(&self.server, self.port)?),
+        };
+        anyhow::ensure!(
+            self.latency.is_none() || server.is_by_datagrams(),
+            "--latency goes with -u or -o: over TCP nothing is lost on the way"
+        );
         Ok(Config {
-            server: ServerAddress::parse(&self.server, self.port)?,
+            server,
+            latency: self
+                .latency
+                .map(|latency_ms| Duration::from_millis(latency_ms.into())),
             label_is_chosen: self.label.is_some(),
             label: self.label.unwrap_or_else(|| own_label(&name)),
             source,
@@ -216,6 +259,25 @@ fn own_label(name: &str) -> Label {
     Label::from_lossy(&format!("{name}-{host}"))
 }
 
+/// The address that `ip link` shows of the server's card, or the text that its key is remembered by.
+fn parse_server_mac(text: &str) -> anyhow::Result<MacAddress> {
+    let mac: MacAddress = text.strip_prefix("eth:").unwrap_or(text).parse()?;
+    anyhow::ensure!(
+        mac.is_of_one_card(),
+        "{mac} is not the address of one network card, which a server has"
+    );
+    Ok(mac)
+}
+
+fn parse_ethertype(text: &str) -> Result<u16, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    let ethertype = number.ok().filter(|number| *number >= ETHERTYPE_LEAST);
+    ethertype.ok_or_else(|| "use a number from 0x0600 to 0xffff".to_owned())
+}
+
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let sides = text.split_once('x').and_then(|(width, height)| {
         let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
@@ -233,13 +295,6 @@ fn parse_rate(text: &str) -> Result<FrameRate, String> {
     } else {
         Err("use a rate above 0 and up to 10000".to_owned())
     }
-}
-
-fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
-    KeyLimits::from_seconds(text).ok_or_else(|| {
-        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
-            .to_owned()
-    })
 }
 
 /// Sends the log to standard error from now on.
@@ -273,6 +328,18 @@ mod tests {
             &["-f", "toolong"],
             &["--server-key", "x"],
             &["--key-seconds", "1"],
+            &["-u", "--latency", "9"],
+            &["-u", "-o", "eth0", "-d", "02:73:64:76:72:0a"],
+            &["-o", "eth0"],
+            &["--ethertype", "0x1337"],
+            &[
+                "-o",
+                "eth0",
+                "-d",
+                "02:73:64:76:72:0a",
+                "--ethertype",
+                "0x0599",
+            ],
         ] {
             let line = [&["sdvrc", "-i", "-"], wrong].concat();
             assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");

@@ -40,6 +40,12 @@ impl DroppedFrames {
         }
     }
 
+    /// So many were counted that are not missing.
+    pub(crate) const fn take_back(&mut self, frames: u64) {
+        self.all = self.all.saturating_sub(frames);
+        self.unsaid = self.unsaid.saturating_sub(frames);
+    }
+
     /// How many there were since the program began.
     pub(crate) const fn all(&self) -> u64 {
         self.all

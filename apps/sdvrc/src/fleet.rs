@@ -13,9 +13,9 @@ use tracing::{error, info, info_span, warn};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::roster::Roster;
-use crate::signals::SignalPipe;
+use crate::signals::{SignalPipe, Signals};
 use crate::twins::Twins;
-use crate::uplink::{self, Signals};
+use crate::uplink;
 
 /// How often it is looked whether there are other device nodes than before.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

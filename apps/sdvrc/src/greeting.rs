@@ -1,20 +1,25 @@
 //! The handshake with a server, up to a session: who it is, whether it is the right one.
 
+mod handshake;
+mod knocking;
+
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
-use sdvr_session::client::{ExpectHelloReply, ExpectResponse};
-use sdvr_session::{HandshakeError, Limits, Packet, Session, Suites, next_handshake_packet};
-use sdvr_transport::{Received, TcpLink};
-use sdvr_trust::{KeyDirectory, KnownServers, Mismatch, SecretKey, ServerDecision, TrustError};
-use tracing::info;
+use sdvr_session::{HandshakeError, Packet, Session, next_handshake_packet};
+use sdvr_transport::{ConnectError, Received, TcpLink};
+use sdvr_trust::{KeyDirectory, Mismatch, SecretKey, TrustError};
 
+use self::handshake::{Handshake, Step};
+use self::knocking::Knocking;
+use crate::carrier::Carrier;
 use crate::config::Config;
+use crate::datagram_link::SocketError;
+use crate::dial::Found;
 
 /// How long the server may take.
-pub(crate) const GREETING_TIME: Duration = Duration::from_secs(5);
+const GREETING_TIME: Duration = Duration::from_secs(5);
 /// More than both of the server's packets have.
 const GREETING_BYTES: usize = 1024;
 
@@ -27,8 +32,16 @@ pub(crate) enum GreetingError {
         "the server has closed the connection when this camera had named its key: it is overloaded, or takes only cameras that it knows (--accept closed); its log says which"
     )]
     Unheard,
+    #[error(
+        "the server does not answer any more since this camera has named its key: it is overloaded, or takes only cameras that it knows (--accept closed); its log says which"
+    )]
+    Ignored,
     #[error("the server does not answer")]
     Silent,
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error("{0}")]
@@ -41,148 +54,149 @@ pub(crate) enum GreetingError {
     Trust(#[from] TrustError),
 }
 
+/// Who greets: what this camera is, and whom it knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Greeter<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) keys: &'a KeyDirectory,
+    pub(crate) own: &'a SecretKey,
+}
+
 /// A handshake under way.
 #[derive(Debug)]
 pub(crate) struct Greeting {
-    pub(crate) link: TcpLink,
-    pub(crate) since: Timestamp,
-    state: State,
-    received: Vec<u8>,
+    since: Timestamp,
+    way: Way,
 }
 
 #[derive(Debug)]
-enum State {
-    Hello(ExpectHelloReply),
-    Proving {
-        expect: ExpectResponse,
-        version: u8,
-        is_first_contact: bool,
+enum Way {
+    Connection {
+        link: TcpLink,
+        received: Vec<u8>,
+        handshake: Handshake,
     },
-    /// Only while a packet is handled, or after one that failed.
-    Over,
+    Datagrams(Box<Knocking>),
+}
+
+/// A session, and what carries it.
+#[derive(Debug)]
+pub(crate) struct Greeted {
+    pub(crate) carrier: Carrier,
+    pub(crate) session: Session,
 }
 
 impl Greeting {
     /// Sends HELLO.
     pub(crate) fn start(
-        link: TcpLink,
+        found: Found,
         now: Timestamp,
-        config: &Config,
-        keys: &KeyDirectory,
+        greeter: Greeter<'_>,
     ) -> Result<Self, GreetingError> {
-        let pin = KnownServers::new(keys).expected_key(&config.server.to_string())?;
-        let mut random = UnwrapErr(SysRng);
-        let (expect, hello) = ExpectHelloReply::start(
-            Suites::of_this_machine(),
-            Limits::default(),
-            pin.as_ref(),
-            &mut random,
-        );
-        send(&link, &hello)?;
-        Ok(Self {
-            link,
-            since: now,
-            state: State::Hello(expect),
-            received: Vec::new(),
-        })
+        let way = match found {
+            Found::Connection(link) => {
+                let (handshake, hello) = Handshake::begin(greeter)?;
+                send(&link, &hello)?;
+                Way::Connection {
+                    link,
+                    received: Vec::new(),
+                    handshake,
+                }
+            }
+            Found::Peers(peers) => Way::Datagrams(Box::new(Knocking::start(peers, now, greeter)?)),
+        };
+        Ok(Self { since: now, way })
     }
 
-    /// Reads what the server sent; gives the session when there is one.
+    /// When [`Self::handle_time`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Timestamp {
+        let again = match &self.way {
+            Way::Connection { .. } => Timestamp::NEVER,
+            Way::Datagrams(knocking) => knocking.poll_timeout(),
+        };
+        again.min(self.since + GREETING_TIME)
+    }
+
+    /// What is waited for: the server's answers, and that its host says that nobody is there.
+    pub(crate) fn descriptors(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        match &self.way {
+            Way::Connection { link, .. } => [Some(link.as_fd()), None],
+            Way::Datagrams(knocking) => knocking.descriptors(),
+        }
+    }
+
+    /// Acts on time that has passed.
+    pub(crate) fn handle_time(
+        &mut self,
+        now: Timestamp,
+        greeter: Greeter<'_>,
+    ) -> Result<(), GreetingError> {
+        if now.saturating_since(self.since) >= GREETING_TIME {
+            return Err(GreetingError::Silent);
+        }
+        match &mut self.way {
+            Way::Connection { .. } => Ok(()),
+            Way::Datagrams(knocking) => knocking.handle_time(now, greeter),
+        }
+    }
+
+    /// Reads what the server sent; gives the session when there is one. Nothing is to be read afterwards.
     pub(crate) fn handle_readable(
         &mut self,
         now: Timestamp,
-        config: &Config,
-        keys: &KeyDirectory,
-        own: &SecretKey,
+        greeter: Greeter<'_>,
     ) -> Result<Option<Session>, GreetingError> {
-        let mut buffer = [0; GREETING_BYTES];
-        match self.link.read(&mut buffer) {
-            Ok(Received::Bytes(bytes)) => self
-                .received
-                .extend_from_slice(buffer.get(..bytes).unwrap_or_default()),
-            Ok(Received::Nothing) => return Ok(None),
-            Ok(Received::End) | Err(_) => {
-                return Err(match self.state {
-                    State::Proving { .. } => GreetingError::Unheard,
-                    State::Hello(_) | State::Over => GreetingError::Closed,
-                });
-            }
+        match &mut self.way {
+            Way::Connection {
+                link,
+                received,
+                handshake,
+            } => read(now, link, received, handshake, greeter),
+            Way::Datagrams(knocking) => knocking.handle_readable(now, greeter),
         }
-        while let Packet::Complete(bytes) =
-            next_handshake_packet(&self.received).map_err(HandshakeError::Malformed)?
-        {
-            let packet: Vec<u8> = self.received.drain(..bytes).collect();
-            match std::mem::replace(&mut self.state, State::Over) {
-                State::Hello(expect) => self.handle_reply(expect, &packet, config, keys, own)?,
-                State::Proving {
-                    expect,
-                    version,
-                    is_first_contact,
-                } => {
-                    let session = expect.handle_response(now, &packet)?;
-                    remember(&session, version, is_first_contact, config, keys)?;
-                    return Ok(Some(session));
-                }
-                State::Over => return Err(GreetingError::Closed),
-            }
-        }
-        Ok(None)
     }
 
-    /// Compares the server's key before anything is sealed to it.
-    fn handle_reply(
-        &mut self,
-        expect: ExpectHelloReply,
-        packet: &[u8],
-        config: &Config,
-        keys: &KeyDirectory,
-        own: &SecretKey,
-    ) -> Result<(), GreetingError> {
-        let offer = expect.handle_reply(packet)?;
-        let version = offer.version();
-        let is_first_contact = match KnownServers::new(keys).decide(
-            &config.server.to_string(),
-            &offer.server_key(),
-            version,
-            config.server_key,
-        )? {
-            ServerDecision::Known => false,
-            ServerDecision::FirstContact => true,
-            ServerDecision::Mismatch(mismatch) => {
-                return Err(GreetingError::Mismatch(Box::new(mismatch)));
-            }
-            ServerDecision::OlderVersion { known } => {
-                return Err(GreetingError::OlderVersion {
-                    offered: version,
-                    known,
-                });
+    /// The session, with what has carried its handshake.
+    pub(crate) fn greeted(self, session: Session) -> Greeted {
+        let carrier = match self.way {
+            Way::Connection { link, .. } => Carrier::of_connection(link),
+            Way::Datagrams(knocking) => {
+                let (link, round_trip) = knocking.into_link();
+                Carrier::of_datagrams(link, round_trip)
             }
         };
-        let (expect, initiation) = offer.initiate(own.expose(), &mut UnwrapErr(SysRng))?;
-        send(&self.link, &initiation)?;
-        self.state = State::Proving {
-            expect,
-            version,
-            is_first_contact,
-        };
-        Ok(())
+        Greeted { carrier, session }
     }
 }
 
-/// Pins the key that the server has just proved.
-fn remember(
-    session: &Session,
-    version: u8,
-    is_first_contact: bool,
-    config: &Config,
-    keys: &KeyDirectory,
-) -> Result<(), GreetingError> {
-    let address = config.server.to_string();
-    KnownServers::new(keys).remember(&address, &session.peer(), version)?;
-    if is_first_contact {
-        info!(server = %address, fingerprint = %session.peer().fingerprint(), "first contact: the server's key is remembered from now on");
+fn read(
+    now: Timestamp,
+    link: &TcpLink,
+    received: &mut Vec<u8>,
+    handshake: &mut Handshake,
+    greeter: Greeter<'_>,
+) -> Result<Option<Session>, GreetingError> {
+    let mut buffer = [0; GREETING_BYTES];
+    match link.read(&mut buffer) {
+        Ok(Received::Bytes(bytes)) => {
+            received.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+        }
+        Ok(Received::Nothing) => return Ok(None),
+        Ok(Received::End) | Err(_) if handshake.has_named_camera() => {
+            return Err(GreetingError::Unheard);
+        }
+        Ok(Received::End) | Err(_) => return Err(GreetingError::Closed),
     }
-    Ok(())
+    while let Packet::Complete(bytes) =
+        next_handshake_packet(received).map_err(HandshakeError::Malformed)?
+    {
+        let packet: Vec<u8> = received.drain(..bytes).collect();
+        match handshake.handle_packet(now, &packet, None, greeter)? {
+            Step::Say(initiation) => send(link, initiation.as_slice())?,
+            Step::Done(session) => return Ok(Some(*session)),
+        }
+    }
+    Ok(None)
 }
 
 fn send(link: &TcpLink, packet: &[u8]) -> Result<(), GreetingError> {

@@ -6,8 +6,10 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod announcement;
-mod backlog;
+mod carrier;
 mod config;
+mod datagram_link;
+mod destination;
 mod dial;
 mod dropped;
 mod failure;

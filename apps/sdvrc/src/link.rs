@@ -1,12 +1,13 @@
 //! How far the link to the server is, and what it waits for in each state.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use rustix::event::PollFlags;
 use sdvr_frame::Timestamp;
-use sdvr_transport::TcpLink;
 
 use crate::dial::Dial;
 use crate::finish::Finish;
-use crate::greeting::{GREETING_TIME, Greeting};
+use crate::greeting::Greeting;
 use crate::streaming::Streaming;
 
 /// How far the link is.
@@ -38,7 +39,7 @@ impl Link {
             // The frame that it holds goes first.
             Self::Streaming(streaming) if streaming.holds_frame() => false,
             Self::Streaming(streaming) if streaming.takes_frames() => {
-                is_live || streaming.is_drained()
+                is_live || streaming.has_room()
             }
             Self::Streaming(streaming)
                 if streaming
@@ -62,7 +63,7 @@ impl Link {
         match self {
             Self::Preparing | Self::Dialling(_) => Timestamp::NEVER,
             Self::Waiting { until } => *until,
-            Self::Greeting(greeting) => greeting.since + GREETING_TIME,
+            Self::Greeting(greeting) => greeting.poll_timeout(),
             Self::Streaming(streaming) => {
                 let leaves_until = streaming.leaves_frames_until();
                 let is_later = leaves_until.filter(|until| *until > now);
@@ -76,19 +77,21 @@ impl Link {
         }
     }
 
-    /// The socket, and what is waited for there.
-    pub(crate) fn socket(&self) -> Option<(&TcpLink, PollFlags)> {
+    /// The sockets, and what is waited for there.
+    pub(crate) fn descriptors(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 2] {
         match self {
-            Self::Greeting(greeting) => Some((&greeting.link, PollFlags::IN)),
-            Self::Streaming(streaming) | Self::Finishing { streaming, .. } => Some((
-                &streaming.link,
-                if streaming.is_drained() {
-                    PollFlags::IN
-                } else {
+            Self::Greeting(greeting) => greeting
+                .descriptors()
+                .map(|descriptor| descriptor.map(|descriptor| (descriptor, PollFlags::IN))),
+            Self::Streaming(streaming) | Self::Finishing { streaming, .. } => {
+                let flags = if streaming.is_blocked() {
                     PollFlags::IN | PollFlags::OUT
-                },
-            )),
-            Self::Preparing | Self::Waiting { .. } | Self::Dialling(_) => None,
+                } else {
+                    PollFlags::IN
+                };
+                [Some((streaming.as_fd(), flags)), None]
+            }
+            Self::Preparing | Self::Waiting { .. } | Self::Dialling(_) => [None, None],
         }
     }
 }

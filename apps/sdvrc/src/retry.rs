@@ -74,15 +74,20 @@ impl Retry {
     pub(crate) fn wait(&mut self, asked_for: Option<Duration>) -> Duration {
         let wait = asked_for.unwrap_or(self.back_off);
         self.back_off = (self.back_off * 2).min(BACK_OFF_MOST);
-        let mut random = [0; 2];
-        // Without randomness all of the time is waited.
-        let share = if getrandom::fill(&mut random).is_ok() {
-            u32::from(u16::from_ne_bytes(random))
-        } else {
-            0
-        };
-        wait.saturating_sub(wait / 2 * share / 65_536)
+        at_random_up_to(wait)
     }
+}
+
+/// A random part of the time, at least half.
+pub(crate) fn at_random_up_to(wait: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness all of the time is waited.
+    let share = if getrandom::fill(&mut random).is_ok() {
+        u32::from(u16::from_ne_bytes(random))
+    } else {
+        0
+    };
+    wait.saturating_sub(wait / 2 * share / 65_536)
 }
 
 #[cfg(test)]

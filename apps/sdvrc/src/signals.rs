@@ -6,6 +6,33 @@ use std::os::unix::net::UnixStream;
 
 use signal_hook::SigId;
 
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// The signals that a client acts on. They are caught before anything else is done, which may take its time.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    pub(crate) interrupted: SignalPipe,
+    pub(crate) trigger: Option<SignalPipe>,
+}
+
+impl Signals {
+    /// Those that the options ask for.
+    pub(crate) fn catch(config: &Config) -> Result<Self, Failure> {
+        let other = |error: std::io::Error| Failure::Other(error.to_string());
+        let trigger = config.on_trigger.then(SignalPipe::trigger).transpose();
+        Ok(Self {
+            interrupted: SignalPipe::interruption().map_err(other)?,
+            trigger: trigger.map_err(other)?,
+        })
+    }
+
+    /// Readable when the user wants the program to end.
+    pub(crate) const fn interrupted(&self) -> &SignalPipe {
+        &self.interrupted
+    }
+}
+
 /// Readable when one of its signals has come. Each of several gets every signal.
 #[derive(Debug)]
 pub(crate) struct SignalPipe {

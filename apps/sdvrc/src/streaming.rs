@@ -2,17 +2,20 @@
 
 mod ending;
 mod hearing;
+mod settling;
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use sdvr_frame::{FrameFlags, FrameNumber, Label, PublicKey, Timestamp};
-use sdvr_session::{CloseCode, NewIdCode, OutgoingFrame, Session, Setup, StreamCode};
+use sdvr_session::{NewIdCode, Session, Setup, StreamCode};
 use sdvr_source::CapturedFrame;
-use sdvr_transport::TcpLink;
 
 pub(crate) use self::ending::Ending;
-use crate::announcement::{Announcement, Fit, STREAM, refusal_text};
-use crate::backlog::Backlog;
+use self::settling::Settling;
+use crate::announcement::{Announcement, Fit, refusal_text};
+use crate::carrier::Carrier;
+use crate::greeting::Greeted;
 
 /// Silence of the server after which the link is given up, and the longest that a slow link excuses.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -42,6 +45,8 @@ enum StreamState {
         again_at: Timestamp,
         code: StreamCode,
     },
+    /// Nothing more comes. What was sent is waited for before that is said, as datagrams overtake each other.
+    Settling(Settling),
     /// This end has said that nothing more comes.
     Closing,
 }
@@ -75,17 +80,27 @@ pub(crate) enum Sent {
 /// A session in use.
 #[derive(Debug)]
 pub(crate) struct Streaming {
-    pub(crate) link: TcpLink,
+    carrier: Carrier,
     session: Session,
-    backlog: Backlog,
-    received: Vec<u8>,
+    /// How long the user lets frames wait for what was lost.
+    latency: Option<Duration>,
     state: StreamState,
+    /// Whether the source gives no more than the network takes.
+    source_waits: bool,
     /// Until when frames are of no use that are no key frames.
     needs_key_until: Option<Timestamp>,
+    /// Whether the server has asked for a key frame.
+    wants_key: bool,
     is_accepted: bool,
     frames_sent: u64,
     /// How many of them the server has reported.
     frames_arrived: u64,
+    /// How many have not arrived and will not.
+    frames_lost: u64,
+    /// … of which nobody was told.
+    frames_found_lost: u64,
+    /// And how many of those have arrived in the end, of which nobody was told.
+    frames_found_again: u64,
     /// Frames that were held and could not be sent.
     frames_given_up: u64,
     /// What the server has announced.
@@ -100,12 +115,17 @@ impl Streaming {
     /// Introduces the camera.
     pub(crate) fn start(
         now: Timestamp,
-        link: TcpLink,
-        mut session: Session,
+        greeted: Greeted,
         label: &Label,
+        latency: Option<Duration>,
         announcement: &mut Announcement,
     ) -> Result<Self, Ending> {
+        let Greeted {
+            mut carrier,
+            mut session,
+        } = greeted;
         announcement.limit(session.granted().frame_kib);
+        announcement.set_latency(carrier.choose_latency(latency));
         let program = concat!("sdvrc ", env!("CARGO_PKG_VERSION")).to_owned();
         session.introduce(
             Setup {
@@ -115,15 +135,19 @@ impl Streaming {
             std::slice::from_ref(announcement.open()),
         );
         let mut streaming = Self {
-            link,
+            carrier,
             session,
-            backlog: Backlog::default(),
-            received: Vec::new(),
+            latency,
             state: StreamState::asked(now, None),
+            source_waits: false,
             needs_key_until: Some(now + KEY_WAIT),
+            wants_key: false,
             is_accepted: false,
             frames_sent: 0,
             frames_arrived: 0,
+            frames_lost: 0,
+            frames_found_lost: 0,
+            frames_found_again: 0,
             frames_given_up: 0,
             next_key: None,
             new_id: None,
@@ -142,7 +166,10 @@ impl Streaming {
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         match self.state {
             StreamState::Refused { code, .. } => Some(refusal_text(code)),
-            StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => None,
+            StreamState::Asked { .. }
+            | StreamState::Open
+            | StreamState::Settling(_)
+            | StreamState::Closing => None,
         }
     }
 
@@ -152,8 +179,23 @@ impl Streaming {
     }
 
     /// Whether everything was written.
-    pub(crate) const fn is_drained(&self) -> bool {
-        self.backlog.is_empty()
+    pub(crate) fn is_drained(&self) -> bool {
+        self.carrier.is_drained(&self.session) && !matches!(self.state, StreamState::Settling(_))
+    }
+
+    /// Whether a source that can wait may give another frame.
+    pub(crate) fn has_room(&self) -> bool {
+        self.carrier.has_room(&self.session)
+    }
+
+    /// Whether the socket has to have room before anything else can be sent.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.carrier.is_blocked()
+    }
+
+    /// Whether what was sent may not arrive though the server has confirmed the end.
+    pub(crate) const fn loses(&self) -> bool {
+        self.carrier.loses()
     }
 
     /// The key that the server has proved, and the one that it has announced since this was asked last.
@@ -197,20 +239,39 @@ impl Streaming {
 
     /// Whether a key frame would go out now.
     pub(crate) fn could_send_key(&self, now: Timestamp) -> bool {
-        self.takes_frames() && !self.backlog.is_late(now)
+        self.takes_frames() && !self.carrier.is_late(now)
+    }
+
+    /// Whether the server has asked for a key frame since this was asked last.
+    pub(crate) const fn take_key_request(&mut self) -> bool {
+        std::mem::replace(&mut self.wants_key, false)
     }
 
     /// Until when frames are better left where they are: the server is about to say that they may come.
     pub(crate) const fn leaves_frames_until(&self) -> Option<Timestamp> {
         match self.state {
             StreamState::Asked { leave_until, .. } => Some(leave_until),
-            StreamState::Open | StreamState::Refused { .. } | StreamState::Closing => None,
+            StreamState::Open
+            | StreamState::Refused { .. }
+            | StreamState::Settling(_)
+            | StreamState::Closing => None,
         }
     }
 
-    /// How many frames were taken from the source of which the server has not said that they have arrived.
+    /// How many frames were taken from the source of which the server has not said that they have arrived, and which are not known to be lost.
     pub(crate) fn frames_unconfirmed(&self) -> u64 {
-        self.frames_sent.saturating_sub(self.frames_arrived) + u64::from(self.holds_frame())
+        let settled = self.frames_arrived.saturating_add(self.frames_lost);
+        self.frames_sent.saturating_sub(settled) + u64::from(self.holds_frame())
+    }
+
+    /// How many frames were found to be lost on the way since this was asked last.
+    pub(crate) const fn take_lost(&mut self) -> u64 {
+        std::mem::replace(&mut self.frames_found_lost, 0)
+    }
+
+    /// How many of those have arrived in the end, since this was asked last.
+    pub(crate) const fn take_found_again(&mut self) -> u64 {
+        std::mem::replace(&mut self.frames_found_again, 0)
     }
 
     /// How many frames that seemed to be sent were not, since this was asked last.
@@ -220,16 +281,23 @@ impl Streaming {
 
     /// When to call [`Self::handle_time`].
     pub(crate) fn poll_timeout(&self) -> Timestamp {
-        let again = match self.state {
+        let own = match self.state {
             StreamState::Refused { again_at, .. } => again_at,
+            StreamState::Settling(settling) => settling.poll_timeout(),
+            StreamState::Open if self.source_waits && self.carrier.is_drained(&self.session) => {
+                self.carrier.ask_at()
+            }
             StreamState::Asked { .. } | StreamState::Open | StreamState::Closing => {
                 Timestamp::NEVER
             }
         };
-        self.session
-            .poll_timeout()
-            .min(self.silence_ends())
-            .min(again)
+        // What the session has to say has to wait for the socket.
+        let session = if self.carrier.loses() && self.is_blocked() {
+            Timestamp::NEVER
+        } else {
+            self.session.poll_timeout()
+        };
+        session.min(self.silence_ends()).min(own)
     }
 
     /// Until when the server may be silent: one that decides on a thousand new cameras takes its time, whether the end is
@@ -241,7 +309,7 @@ impl Streaming {
             return last_heard + SILENCE_MOST;
         }
         let excused = self
-            .backlog
+            .carrier
             .last_progress()
             .map_or(last_heard, |last| last + SILENCE);
         (last_heard + SILENCE).max(excused.min(last_heard + SILENCE_MOST))
@@ -257,9 +325,10 @@ impl Streaming {
         is_live: bool,
         announcement: &mut Announcement,
     ) -> Result<Sent, Ending> {
+        self.source_waits = !is_live;
         let is_key = frame.flags.contains(FrameFlags::KEY);
         let needs_key = self.needs_key(now);
-        if is_live && (self.backlog.is_late(now) || needs_key && !is_key) {
+        if is_live && (self.carrier.is_late(now) || needs_key && !is_key) {
             if is_key || !needs_key {
                 self.frame_was_dropped(now, announcement);
             }
@@ -267,10 +336,7 @@ impl Streaming {
         }
         let most_kib = self.session.granted().frame_kib;
         match announcement.fit(now, frame.payload.len(), most_kib) {
-            Fit::Fits => {
-                self.transmit(now)?;
-                self.seal_and_write(now, frame)?;
-            }
+            Fit::Fits => self.pass_on(now, frame)?,
             Fit::AfterOpening => {
                 let held = Some(HeldFrame {
                     number: frame.number,
@@ -278,8 +344,7 @@ impl Streaming {
                     flags: frame.flags,
                     payload: frame.payload.to_vec(),
                 });
-                self.state = StreamState::asked(now, held);
-                self.session.open_stream(announcement.open().clone());
+                self.ask(now, held, announcement);
                 self.transmit(now)?;
             }
             Fit::TooLong => {
@@ -297,7 +362,7 @@ impl Streaming {
         now: Timestamp,
         announcement: &mut Announcement,
     ) -> Result<(), Ending> {
-        if matches!(self.state, StreamState::Closing) {
+        if matches!(self.state, StreamState::Settling(_) | StreamState::Closing) {
             return Ok(());
         }
         announcement.limit(self.session.granted().frame_kib);
@@ -310,25 +375,26 @@ impl Streaming {
             *has_changed = true;
             return Ok(());
         }
-        self.state = StreamState::asked(now, None);
-        self.session.open_stream(announcement.open().clone());
+        self.ask(now, None, announcement);
         self.transmit(now)
     }
 
-    fn seal_and_write(&mut self, now: Timestamp, frame: &CapturedFrame<'_>) -> Result<(), Ending> {
-        let mut outgoing = OutgoingFrame::new(STREAM, frame.number, frame.captured, frame.flags);
-        let mut is_blocked = !self.backlog.is_empty();
-        while !self
-            .session
-            .seal_frame(now, &mut outgoing, frame.payload, self.backlog.buffer())?
-        {
-            if !is_blocked && self.backlog.is_worth_writing() {
-                self.backlog.write(now, &self.link)?;
-                is_blocked = !self.backlog.is_empty();
-            }
-        }
+    /// Asks for the stream, or for another in its place.
+    fn ask(&mut self, now: Timestamp, held: Option<HeldFrame>, announcement: &mut Announcement) {
+        announcement.set_latency(self.carrier.choose_latency(self.latency));
+        // What waits is of the stream before.
+        let given_up = self.carrier.give_up_waiting();
+        self.frames_sent = self.frames_sent.saturating_sub(given_up);
+        self.frames_given_up += given_up;
+        // So is what is under way, which later frames may need.
+        self.wants_key |= self.carrier.frames_under_way(now) > 0;
+        self.state = StreamState::asked(now, held);
+        self.session.open_stream(announcement.open().clone());
+    }
+
+    fn pass_on(&mut self, now: Timestamp, frame: &CapturedFrame<'_>) -> Result<(), Ending> {
         self.frames_sent += 1;
-        Ok(self.backlog.write(now, &self.link)?)
+        self.carrier.send_frame(now, &mut self.session, frame)
     }
 
     /// A frame was captured and not sent: what depends on it is of no use.
@@ -351,8 +417,7 @@ impl Streaming {
         if let StreamState::Refused { again_at, .. } = self.state
             && now >= again_at
         {
-            self.state = StreamState::asked(now, None);
-            self.session.open_stream(announcement.open().clone());
+            self.ask(now, None, announcement);
         }
         self.session.handle_timeout(now);
         self.handle_events(now, announcement)?;
@@ -361,24 +426,25 @@ impl Streaming {
 
     /// Writes what waits.
     pub(crate) fn handle_writable(&mut self, now: Timestamp) -> Result<(), Ending> {
-        Ok(self.backlog.write(now, &self.link)?)
-    }
-
-    /// Says that nothing more comes; what was sent before still goes out. The server's answer is [`Ending::Said`] with the
-    /// same code.
-    pub(crate) fn close(
-        &mut self,
-        now: Timestamp,
-        code: CloseCode,
-        text: &str,
-    ) -> Result<(), Ending> {
-        self.state = StreamState::Closing;
-        self.session.close(code, text);
         self.transmit(now)
     }
 
     fn transmit(&mut self, now: Timestamp) -> Result<(), Ending> {
-        self.session.poll_transmit(now, self.backlog.buffer())?;
-        Ok(self.backlog.write(now, &self.link)?)
+        self.carrier.transmit(now, &mut self.session)?;
+        if self.source_waits && matches!(self.state, StreamState::Open) {
+            self.carrier.ask_if_full(now, &mut self.session);
+            self.carrier.transmit(now, &mut self.session)?;
+        }
+        if matches!(self.state, StreamState::Settling(_)) {
+            self.settle(now);
+            self.carrier.transmit(now, &mut self.session)?;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Streaming {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.as_fd()
     }
 }

@@ -1,7 +1,8 @@
 //! Where source, session and transport are joined: the client's row of a frame's way, and the supervisor that never gives up.
 //!
 //! ```text
-//! Source::try_next ──► Streaming::send_frame ──► Session::seal_frame ──► TcpLink::write
+//! Source::try_next ──► Streaming::send_frame ──► Carrier::send_frame ──► Session::seal_frame ──► TcpLink::write
+//!                                                               └─► Session::send_frame ──► DatagramLink::send
 //! ```
 
 mod closing;
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::link::Link;
 use crate::own_key::OwnKey;
 use crate::retry::Retry;
-use crate::signals::SignalPipe;
+use crate::signals::{SignalPipe, Signals};
 use crate::streaming::{Ending, Sent, Streaming};
 use crate::trigger::Trigger;
 use crate::waiting::{Ready, wait};
@@ -43,6 +44,8 @@ struct Uplink<'a> {
     sent: u64,
     retry: Retry,
     dropped: DroppedFrames,
+    /// Frames that did not arrive, though they were sent again as often as there was time for.
+    lost: DroppedFrames,
     /// Frames that the source had to leave out.
     skipped: DroppedFrames,
     /// The number of the frame that the source gave last.
@@ -54,30 +57,6 @@ struct Uplink<'a> {
     interrupted: SignalPipe,
     /// Frames are sent on request only.
     trigger: Option<Trigger>,
-}
-
-/// The signals that a client acts on. They are caught before anything else is done, which may take its time.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    interrupted: SignalPipe,
-    trigger: Option<SignalPipe>,
-}
-
-impl Signals {
-    /// Those that the options ask for.
-    pub(crate) fn catch(config: &Config) -> Result<Self, Failure> {
-        let other = |error: std::io::Error| Failure::Other(error.to_string());
-        let trigger = config.on_trigger.then(SignalPipe::trigger).transpose();
-        Ok(Self {
-            interrupted: SignalPipe::interruption().map_err(other)?,
-            trigger: trigger.map_err(other)?,
-        })
-    }
-
-    /// Readable when the user wants the program to end.
-    pub(crate) const fn interrupted(&self) -> &SignalPipe {
-        &self.interrupted
-    }
 }
 
 /// Streams until the source ends, the user interrupts, or `--once` says to give up.
@@ -106,6 +85,9 @@ pub(crate) fn run(config: &Config, signals: Signals) -> Result<(), Failure> {
         dropped: DroppedFrames::new(
             "frames were captured and not sent: the network or the server did not take them",
         ),
+        lost: DroppedFrames::new(
+            "frames were sent and lost on the way: the network loses more than can be sent again in time (--latency gives it more)",
+        ),
         skipped: DroppedFrames::new(
             "frames are missing at the source: the camera or this host was too slow",
         ),
@@ -125,10 +107,12 @@ pub(crate) fn run(config: &Config, signals: Signals) -> Result<(), Failure> {
     };
     let now = Timestamp::now();
     uplink.dropped.say_rest(now);
+    uplink.lost.say_rest(now);
     uplink.skipped.say_rest(now);
     info!(
         sent = uplink.sent,
         not_sent = uplink.dropped.all(),
+        lost_on_the_way = config.server.is_by_datagrams().then(|| uplink.lost.all()),
         missing_at_source = uplink.skipped.all(),
         "frames in all"
     );
@@ -207,7 +191,7 @@ impl Uplink<'_> {
                     self.waker.clear();
                 }
                 match dial.poll() {
-                    Some(Ok(link)) => match self.begin_greeting(now, link) {
+                    Some(Ok(found)) => match self.begin_greeting(now, found) {
                         Ok(greeting) => self.link = Link::Greeting(Box::new(greeting)),
                         Err(problem) => self.greeting_failed(now, &problem)?,
                     },
@@ -236,6 +220,11 @@ impl Uplink<'_> {
             self.retry.it_works();
         }
         self.dropped.count(now, streaming.take_given_up());
+        self.lost.count(now, streaming.take_lost());
+        self.lost.take_back(streaming.take_found_again());
+        if streaming.take_key_request() {
+            self.source.force_key_frame(now);
+        }
         if streaming.takes_frames() && !could_take_frames {
             self.dropped.say_rest(now);
             if std::mem::take(&mut self.is_back) {

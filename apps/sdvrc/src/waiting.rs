@@ -31,7 +31,7 @@ pub(crate) fn wait(
 ) -> Ready {
     // Where there is none, something takes its place that is waited for anyway: no allocation for each frame.
     let other = PollFd::new(interrupted, PollFlags::IN);
-    let socket = link.socket();
+    let [socket, refusal] = link.descriptors();
     let source_descriptor = source.and_then(Source::descriptor);
     let mut descriptors = [
         PollFd::new(interrupted, PollFlags::IN),
@@ -42,7 +42,11 @@ pub(crate) fn wait(
         ),
         socket.as_ref().map_or_else(
             || other.clone(),
-            |(socket, flags)| PollFd::new(*socket, *flags),
+            |(socket, flags)| PollFd::new(socket, *flags),
+        ),
+        refusal.as_ref().map_or_else(
+            || other.clone(),
+            |(refusal, flags)| PollFd::new(refusal, *flags),
         ),
         // A camera says out of band that its picture has changed.
         source_descriptor.as_ref().map_or_else(
@@ -69,11 +73,13 @@ pub(crate) fn wait(
             .get(index)
             .map_or(PollFlags::empty(), PollFd::revents)
     };
-    let link_events = if socket.is_some() {
-        happened(3)
-    } else {
-        PollFlags::empty()
-    };
+    let mut link_events = PollFlags::empty();
+    if socket.is_some() {
+        link_events |= happened(3);
+    }
+    if refusal.is_some() {
+        link_events |= happened(4);
+    }
     let is_broken = link_events.intersects(PollFlags::ERR | PollFlags::HUP);
     Ready {
         interrupted: !happened(0).is_empty(),

@@ -4,7 +4,7 @@ mod rings;
 
 use std::time::Duration;
 
-use sdvr_frame::{Allowance, Label, PublicKey, StreamId, StreamState, Timestamp};
+use sdvr_frame::{Allowance, Label, Link, PublicKey, StreamId, StreamState, Timestamp};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock, StreamCode};
 use tracing::info;
 
@@ -21,7 +21,7 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How long a lost stream's ring waits for the same instance.
 const KEPT_AFTER: Duration = Duration::from_secs(660);
 /// How long a ring that has ended keeps its memory for those who still read.
-const CLOSED_KEPT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSED_KEPT: Duration = Duration::from_secs(2);
 /// How often it is said that the same stream is still refused.
 const SAY_REFUSAL_AGAIN: Duration = Duration::from_secs(300);
 /// Rings that a camera may have made at once, and a second: each one costs the kernel time.
@@ -33,6 +33,8 @@ const RINGS_PER_SECOND: f64 = 0.5;
 pub(crate) struct Camera {
     pub(crate) key: PublicKey,
     pub(crate) label: Label,
+    /// By which its streams come, or came last.
+    link: Link,
     pub(crate) chatter: Chatter,
     streams: Vec<Stream>,
     /// Rings that are being made, at most one a stream.
@@ -57,6 +59,7 @@ impl Camera {
         Self {
             key,
             label,
+            link: Link::Tcp,
             chatter: Chatter::new(now),
             streams: Vec::new(),
             making: Vec::new(),
@@ -65,6 +68,14 @@ impl Camera {
             openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
             said_refusal: None,
         }
+    }
+
+    /// It is connected by this.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.link = link;
+        self.streams
+            .iter_mut()
+            .for_each(|stream| stream.set_link(link));
     }
 
     /// How many streams it has.
@@ -85,16 +96,23 @@ impl Camera {
         place: &RingPlace,
         limits: &sdvr_session::Limits,
     ) -> Opening {
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.open == *open) {
+        if let Some(stream) = self
+            .streams
+            .iter_mut()
+            .find(|stream| is_same(&stream.open, open))
+        {
             stream.go_on();
             self.making
-                .retain(|made| made.open.stream != open.stream || made.open == *open);
+                .retain(|made| made.open.stream != open.stream || is_same(&made.open, open));
             if self.chatter.may_say(now) {
                 info!(camera = %self.label, stream = open.stream.0, "stream goes on");
             }
             return Opening::Now(StreamCode::Open);
         }
-        if self.making.iter().any(|made| made.open == *open) {
+        let making = self.making.iter_mut();
+        if let Some(made) = making.into_iter().find(|made| is_same(&made.open, open)) {
+            // The answer is to what was asked last.
+            made.open = open.clone();
             return Opening::Later;
         }
         match self.order_ring(now, open, place, limits) {
@@ -209,8 +227,12 @@ impl Camera {
     }
 
     /// The daemon ends: readers look for the next one.
-    pub(crate) fn shut_down(&mut self) {
-        self.streams.iter_mut().for_each(Stream::shut_down);
+    pub(crate) fn shut_down(&mut self, now: Timestamp, place: &RingPlace) {
+        self.making.clear();
+        self.settle(now, place);
+        for stream in self.streams.drain(..) {
+            place.keeper.release(stream.replaced(now + CLOSED_KEPT));
+        }
     }
 
     /// Acts on time that has passed since the camera was heard last.
@@ -248,6 +270,15 @@ impl Camera {
             info!(camera = %self.label, "the lost camera's memory is given to others");
             self.close_all(now, place);
         }
+    }
+}
+
+/// Whether both ask for the same stream. How long its frames may take on their way is the session's concern, and changes with the network.
+fn is_same(one: &OpenStream, other: &OpenStream) -> bool {
+    let latency_ms = one.latency_ms;
+    *one == OpenStream {
+        latency_ms,
+        ..other.clone()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use sdvr_frame::DEFAULT_PORT;
+use sdvr_frame::{DEFAULT_PORT, Ethertype};
 use sdvr_session::KeyLimits;
 use sdvr_trust::Acceptance;
 
@@ -19,6 +19,7 @@ Examples:
   sdvrd --memory 2G --ring-seconds 5 keep more of each camera
   sdvrd --accept ask                 let new cameras wait for approval
   sudo sdvrd -p 443 --user sdvr      open a port that is root's and become another user
+  sudo sdvrd -i eth0                 take cameras by raw Ethernet, too
   sdvr ls                            (in another terminal) what has connected
 
 Cameras are trusted on first use: the first key that comes under a label owns it, and every later one is refused.
@@ -36,6 +37,12 @@ pub struct Arguments {
     /// Listen on this port; 0 takes a free one
     #[arg(short = 'p', value_name = "PORT", default_value_t = DEFAULT_PORT)]
     port: u16,
+    /// Take cameras by raw Ethernet on this interface, too; may be given for several
+    #[arg(short = 'i', value_name = "IFACE")]
+    interfaces: Vec<String>,
+    /// The ethertype of raw Ethernet, the same on both sides
+    #[arg(long, value_name = "NUMBER", default_value_t = Ethertype::DEFAULT, requires = "interfaces")]
+    ethertype: Ethertype,
     /// Keep keys and known cameras here [default: ~/.sdvr]
     #[arg(short = 'k', value_name = "DIR")]
     key_directory: Option<PathBuf>,
@@ -64,7 +71,12 @@ pub struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log: LogFormat,
     /// Renew keys sooner than they must be, for measurements: seconds of an epoch, and between handshakes
-    #[arg(long, hide = true, value_name = "EPOCH,HANDSHAKE", env = "SDVR_KEY_SECONDS", value_parser = parse_key_seconds)]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "EPOCH,HANDSHAKE",
+        env = "SDVR_KEY_SECONDS"
+    )]
     key_seconds: Option<KeyLimits>,
 }
 
@@ -94,6 +106,9 @@ impl From<AcceptMode> for Acceptance {
 pub struct Config {
     pub(crate) address: Option<IpAddr>,
     pub(crate) port: u16,
+    /// For raw Ethernet.
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) ethertype: Ethertype,
     pub(crate) key_directory: PathBuf,
     pub(crate) shm_dir: PathBuf,
     pub(crate) user: Option<Account>,
@@ -128,6 +143,8 @@ impl Arguments {
         Ok(Config {
             address: self.address,
             port: self.port,
+            interfaces: self.interfaces,
+            ethertype: self.ethertype,
             key_directory: match (self.key_directory, home) {
                 (Some(directory), _) => directory,
                 (None, Some(home)) => home.join(".sdvr"),
@@ -197,13 +214,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
         _ => Err("use a number of seconds from 0.1 to 600".to_owned()),
     }
-}
-
-fn parse_key_seconds(text: &str) -> Result<KeyLimits, String> {
-    KeyLimits::from_seconds(text).ok_or_else(|| {
-        "use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10"
-            .to_owned()
-    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rustix::fs::Mode;
 use sdvr_frame::Timestamp;
-use sdvr_ring::RingDirectory;
+use sdvr_ring::{RingDirectory, StaleRing, StaleRings};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{Limits, Suites};
 use sdvr_trust::{KeyDirectory, KnownCameras, SecretKey, ServerKeyWatch};
@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::confine::confine;
 use crate::door::{Descriptors, Door, DoorHandle};
 use crate::figures::Figures;
+use crate::media::Media;
 use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
 use crate::shard::{Shard, ToShard};
@@ -39,8 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let listener = sdvr_transport::listen(config.address, config.port)
         .map_err(|error| cannot_listen(&config, error))?;
     let address = listener.address();
-    let sockets = sdvr_transport::bind_udp(config.address, address.port(), config.threads.into())
-        .map_err(|error| cannot_receive(address.port(), error))?;
+    let media = Media::bind(&config, address.port())?;
     let directories = [
         (&*config.key_directory, Mode::from_raw_mode(0o700)),
         (&*config.shm_dir, Mode::from_raw_mode(0o750)),
@@ -61,10 +61,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let stale = directory
         .remove_stale_rings()
         .with_context(|| format!("cannot clean up {}", config.shm_dir.display()))?;
-    if stale > 0 {
-        info!(rings = stale, "removed what an earlier daemon left behind");
+    if stale.files > 0 {
+        info!(
+            rings = stale.files,
+            still_read = stale.still_read.len(),
+            "removed what an earlier daemon left behind"
+        );
     }
-    let budget = memory_budget(&config, &directory)?;
+    let budget = memory_budget(&config, &directory, &stale)?;
 
     let fingerprint = server_keys.current.public_key().fingerprint();
     let mut random = UnwrapErr(SysRng);
@@ -89,28 +93,33 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let manager = ServiceManager::from_environment();
     // Before the threads, so that it holds for all of them.
-    let senders: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-    confine(&[key_files.as_fd(), directory.as_fd()], &senders)
-        .context("cannot give up what it does not need")?;
+    confine(
+        &[key_files.as_fd(), directory.as_fd()],
+        &media.descriptors(),
+    )
+    .context("cannot give up what it does not need")?;
     drop(key_files);
 
-    let (keeper, keeper_thread) =
-        RingKeeper::start(Arc::clone(&directory), EndsDaemon(signals.handle()))
-            .context("cannot start the ring keeper")?;
+    let (keeper, keeper_thread) = RingKeeper::start(
+        Arc::clone(&directory),
+        stale.still_read,
+        &budget,
+        EndsDaemon(signals.handle()),
+    )
+    .context("cannot start the ring keeper")?;
     let mut figures = Figures {
         started: now,
         door: Arc::default(),
         shards: Vec::new(),
         budget: budget.clone(),
+        sockets: media.all().cloned().collect(),
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();
-    let mut sockets = sockets.into_iter().map(Arc::new);
-    let door_sockets: Vec<_> = sockets.by_ref().take(1).collect();
-    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, &door_sockets)
+    let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, media.of_door())
         .context("cannot wait for connections")?;
     let (door_handle, messages) = DoorHandle::new(waker.clone());
-    for socket in sockets {
+    for shard in 0..config.threads {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
         let (shard, handle) = Shard::new(
@@ -119,7 +128,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             config.ring_time,
             counters,
             door_handle.clone(),
-            vec![socket],
+            media.of_shard(shard),
         )
         .context("cannot make a shard")?;
         shards.push(shard);
@@ -130,7 +139,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let door = Door {
         listener,
-        sockets: door_sockets,
+        sockets: media.of_door().to_vec(),
         handshake,
         known,
         server_key_watch,
@@ -171,7 +180,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make the statistics page")?;
 
     say_ready(&format!(
-        "sdvrd ready: {address} (tcp, udp), key {fingerprint}, frames in {}",
+        "sdvrd ready: {address} (tcp, udp){media}, key {fingerprint}, frames in {}",
         config.shm_dir.display()
     ));
     manager.say_ready();
@@ -192,14 +201,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             .map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
     }
     drop(end_figures);
-    for thread in [keeper_thread, figures] {
-        thread
-            .join()
-            .map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-    }
-    // A ring that was made in the last moment has nobody.
-    directory.remove_stale_rings()?;
-    Ok(())
+    let join = |_| anyhow::anyhow!("a thread has panicked");
+    figures.join().map_err(join)?;
+    keeper_thread
+        .join()
+        .map_err(join)?
+        .with_context(|| format!("cannot clean up {}", config.shm_dir.display()))
 }
 
 fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
@@ -223,12 +230,6 @@ fn cannot_listen(config: &Config, error: std::io::Error) -> anyhow::Error {
     anyhow::Error::new(error).context(problem)
 }
 
-fn cannot_receive(port: u16, error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context(format!(
-        "cannot receive on UDP port {port}; another program may have it (`ss -ulpn` tells which; choose another port with -p)"
-    ))
-}
-
 /// Ends the daemon when the thread that has it ends: a daemon without one of its parts is worse than none.
 struct EndsDaemon(signal_hook::iterator::Handle);
 
@@ -248,13 +249,19 @@ fn say_ready(line: &str) {
 /// With less, even a camera of small frames finds no room.
 const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 
-fn memory_budget(config: &Config, directory: &RingDirectory) -> anyhow::Result<Budget> {
-    let free = directory.free_bytes().with_context(|| {
+fn memory_budget(
+    config: &Config,
+    directory: &RingDirectory,
+    stale: &StaleRings,
+) -> anyhow::Result<Budget> {
+    let mut free = directory.free_bytes().with_context(|| {
         format!(
             "cannot find out how much is free in {}",
             config.shm_dir.display()
         )
     })?;
+    // What an earlier daemon had is free in two seconds, and taken until then.
+    free += stale.still_read.iter().map(StaleRing::bytes).sum::<u64>();
     let total = config.memory.unwrap_or(free / 2);
     anyhow::ensure!(
         total >= LEAST_MEMORY_BYTES,

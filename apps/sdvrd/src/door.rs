@@ -6,11 +6,11 @@
 mod datagrams;
 mod deciding;
 mod descriptors;
+mod homes;
 mod key_changes;
 mod report;
 mod strangers;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,7 @@ use self::datagrams::DatagramDoor;
 use self::deciding::{Introduction, Place};
 pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
+use self::homes::Homes;
 use self::report::{Matter, Report};
 pub(crate) use self::strangers::Stranger;
 use self::strangers::Strangers;
@@ -105,9 +106,7 @@ struct Running<R> {
     poller: Poller,
     strangers: Strangers<Knock>,
     datagrams: DatagramDoor,
-    /// Which shard a camera lives in, from its first admission on: a reconnect finds its rings there.
-    homes: HashMap<PublicKey, usize>,
-    cameras_per_shard: Vec<usize>,
+    homes: Homes,
     waiting: Vec<Introduction>,
     /// Given up to accept and close one connection when there is no other descriptor.
     reserve: Option<File>,
@@ -145,8 +144,7 @@ impl<R: CryptoRng> Door<R> {
             poller,
             strangers: Strangers::new(),
             datagrams,
-            homes: HashMap::new(),
-            cameras_per_shard: vec![0; shards],
+            homes: Homes::new(shards),
             waiting: Vec::new(),
             reserve: File::open("/dev/null").ok(),
             accept_again: None,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use sdvr_frame::Timestamp;
 use sdvr_ring::{RingDirectory, Statistics, StatisticsPage};
 use sdvr_session::{HandshakeError, StreamCode};
+use sdvr_transport::DatagramSocket;
 use sdvr_trust::Refusal;
 use tracing::warn;
 
@@ -21,6 +22,8 @@ use crate::knock::TurnedAway;
 
 /// How often the page is written: programs take a daemon whose page is a second old for one that hangs.
 const BEAT: Duration = Duration::from_millis(250);
+/// How often it is said that packets are dropped.
+const SAY_DROPS_AGAIN: Duration = Duration::from_secs(60);
 
 /// A number that one thread changes and another one reads.
 #[derive(Debug, Default)]
@@ -158,6 +161,7 @@ pub(crate) struct ShardCounters {
     pub(crate) frame_bytes: Counter,
     pub(crate) missing_at_source: Counter,
     pub(crate) missing_while_away: Counter,
+    pub(crate) missing_on_link: Counter,
     pub(crate) ended: EndedCounters,
     refused_streams: RefusedStreamCounters,
 }
@@ -219,6 +223,8 @@ pub(crate) struct Figures {
     pub(crate) door: Arc<DoorCounters>,
     pub(crate) shards: Vec<Arc<ShardCounters>>,
     pub(crate) budget: Budget,
+    /// By which datagrams come.
+    pub(crate) sockets: Vec<Arc<DatagramSocket>>,
 }
 
 impl Figures {
@@ -235,7 +241,14 @@ impl Figures {
         let memory = self.budget.total_room();
         statistics.memory_used_bytes = memory.total_bytes.saturating_sub(memory.free_bytes);
         statistics.memory_total_bytes = memory.total_bytes;
+        statistics.packets_dropped = self.packets_dropped();
         with_sums(statistics)
+    }
+
+    /// Packets for which the kernel had no room.
+    fn packets_dropped(&self) -> u64 {
+        let dropped = self.sockets.iter().map(|socket| socket.dropped());
+        dropped.map(|count| count.map_or(0, u64::from)).sum()
     }
 
     /// How long the longest turn of work lasts that is not at its end.
@@ -295,14 +308,45 @@ impl Figures {
 
     fn run(&self, page: &StatisticsPage, end: &Receiver<()>) {
         let mut is_said = false;
+        let mut drops = Drops::default();
         while end.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-            let written = page.write(&self.now(Timestamp::now()));
+            let now = Timestamp::now();
+            let statistics = self.now(now);
+            if let Some(packets) = drops.due(now, statistics.packets_dropped) {
+                warn!(
+                    packets,
+                    "this host had no room for packets of cameras, which are sent again if there is time: it is too busy, or its receive buffers are too small (sysctl -w net.core.rmem_max=8388608, and start sdvrd anew)"
+                );
+            }
+            let written = page.write(&statistics);
             if let Err(error) = written
                 && !std::mem::replace(&mut is_said, true)
             {
                 warn!(%error, "the statistics page cannot be written; programs will take this daemon for one that hangs");
             }
         }
+    }
+}
+
+/// How many packets were dropped, and what was said of it.
+#[derive(Debug, Default)]
+struct Drops {
+    said: u64,
+    at: Option<Timestamp>,
+}
+
+impl Drops {
+    /// How many there are since this was said last, if it is to be said again.
+    fn due(&mut self, now: Timestamp, dropped: u64) -> Option<u64> {
+        let is_due = self
+            .at
+            .is_none_or(|at| now.saturating_since(at) >= SAY_DROPS_AGAIN);
+        let more = dropped.saturating_sub(self.said);
+        if more == 0 || !is_due {
+            return None;
+        }
+        (self.said, self.at) = (dropped, Some(now));
+        Some(more)
     }
 }
 
@@ -324,6 +368,7 @@ fn add_shard(statistics: &mut Statistics, shard: &ShardCounters) {
     statistics.frame_bytes += shard.frame_bytes.read();
     statistics.missing_at_source += shard.missing_at_source.read();
     statistics.missing_while_away += shard.missing_while_away.read();
+    statistics.missing_on_link += shard.missing_on_link.read();
     statistics.without_memory += refused.without_memory.read();
     statistics.streams_too_large += refused.too_large.read();
     statistics.streams_too_many += refused.too_many.read();
@@ -349,7 +394,8 @@ const fn with_sums(mut statistics: Statistics) -> Statistics {
         + statistics.refused_not_stored;
     statistics.frames_missing = statistics
         .missing_at_source
-        .saturating_add(statistics.missing_while_away);
+        .saturating_add(statistics.missing_while_away)
+        .saturating_add(statistics.missing_on_link);
     statistics.streams_refused = statistics.without_memory
         + statistics.streams_too_large
         + statistics.streams_too_many
@@ -363,12 +409,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn dropped_packets_are_said_once_a_minute_and_all_of_them() {
+        let at = |seconds: i64| Timestamp::from_nanoseconds(seconds * 1_000_000_000);
+        let mut drops = Drops::default();
+        let said = [
+            (0, 0),
+            (1, 5),
+            (2, 7),
+            (60, 9),
+            (61, 9),
+            (200, 9),
+            (201, 10),
+        ]
+        .map(|(seconds, dropped)| drops.due(at(seconds), dropped));
+        assert_eq!(said, [None, Some(5), None, None, Some(4), None, Some(1)]);
+    }
+
+    #[test]
     fn a_part_that_hangs_is_told_from_parts_that_wait() {
         let figures = Figures {
             started: Timestamp::from_nanoseconds(1),
             door: Arc::default(),
             shards: vec![Arc::default(), Arc::default()],
             budget: Budget::new(1),
+            sockets: Vec::new(),
         };
         let at = |seconds: i64| Timestamp::from_nanoseconds(seconds * 1_000_000_000);
         let busy_ms = |now| figures.now(at(now)).busy_ms;

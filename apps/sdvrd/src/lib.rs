@@ -22,6 +22,7 @@ mod figures;
 mod ingest;
 mod knock;
 mod log;
+mod media;
 mod notify;
 mod peer;
 mod ring_keeper;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use sdvr_frame::{HostAddress, LinkAddress};
+use sdvr_frame::{HostAddress, Link, LinkAddress};
 
 /// The address of a camera, or of who claims to be one.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,15 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
+    /// What its packets come over.
+    pub(crate) const fn link(self) -> Link {
+        match self {
+            Self::Connection(_) => Link::Tcp,
+            Self::Datagrams(LinkAddress::Udp { .. }) => Link::Udp,
+            Self::Datagrams(LinkAddress::Ethernet { .. }) => Link::Ethernet,
+        }
+    }
+
     /// The host, whatever port of it the packets come from.
     pub(crate) fn host(self) -> HostAddress {
         match self {

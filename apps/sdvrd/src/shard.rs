@@ -471,8 +471,9 @@ impl Shard {
                     .close(CloseCode::ShuttingDown, "the daemon is shutting down");
             }
         }
+        let now = Timestamp::now();
         self.cameras
             .values_mut()
-            .for_each(|member| member.camera.shut_down());
+            .for_each(|member| member.camera.shut_down(now, &self.place));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sdvr_frame::{PublicKey, StreamState, Timestamp};
+use sdvr_frame::{Link, PublicKey, StreamState, Timestamp};
 use sdvr_ring::{FrameMeta, Predecessor, RingWriter, TakenOver};
 use sdvr_session::{MediaFragment, OpenStream, PeerClock};
 
@@ -177,6 +177,14 @@ impl Stream {
         self.set_state(StreamState::Stale);
     }
 
+    /// Says what the stream arrives over.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.ring.writer.set_link(link);
+        if let Some(next) = &mut self.next {
+            next.writer.set_link(link);
+        }
+    }
+
     /// Says how the stream is doing; gives the state if it is a new one.
     pub(crate) fn set_state(&mut self, state: StreamState) -> Option<StreamState> {
         let state = if state == StreamState::Live && !self.is_open {
@@ -221,9 +229,12 @@ impl Stream {
         self.last_number = Some(header.number.0);
         counters.frames.count();
         counters.frame_bytes.add(header.frame_bytes.into());
+        let lost = fragment.lost.min(missed);
+        counters.missing_on_link.add(lost);
+        let not_sent = missed.saturating_sub(lost);
         match std::mem::replace(&mut self.gap, Gap::AtSource) {
-            Gap::AtSource => counters.missing_at_source.add(missed),
-            Gap::WhileAway => counters.missing_while_away.add(missed),
+            Gap::AtSource => counters.missing_at_source.add(not_sent),
+            Gap::WhileAway => counters.missing_while_away.add(not_sent),
         }
         if self.open.format.fourcc.is_inter_coded() {
             self.depth
@@ -279,14 +290,6 @@ impl Stream {
     pub(crate) fn closed(mut self, release_at: Timestamp) -> EndedRing {
         self.ring.writer.set_state(StreamState::Closed);
         self.ring.ended(release_at)
-    }
-
-    /// The daemon ends: readers look for the next one.
-    pub(crate) fn shut_down(&mut self) {
-        for ring in std::iter::once(&mut self.ring).chain(&mut self.next) {
-            ring.writer.set_state(StreamState::Stale);
-            ring.writer.unlink();
-        }
     }
 }
 

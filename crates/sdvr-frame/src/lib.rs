@@ -6,6 +6,7 @@
 mod address;
 mod allowance;
 pub mod bench_frame;
+mod ethertype;
 mod format;
 mod frame;
 mod host_address;
@@ -18,6 +19,7 @@ mod time;
 
 pub use address::{DEFAULT_PORT, ParseAddressError, ServerAddress};
 pub use allowance::Allowance;
+pub use ethertype::{Ethertype, ParseEthertypeError};
 pub use format::{FourCc, FrameRate, ParseFormatError, StreamFormat};
 pub use frame::{FrameFlags, FrameNumber};
 pub use host_address::HostAddress;

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use sdvr_frame::{PublicKey, StreamId};
 
 use crate::file_lock;
-use crate::{stale, statistics};
+use crate::stale::{self, StaleRings};
+use crate::statistics;
 
 /// How the names of rings begin that are not finished.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
@@ -177,34 +178,43 @@ impl RingDirectory {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Ends the rings of a daemon that is gone; gives how many files it removed, unfinished rings among them.
+    /// Ends the rings of a daemon that is gone.
     ///
     /// This directory is locked, so every ring in it is such a ring: call this before making any. Programs that
-    /// have them mapped keep them, see them *moved*, and look for new ones under the same name.
+    /// have them mapped keep them, see them *moved*, and look for new ones under the same name. Those rings are given, and the caller
+    /// gives their memory back when the programs have had their time.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read or changed.
-    pub fn remove_stale_rings(&self) -> io::Result<usize> {
+    pub fn remove_stale_rings(&self) -> io::Result<StaleRings> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.directory)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
-        let mut removed = 0;
+        let mut stale = StaleRings::default();
         for name in names {
             if RingName::parse(&name).is_some() {
-                stale::end_ring(self, &name)?;
+                stale.still_read.extend(stale::end_ring(self, &name)?);
             } else if name == statistics::FILE_NAME {
-                rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty())?;
+                self.remove(&name)?;
                 continue;
             } else if name.starts_with(UNFINISHED_PREFIX) {
-                rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty())?;
+                self.remove(&name)?;
             } else {
                 continue;
             }
-            removed += 1;
+            stale.files += 1;
         }
-        Ok(removed)
+        Ok(stale)
+    }
+
+    /// Removes a file that may be gone already.
+    pub(crate) fn remove(&self, name: &str) -> rustix::io::Result<()> {
+        match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result,
+        }
     }
 
     pub(crate) const fn group(&self) -> Option<Gid> {

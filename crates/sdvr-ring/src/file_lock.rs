@@ -1,7 +1,8 @@
-//! Open-file-description locks: free the moment their process dies, and visible to readers that may not write.
+//! Open-file-description locks: free the moment their process dies, and visible to readers that may not write. And leases: whether
+//! anybody else has a file open.
 #![expect(
     unsafe_code,
-    reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK, which no safe wrapper at hand has"
+    reason = "fcntl with F_OFD_SETLK, F_OFD_GETLK and F_SETLEASE, which no safe wrapper at hand has"
 )]
 
 use std::io;
@@ -51,4 +52,22 @@ pub(crate) fn is_locked(file: BorrowedFd<'_>) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// The same on every Linux that rings work on; the `libc` crate does not have it.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether this descriptor of the caller's own file is the only open one; mappings keep theirs open. No reader has to do anything for it, or can deny it:
+/// the kernel grants a write lease to nobody else. False also when it does not tell.
+pub(crate) fn is_only_open_one(file: BorrowedFd<'_>) -> bool {
+    // Somebody may open the file, by way of `/proc`, while the lease lasts, and the owner is then told by a signal: by one that nobody minds, instead
+    // of one that ends the process.
+    set(file, F_SETSIG, libc::SIGURG)
+        && set(file, libc::F_SETLEASE, libc::F_WRLCK)
+        && set(file, libc::F_SETLEASE, libc::F_UNLCK)
+}
+
+fn set(file: BorrowedFd<'_>, command: libc::c_int, value: libc::c_int) -> bool {
+    // SAFETY: the descriptor is open, and these commands take a number.
+    unsafe { libc::fcntl(file.as_raw_fd(), command, value) == 0 }
 }

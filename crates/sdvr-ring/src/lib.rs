@@ -57,6 +57,7 @@ pub use {
     },
     predecessor::{Predecessor, TakenOver},
     reader::{FutexWord, OpenError, RawFrame, RingReader},
+    stale::{StaleRing, StaleRings},
     statistics::{Statistics, StatisticsError, StatisticsPage, read_statistics},
     watch::RingWatch,
     writer::{CreateError, RingOptions, RingWriter},

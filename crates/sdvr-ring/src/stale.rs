@@ -4,30 +4,84 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Result;
 use sdvr_frame::StreamState;
 
 use crate::directory::RingDirectory;
+use crate::file_lock;
 use crate::layout::{
-    CONTROL_OFFSET, DESCRIPTION_BYTES, FUTEX_OFFSETS, Geometry, HEADER_BYTES, RingInfo, STATE_WORD,
-    WORD_BYTES,
+    CONTROL_OFFSET, DESCRIPTION_BYTES, FUTEX_OFFSETS, Geometry, HEADER_BYTES, RECLAIM_WORD,
+    RingInfo, STATE_WORD, WORD_BYTES,
 };
 use crate::shared_memory::{Access, Mapping};
+use crate::slot::RECLAIMED;
 use crate::wakeup::{self, Futex, WAKE_ALL};
 
-/// Takes the ring's name away, then tells its readers to look for another and wakes them.
+/// What [`RingDirectory::remove_stale_rings`] has removed.
+#[derive(Debug, Default)]
+pub struct StaleRings {
+    /// How many files, unfinished rings among them.
+    pub files: usize,
+    /// The rings that programs still have open. Give their memory back in time: dropping them leaves it to the programs.
+    pub still_read: Vec<StaleRing>,
+}
+
+/// A ring of a daemon that is gone, without a name. Its readers have been told to look for another one.
+#[derive(Debug)]
+pub struct StaleRing {
+    file: OwnedFd,
+    geometry: Geometry,
+}
+
+impl StaleRing {
+    /// How much memory it holds.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.geometry.file_bytes()
+    }
+
+    /// Whether a program still has it open. True also when the system does not tell.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        !file_lock::is_only_open_one(self.file.as_fd())
+    }
+
+    /// Gives all memory but the first page back, even while programs have the ring mapped. Nothing can be read afterwards.
+    pub fn release_memory(&self) {
+        // If this fails, readers would take a hole for frames. A word that is half stored is between the old and the new one, and system calls are full
+        // barriers: who sees a hole sees that he may not.
+        if write_word(&self.file, RECLAIM_WORD, RECLAIMED).is_ok() {
+            punch(&self.file, self.geometry);
+        }
+    }
+}
+
+/// Gives a ring's memory back, all but its first page.
+pub(crate) fn punch(file: &OwnedFd, geometry: Geometry) {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let begin = HEADER_BYTES as u64;
+    // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
+    let _ = rustix::fs::fallocate(file, hole, begin, geometry.file_bytes() - begin);
+}
+
+/// Takes the ring's name away, then tells its readers to look for another and wakes them. Gives it if it has any.
 ///
 /// In this order: a reader that looks at once must not find the same file.
-pub(crate) fn end_ring(directory: &RingDirectory, name: &str) -> Result<()> {
+pub(crate) fn end_ring(directory: &RingDirectory, name: &str) -> Result<Option<StaleRing>> {
     let file = open_for_writing(directory, name);
-    rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
+    directory.remove(name)?;
     // What cannot be opened or is no ring has no readers that could be told.
-    if let Ok(file) = file {
-        let _ = tell_readers(&file);
-        let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440));
-    }
-    Ok(())
+    let Ok(file) = file else {
+        return Ok(None);
+    };
+    let geometry = tell_readers(&file);
+    let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440));
+    Ok(geometry
+        .ok()
+        .flatten()
+        .map(|geometry| StaleRing { file, geometry })
+        .filter(StaleRing::is_read))
 }
 
 /// Rings are read-only, even to their owner, who may change that.
@@ -42,16 +96,11 @@ fn open_for_writing(directory: &RingDirectory, name: &str) -> Result<OwnedFd> {
     rustix::fs::openat(directory, name, flags | OFlags::RDWR, Mode::empty())
 }
 
-fn tell_readers(file: &OwnedFd) -> Result<()> {
+fn tell_readers(file: &OwnedFd) -> Result<Option<Geometry>> {
     let Some(geometry) = geometry(file)? else {
-        return Ok(());
+        return Ok(None);
     };
-    let state = u64::from(StreamState::Moved.number()).to_ne_bytes();
-    rustix::io::pwrite(
-        file,
-        &state,
-        (CONTROL_OFFSET + STATE_WORD * WORD_BYTES) as u64,
-    )?;
+    write_word(file, STATE_WORD, StreamState::Moved.number().into())?;
     for offset in FUTEX_OFFSETS {
         let mut word = [0; 4];
         rustix::io::pread(file, &mut word, offset as u64)?;
@@ -65,7 +114,12 @@ fn tell_readers(file: &OwnedFd) -> Result<()> {
     for index in 0..FUTEX_OFFSETS.len() {
         mapping.wake(index, WAKE_ALL);
     }
-    Ok(())
+    Ok(Some(geometry))
+}
+
+fn write_word(file: &OwnedFd, word: usize, value: u64) -> Result<()> {
+    let offset = (CONTROL_OFFSET + word * WORD_BYTES) as u64;
+    rustix::io::pwrite(file, &value.to_ne_bytes(), offset).map(|_| ())
 }
 
 fn geometry(file: &OwnedFd) -> Result<Option<Geometry>> {

@@ -181,6 +181,10 @@ figures! {
     memory_used_bytes,
     /// … and may have (`--memory`).
     memory_total_bytes,
+    /// Of the frames missing, those that a link without connections lost, beyond what could be sent again in time.
+    missing_on_link,
+    /// Packets for which this host had no room: it took them too slowly.
+    packets_dropped,
 }
 
 impl Statistics {

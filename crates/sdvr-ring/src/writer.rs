@@ -12,16 +12,16 @@ use sdvr_frame::{
 };
 
 use crate::directory::{RingDirectory, RingName, UNFINISHED_PREFIX};
-use crate::file_lock;
 use crate::layout::{
-    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, RATE_WORD,
-    RingInfo, WORD_BYTES, usize_of,
+    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo,
+    WORD_BYTES, usize_of,
 };
 use crate::predecessor::{Predecessor, TakenOver};
 use crate::publisher::Publisher;
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::store;
 use crate::wakeup::Bell;
+use crate::{file_lock, stale};
 
 /// How much of the data gets its pages at a time during the first lap: far fewer faults than pages, and no long stop
 /// when a large ring is made.
@@ -428,13 +428,16 @@ impl RingWriter {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
+    /// Whether a program has it open. True also when the system does not tell.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        !file_lock::is_only_open_one(self.file.as_fd())
+    }
+
     /// Gives all memory but the first page back, even while programs have the ring mapped. Nothing can be read afterwards.
     pub fn release_memory(&mut self) {
         self.publisher.reclaim_all(self.mapping.words());
-        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let begin = HEADER_BYTES as u64;
-        // Fails on file systems that have no holes; the memory is then free when the last reader lets go.
-        let _ = rustix::fs::fallocate(&self.file, hole, begin, self.geometry.file_bytes() - begin);
+        stale::punch(&self.file, self.geometry);
     }
 }
 

@@ -220,7 +220,10 @@ fn a_new_daemon_ends_the_rings_of_the_one_before() {
     std::thread::sleep(Duration::from_millis(20));
     let rings = RingDirectory::create(&path, None).expect("its lock is free");
     assert_eq!(
-        rings.remove_stale_rings().expect("the directory is ours"),
+        rings
+            .remove_stale_rings()
+            .expect("the directory is ours")
+            .files,
         2
     );
     let (news, reader) = waiter.join().expect("the waiter does not panic");
@@ -231,10 +234,64 @@ fn a_new_daemon_ends_the_rings_of_the_one_before() {
     assert!(reader.read(0, &mut buffer).is_ok() && is_frame(&buffer, 0));
     assert_eq!(support::file_names(&path), ["readme"]);
     assert_eq!(
-        rings.remove_stale_rings().expect("the directory is ours"),
+        rings
+            .remove_stale_rings()
+            .expect("the directory is ours")
+            .files,
         0
     );
     drop(folder);
+}
+
+#[test]
+fn memory_of_a_daemon_that_is_gone_is_given_back_under_a_reader_that_still_has_it_mapped() {
+    let place = Place::new();
+    let mut writer = place.ring(16, 64 << 20);
+    for _ in 0..16 {
+        publish(&mut writer, 1 << 20);
+    }
+    let reader = place.open();
+    // What a kill leaves.
+    drop(writer);
+    let free = || place.rings.free_bytes().expect("the system says");
+    let with_ring = free();
+    let mut stale = place.rings.remove_stale_rings().expect("ours").still_read;
+    let ring = stale.pop().expect("a reader has it open");
+    assert!(stale.is_empty() && ring.is_read() && ring.bytes() > 64 << 20);
+    let mut buffer = Vec::new();
+    assert!(reader.read(3, &mut buffer).is_ok() && is_frame(&buffer, 3));
+    let seen = reader.with_words(4, |_, words| {
+        ring.release_memory();
+        words.iter().fold(0, u64::wrapping_add)
+    });
+    assert_eq!(seen, Err(ReadError::Lapped), "in the middle of a read");
+    for n in 0..16 {
+        assert_eq!(reader.read(n, &mut buffer), Err(ReadError::Lapped));
+    }
+    assert_eq!((reader.oldest(), reader.last_key()), (16, None));
+    // Other tests use the same file system, but not as much as that.
+    until("the memory is free", || free() > with_ring + (32 << 20));
+    drop(reader);
+    assert!(!ring.is_read());
+}
+
+#[test]
+fn a_ring_knows_whether_it_is_read() {
+    let place = Place::new();
+    let mut writer = place.ring(4, 4096);
+    assert!(!writer.is_read());
+    let [first, second] = [place.open(), place.open()];
+    assert!(writer.is_read());
+    writer.unlink();
+    assert!(writer.is_read(), "they keep it");
+    drop(first);
+    assert!(writer.is_read());
+    drop(second);
+    assert!(!writer.is_read());
+    // One that nobody reads is gone with its daemon: nothing is left to give back.
+    drop(place.ring(4, 4096));
+    let stale = place.rings.remove_stale_rings().expect("ours");
+    assert_eq!((stale.files, stale.still_read.len()), (1, 0));
 }
 
 #[test]
@@ -243,12 +300,12 @@ fn what_only_looks_like_a_ring_is_removed_and_harms_nobody() {
     let victim = place.path().join("victim");
     for content in [0, 1, 4095, 4096, 100_000] {
         std::fs::write(ring_path(place.path()), vec![0xff; content]).expect("ours");
-        assert_eq!(place.rings.remove_stale_rings().expect("ours"), 1);
+        assert_eq!(place.rings.remove_stale_rings().expect("ours").files, 1);
     }
     std::fs::write(&victim, "untouched").expect("ours");
     std::os::unix::fs::symlink(&victim, ring_path(place.path())).expect("ours");
     assert!(matches!(open(place.path()), Err(OpenError::Invalid(_))));
-    assert_eq!(place.rings.remove_stale_rings().expect("ours"), 1);
+    assert_eq!(place.rings.remove_stale_rings().expect("ours").files, 1);
     assert_eq!(
         std::fs::read_to_string(&victim).expect("still there"),
         "untouched"
@@ -260,7 +317,7 @@ fn what_only_looks_like_a_ring_is_removed_and_harms_nobody() {
     )
     .expect("ours");
     assert!(matches!(open(place.path()), Err(OpenError::Invalid(_))));
-    assert_eq!(place.rings.remove_stale_rings().expect("ours"), 1);
+    assert_eq!(place.rings.remove_stale_rings().expect("ours").files, 1);
     std::fs::create_dir(ring_path(place.path())).expect("ours");
     assert!(matches!(open(place.path()), Err(OpenError::Invalid(_))));
 }

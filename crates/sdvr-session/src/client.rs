@@ -16,7 +16,7 @@ use crate::server::parse_granted;
 use crate::session::{Agreement, Carriage, Role, Session};
 
 /// A client that has sent HELLO.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ExpectHelloReply {
     core: HelloCore,
     limits: Limits,
@@ -33,6 +33,12 @@ impl ExpectHelloReply {
         let core = HelloCore::new(suites, &limits, pin, random);
         let hello = core.hello();
         (Self { core, limits }, hello)
+    }
+
+    /// Whether `packet` answers this HELLO: where packets are datagrams anybody may send others, which are to be left alone.
+    #[must_use]
+    pub fn is_answered_by(&self, packet: &[u8]) -> bool {
+        HelloReply::parse(packet).is_ok_and(|reply| reply.nonce == self.core.nonce)
     }
 
     /// Takes the server's HELLO_REPLY.
@@ -165,7 +171,7 @@ impl ExpectResponse {
     ///
     /// # Errors
     ///
-    /// As [`Self::handle_response`]. Others may have sent what is no answer: go on waiting with a copy of what was before.
+    /// As [`Self::handle_response`]. Others may have sent what is no answer: ask [`Self::is_answered_by`] before.
     pub fn handle_datagram_response(
         self,
         now: Timestamp,
@@ -176,6 +182,16 @@ impl ExpectResponse {
             receiver,
             most_bytes,
         })
+    }
+
+    /// Whether `packet` names this HS1. Where packets are datagrams others are to be left alone.
+    #[must_use]
+    pub fn is_answered_by(&self, packet: &[u8]) -> bool {
+        let named = PacketType::Response.body(packet).and_then(|mut reader| {
+            reader.u32()?;
+            reader.array()
+        });
+        named == Ok(self.index)
     }
 
     /// How datagrams for this client name the session.

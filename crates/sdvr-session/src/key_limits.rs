@@ -1,5 +1,6 @@
 //! When keys are renewed.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The least time between two handshakes inside a session: a client that begins them more often is refused.
@@ -49,19 +50,6 @@ impl Default for KeyLimits {
 }
 
 impl KeyLimits {
-    /// Limits that are reached sooner, for measurements: how many seconds an epoch and a handshake last, such as `"1,10"`.
-    ///
-    /// `None` if `text` is anything else.
-    #[must_use]
-    pub fn from_seconds(text: &str) -> Option<Self> {
-        let (epoch, rekey) = text.split_once(',')?;
-        Some(Self {
-            epoch_time: Duration::from_secs(epoch.parse().ok()?),
-            rekey_time: Duration::from_secs(rekey.parse().ok()?),
-            ..Self::default()
-        })
-    }
-
     /// How long after a handshake the next one begins. `seed` spreads those of many cameras over a fifth of the time.
     pub(crate) fn rekey_after(&self, seed: u16) -> Duration {
         let tenth = self.rekey_time.checked_div(10).unwrap_or_default();
@@ -76,17 +64,45 @@ impl KeyLimits {
     }
 }
 
+/// Limits that are reached sooner, for measurements: how many seconds an epoch and a handshake last, such as `1,10`.
+impl FromStr for KeyLimits {
+    type Err = ParseKeyLimitsError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyLimitsError> {
+        let seconds = |text: &str| {
+            text.parse()
+                .map(Duration::from_secs)
+                .map_err(|_| ParseKeyLimitsError)
+        };
+        let (epoch, rekey) = text.split_once(',').ok_or(ParseKeyLimitsError)?;
+        Ok(Self {
+            epoch_time: seconds(epoch)?,
+            rekey_time: seconds(rekey)?,
+            ..Self::default()
+        })
+    }
+}
+
+/// A text is no [`KeyLimits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("use whole seconds of an epoch and between handshakes, such as SDVR_KEY_SECONDS=1,10")]
+pub struct ParseKeyLimitsError;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn seconds_are_read_and_nothing_else() {
-        let limits = KeyLimits::from_seconds("1,10").unwrap();
+        let limits = "1,10".parse::<KeyLimits>().unwrap();
         assert_eq!(limits.epoch_time, Duration::from_secs(1));
         assert_eq!(limits.rekey_time, Duration::from_secs(10));
         for text in ["", "1", "1,", ",10", "1,10,2", "-1,10", "1,x"] {
-            assert_eq!(KeyLimits::from_seconds(text), None, "{text}");
+            assert_eq!(
+                text.parse::<KeyLimits>(),
+                Err(ParseKeyLimitsError),
+                "{text}"
+            );
         }
     }
 

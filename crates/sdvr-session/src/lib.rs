@@ -49,7 +49,7 @@ pub use clock::{CaptureTime, ClockSample, PeerClock};
 pub use datagram::{DataHeader, FragmentRequest, PeerPath, Rejected};
 pub use error::{HandshakeError, Malformed, SessionError};
 pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
-pub use key_limits::KeyLimits;
+pub use key_limits::{KeyLimits, ParseKeyLimitsError};
 pub use keys::{Suite, Suites};
 pub use media::MediaFragment;
 pub use message::{

@@ -134,4 +134,6 @@ pub struct MediaFragment<'a> {
     pub bytes: &'a [u8],
     /// Frames between the one before and this one: captured, not sent. Counted on the first piece only.
     pub missed: u64,
+    /// Those of them that were sent and did not arrive as a whole in time. None over a byte stream.
+    pub lost: u64,
 }

@@ -34,6 +34,8 @@ use zeroize::Zeroizing;
 
 /// A client says that it is there when it has sent nothing for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
+/// A client that does not hear the server over datagrams asks so often from then on: a question or its answer may have been lost.
+const PING_AGAIN: Duration = Duration::from_millis(200);
 /// A server says what it received, while it receives.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 const CLOCK_INTERVAL_AT_FIRST: Duration = Duration::from_secs(1);
@@ -170,12 +172,23 @@ pub struct Session {
 struct Timers {
     last_heard: Timestamp,
     last_sent: Timestamp,
+    /// Client: when it has asked last, and which of its questions was answered last.
+    pinged: Option<Timestamp>,
+    answered: Option<Timestamp>,
     next_report: Timestamp,
     next_clock_request: Timestamp,
     clock_requests: u32,
 }
 
 impl Timers {
+    /// The server has answered what was asked then.
+    fn handle_pong(&mut self, number: u64) {
+        let asked = Timestamp::from_nanoseconds(number.cast_signed());
+        if self.pinged.is_some_and(|pinged| asked <= pinged) {
+            self.answered = self.answered.max(Some(asked));
+        }
+    }
+
     /// While bytes come the reports keep their rhythm, whatever the frames' is.
     fn schedule_report(&mut self, now: Timestamp, last: Option<Timestamp>) {
         if self.next_report == Timestamp::NEVER {
@@ -242,6 +255,8 @@ impl Session {
             timers: Timers {
                 last_heard: now,
                 last_sent: now,
+                pinged: None,
+                answered: None,
                 next_report: Timestamp::NEVER,
                 next_clock_request: Timestamp::NEVER,
                 clock_requests: 0,
@@ -283,6 +298,13 @@ impl Session {
         self.timers.last_heard
     }
 
+    /// Client: when it asked, by [`Self::ping`] or by itself, what the server has answered last. What was sent before has arrived or is
+    /// lost, unless the link changes the order of packets.
+    #[must_use]
+    pub const fn answered_ping(&self) -> Option<Timestamp> {
+        self.timers.answered
+    }
+
     /// The peer's clock.
     #[must_use]
     pub const fn clock(&self) -> &PeerClock {
@@ -294,8 +316,16 @@ impl Session {
             return Err(SessionError::Unexpected("a datagram's"));
         }
         match (self.role, message) {
+            (Role::Client, Control::Pong(number)) => self.timers.handle_pong(number),
             (_, Control::Unknown(_) | Control::Pong(_) | Control::Padding(_)) => {}
-            (_, Control::Ping(number)) => self.answer(&Control::Pong(number))?,
+            (_, Control::Ping(number)) => {
+                self.answer(&Control::Pong(number))?;
+                let is_accepted = matches!(self.state, State::Accepted(_));
+                // A report may be lost, and when no frame follows there is no other.
+                if self.role == Role::Server && is_accepted && !self.carrier.keeps_order() {
+                    self.report(now);
+                }
+            }
             (_, Control::Close(close)) => {
                 // Whoever said it first learns by the answer that all before it has arrived.
                 if matches!(self.state, State::Accepted(_)) {
@@ -425,8 +455,10 @@ impl Session {
         match self.role {
             Role::Client => {
                 self.ask_for_rekey_if_due(now);
-                if now >= self.timers.last_sent + KEEPALIVE && self.carrier.waiting_bytes() == 0 {
-                    self.queue(&Control::Ping(now.as_nanoseconds().cast_unsigned()));
+                if now >= self.ping_due()
+                    && (self.carrier.waiting_bytes() == 0 || !self.carrier.keeps_order())
+                {
+                    self.ping(now);
                 }
             }
             Role::Server => {
@@ -447,14 +479,31 @@ impl Session {
             (_, State::BeforeSetup | State::Deciding | State::Closing | State::Closed) => {
                 Timestamp::NEVER
             }
-            (Role::Client, State::Accepted(_)) => {
-                (self.timers.last_sent + KEEPALIVE).min(self.rekey_due())
-            }
+            (Role::Client, State::Accepted(_)) => self.ping_due().min(self.rekey_due()),
             (Role::Server, State::Accepted(_)) => {
                 self.timers.next_clock_request.min(self.timers.next_report)
             }
         };
         conversation.min(self.carrier.poll_timeout())
+    }
+
+    /// Client: when it asks whether the server is there.
+    fn ping_due(&self) -> Timestamp {
+        let timers = &self.timers;
+        if self.carrier.keeps_order() {
+            return timers.last_sent + KEEPALIVE;
+        }
+        let due = timers.last_sent.min(timers.last_heard) + KEEPALIVE;
+        let again = timers.pinged.map(|pinged| pinged + PING_AGAIN);
+        again.map_or(due, |again| again.max(due))
+    }
+
+    /// Client: asks the server for an answer ([`Self::answered_ping`]); over datagrams it also says what it has received.
+    pub fn ping(&mut self, now: Timestamp) {
+        if self.role == Role::Client && matches!(self.state, State::Accepted(_)) {
+            self.timers.pinged = Some(now);
+            self.queue(&Control::Ping(now.as_nanoseconds().cast_unsigned()));
+        }
     }
 
     /// The next thing that happened; drain it until `None` after every `handle_*` call.
@@ -466,16 +515,17 @@ impl Session {
     pub fn introduce(&mut self, setup: Setup, streams: &[OpenStream]) {
         if self.role == Role::Client && matches!(self.state, State::BeforeSetup) {
             self.queue(&Control::Setup(setup));
-            streams
-                .iter()
-                .for_each(|open| self.queue(&Control::OpenStream(open.clone())));
+            for open in streams {
+                self.carrier.stream_is_asked_for(open);
+                self.queue(&Control::OpenStream(open.clone()));
+            }
             self.state = State::Deciding;
         }
     }
 
     /// Client: opens one more stream, or replaces an open one.
     pub fn open_stream(&mut self, open: OpenStream) {
-        self.carrier.stream_has_ended(open.stream);
+        self.carrier.stream_is_asked_for(&open);
         self.queue(&Control::OpenStream(open));
     }
 

@@ -301,17 +301,17 @@ proptest! {
                 // That fits often: fragments and parity of one frame of up to 40 fragments.
                 (1..40_u32, 0..40_u32, any::<bool>(), 1..5_u32, any::<u8>()).prop_map(
                     |(fragments, number, is_parity, rows, byte)| {
-                        let bytes = vec![byte; 8];
+                        let bytes = vec![byte; 256];
                         let fits = move |header: &mut MediaHeader| {
-                            header.frame_bytes = 8 * fragments;
-                            header.fragment_bytes = 8;
+                            header.frame_bytes = 256 * fragments;
+                            header.fragment_bytes = 256;
                         };
                         if is_parity {
                             parity(number % (rows + 1), rows, fits, &bytes)
                         } else {
                             fragment(|header| {
                                 fits(header);
-                                header.offset = 8 * number;
+                                header.offset = 256 * number;
                             }, &bytes)
                         }
                     }

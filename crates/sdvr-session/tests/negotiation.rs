@@ -26,6 +26,38 @@ const REPLY_CHOSEN: usize = 64;
 const RESPONSE_NOISE: usize = 16;
 
 #[test]
+fn among_datagrams_only_those_are_answers_that_name_what_was_said() {
+    let mut random = Seeded(1);
+    let mut door = door(&mut random);
+    let mut begin =
+        || ExpectHelloReply::start(Suites::all(true), Limits::default(), None, &mut random);
+    let ((client, hello), (other, _)) = (begin(), begin());
+    let mut random = Seeded(2);
+    let reply = door
+        .handle_hello(NOW, &source(), &hello, None, &mut random)
+        .unwrap();
+    assert!(client.is_answered_by(&reply) && !other.is_answered_by(&reply));
+    assert!(!client.is_answered_by(&hello) && !client.is_answered_by(&reply[..191]));
+    let mut initiate = || {
+        let offer = client.clone().handle_reply(&reply).unwrap();
+        offer.initiate(&CLIENT_PRIVATE_KEY, &mut random).unwrap()
+    };
+    let ((client, initiation), (other, _)) = (initiate(), initiate());
+    let (_, response) = door
+        .handle_initiation(NOW, &source(), &initiation)
+        .unwrap()
+        .accept_datagrams(NOW, 7, &mut Seeded(3))
+        .unwrap();
+    assert!(client.is_answered_by(&response) && !other.is_answered_by(&response));
+    assert!(!client.is_answered_by(&reply) && !client.is_answered_by(&response[..95]));
+    assert!(
+        client
+            .handle_datagram_response(NOW, &response, 1200)
+            .is_ok()
+    );
+}
+
+#[test]
 fn a_busy_server_says_when_to_come_back() {
     let mut random = Seeded(1);
     let mut door = door(&mut random);

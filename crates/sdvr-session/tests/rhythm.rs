@@ -9,9 +9,12 @@ mod support;
 
 use std::time::Duration;
 
+use sdvr_frame::{FrameFlags, FrameNumber, StreamId};
 use sdvr_session::Event;
 use support::receiver::Receiver;
-use support::{NOW, handshake, seal_frame, start_streaming};
+use support::{
+    NOW, exchange_datagrams, handshake, seal_frame, start_streaming, streaming_datagrams,
+};
 
 /// Runs a server with streaming frames every `interval`; gives the times at which it reported.
 fn report_times(interval: Duration, frames: u32) -> Vec<Duration> {
@@ -106,4 +109,53 @@ fn the_clock_is_asked_for_at_once_then_ten_times_a_second_apart_then_every_ten_s
         asked.push(at.saturating_since(NOW).as_secs());
     }
     assert_eq!(asked, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40]);
+}
+
+#[test]
+fn over_datagrams_a_server_that_is_not_heard_is_asked_five_times_a_second() {
+    let (mut client, _) = streaming_datagrams(true);
+    let heard = client.last_heard();
+    let mut asked = Vec::new();
+    loop {
+        let at = client.poll_timeout();
+        if at > heard + Duration::from_millis(1900) {
+            break;
+        }
+        client.handle_timeout(at);
+        let mut datagram = Vec::new();
+        while client.poll_datagram(at, &mut datagram).unwrap() {}
+        if !datagram.is_empty() {
+            asked.push(at.saturating_since(heard).as_millis());
+        }
+    }
+    assert_eq!(asked, [1000, 1200, 1400, 1600, 1800]);
+}
+
+#[test]
+fn over_datagrams_the_answer_to_a_question_says_what_has_arrived() {
+    let (mut client, mut server) = streaming_datagrams(true);
+    assert_eq!(client.answered_ping(), None);
+    let facts = (FrameNumber(0), NOW, FrameFlags::KEY);
+    client
+        .send_frame(NOW, StreamId(0), facts, vec![1; 500])
+        .unwrap();
+    let asked = NOW + Duration::from_millis(7);
+    client.ping(asked);
+    exchange_datagrams(asked, &mut client, &mut server);
+    while server.poll_frame(asked).is_some() {}
+    // The report goes with the answer, so it is of what was handed out by then: the next one counts the frame.
+    client.ping(asked + Duration::from_millis(1));
+    exchange_datagrams(asked + Duration::from_millis(1), &mut client, &mut server);
+    exchange_datagrams(asked + Duration::from_millis(1), &mut server, &mut client);
+    assert_eq!(
+        client.answered_ping(),
+        Some(asked + Duration::from_millis(1))
+    );
+    let received: Vec<u64> = std::iter::from_fn(|| client.poll_event())
+        .filter_map(|event| match event {
+            Event::Report(report) => Some(report.frames_received),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(received, [0, 1]);
 }

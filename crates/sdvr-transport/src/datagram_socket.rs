@@ -116,7 +116,8 @@ pub fn bind_udp(
 /// Binds one socket for what begins sessions, and one for each of `shards` (at most 255), in this order, to the frames of an ethertype that come
 /// to `interface`'s own address.
 ///
-/// They stay bound while the interface goes down and up. One that is removed and made anew is another one.
+/// They stay bound while the interface goes down and up. One that is removed and made anew is another one. What this host itself sends by the
+/// interface does not come to them: it is on the wire.
 ///
 /// # Errors
 ///
@@ -172,8 +173,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Takes what has arrived into `buffer`, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how many there
-    /// were: none when nothing has arrived.
+    /// Takes what has arrived into `buffer`, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how
+    /// many there were: none when nothing has arrived.
     ///
     /// What fills up a short frame of Ethernet is cut off, by the length that each datagram says of itself; one that says nonsense is handed
     /// over as it came.
@@ -268,11 +269,11 @@ impl AsFd for DatagramSocket {
     }
 }
 
-/// What an error of sending `untaken` datagrams means, of which `taken` more were taken before; itself if it says something of this program.
+/// What an error means that comes after the kernel has taken so many datagrams of those given to it; itself if it says something of this program.
 pub(crate) fn not_sent(error: io::Error, taken: usize) -> io::Result<Sent> {
     if error.kind() == io::ErrorKind::WouldBlock {
         Ok(Sent::Full { taken })
-    } else if is_of_the_link(&error) {
+    } else if is_of_the_link(&error) || is_of_the_address(&error) {
         Ok(Sent::Lost)
     } else {
         Err(error)
@@ -306,8 +307,13 @@ pub(crate) fn is_of_the_link(error: &io::Error) -> bool {
                 | Errno::PROTO
                 | Errno::NOPROTOOPT
                 | Errno::TIMEDOUT
-                | Errno::INVAL
                 | Errno::IO
         )
     )
+}
+
+/// Whether an error of sending may say that nobody can be at an address, such as port 0, or that this host has not the one to send from any
+/// more. An answer to whoever sends from such a one is no bug here.
+fn is_of_the_address(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }

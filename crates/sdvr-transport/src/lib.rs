@@ -6,6 +6,7 @@
 
 mod datagram_socket;
 mod ethernet;
+mod hearing;
 mod packet_socket;
 mod poller;
 mod receive_buffer;
@@ -20,4 +21,4 @@ pub use datagram_socket::{
 };
 pub use ethernet::EthernetError;
 pub use poller::{Interest, Poller, Ready, Waker};
-pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen};
+pub use tcp::{ConnectError, Listener, Received, TcpLink, connect, listen, resolve};

@@ -76,7 +76,7 @@ fn ask(
 }
 
 /// Puts what has arrived into `room`, of which each frame gets `each_bytes`, and their lengths into `lengths`: `None` for one that is longer.
-/// Gives how many there are; waits for none.
+/// Gives how many there are. `socket` does not block.
 ///
 /// # Errors
 ///
@@ -111,7 +111,7 @@ pub(crate) fn receive_frames(
             socket.as_fd().as_raw_fd(),
             messages.as_mut_ptr(),
             libc::c_uint::try_from(count).unwrap_or_default(),
-            libc::MSG_DONTWAIT,
+            0,
             std::ptr::null_mut(),
         )
     };

@@ -5,9 +5,10 @@
 //!              anything else ──► socket 0
 //! ```
 //!
-//! A network card, or a sender on this host, may have joined datagrams of one sender that have one length, and a shorter one after them, before
-//! the kernel asks this; the first of them decides. So what is not of a shard's sessions may come to it now and then, as when a peer begins a
-//! handshake right after data of the session before. It is lost to who does not pass it on, and said again like anything that is lost.
+//! Of UDP, the kernel may have joined datagrams of one sender that have one length, and a shorter one after them, before it asks this (what the
+//! sender gave at once, on this host; what arrived at once, from others); the first of them decides. So what is not of a shard's sessions may
+//! come to it now and then, as when a peer begins a handshake right after data of the session before. It is lost to who does not pass it on,
+//! and said again like anything that is lost.
 
 use crate::socket_options::instruction;
 

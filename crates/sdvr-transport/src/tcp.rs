@@ -105,22 +105,39 @@ impl AsFd for Listener {
 ///
 /// [`ConnectError`] says what was tried.
 pub fn connect(server: &ServerAddress) -> Result<(TcpLink, SocketAddr), ConnectError> {
+    let mut last = no_address(server);
+    for address in resolve(server)? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).and_then(TcpLink::new) {
+            Ok(link) => return Ok((link, address)),
+            Err(error) => last = ConnectError::Connect { address, error },
+        }
+    }
+    Err(last)
+}
+
+/// Looks up the addresses of a server, the one to be tried first in front; there is at least one. Blocks meanwhile.
+///
+/// # Errors
+///
+/// When the name is not known or has no address.
+pub fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, ConnectError> {
     let addresses = (server.host(), server.port())
         .to_socket_addrs()
         .map_err(|error| ConnectError::Resolve {
             host: server.host().to_owned(),
             error,
         })?;
-    let mut last = None;
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).and_then(TcpLink::new) {
-            Ok(link) => return Ok((link, address)),
-            Err(error) => last = Some(ConnectError::Connect { address, error }),
-        }
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    if addresses.is_empty() {
+        return Err(no_address(server));
     }
-    Err(last.unwrap_or_else(|| ConnectError::NoAddress {
+    Ok(addresses)
+}
+
+fn no_address(server: &ServerAddress) -> ConnectError {
+    ConnectError::NoAddress {
         host: server.host().to_owned(),
-    }))
+    }
 }
 
 /// Why there is no connection.

@@ -67,7 +67,9 @@ fn bind_group(address: SocketAddr, shards: usize) -> io::Result<Vec<UdpSocket>> 
     // The first one is bound for itself alone, and shares the port afterwards: a port that another program has is taken, though it may share it.
     let first = new_socket(address)?;
     first.bind(&address.into())?;
-    first.set_reuse_port(true)?;
+    if shards > 0 {
+        first.set_reuse_port(true)?;
+    }
     let first = UdpSocket::new(first, Role::Server)?;
     let address = SocketAddr::new(address.ip(), first.address().port());
     let mut sockets = Vec::with_capacity(shards.saturating_add(1));

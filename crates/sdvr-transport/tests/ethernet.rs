@@ -4,13 +4,13 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use sdvr_frame::{Interface, LinkAddress, MacAddress};
 use sdvr_test_link::{INTERFACE, Link, RawSocket, Settings, Side};
 use sdvr_transport::{
-    BoundTo, DatagramBuffer, DatagramSocket, EthernetError, Interest, Poller, Sent, bind_ethernet,
+    BoundTo, DatagramBuffer, DatagramSocket, Interest, Poller, Sent, bind_ethernet,
     ethernet_for_server,
 };
 
@@ -38,15 +38,23 @@ fn client(link: &Link) -> (DatagramSocket, LinkAddress) {
     bound.unwrap()
 }
 
+/// Asserts that nothing has arrived.
+#[track_caller]
+fn assert_nothing(socket: &DatagramSocket) {
+    let count = socket.receive(&mut DatagramBuffer::default(), |_, _| {});
+    assert_eq!(count.unwrap(), 0);
+}
+
 /// All that arrives until `count` datagrams have, with their senders' addresses.
 #[track_caller]
 fn receive(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u8>)> {
     let mut received = Vec::new();
     let deadline = Instant::now() + PATIENCE;
+    let mut buffer = DatagramBuffer::default();
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
         let more = socket
-            .receive(&mut DatagramBuffer::default(), |from, datagram| {
+            .receive(&mut buffer, |from, datagram| {
                 received.push((from, datagram.to_vec()))
             })
             .unwrap();
@@ -124,20 +132,34 @@ fn check_steering(sockets: &mut [DatagramSocket], client: &DatagramSocket, to: L
     for (shard, socket) in (0..).zip(shards) {
         let received = receive(socket, 30);
         assert!(received.iter().all(|(_, data)| data[4] % 3 == shard));
-        assert_eq!(
-            socket
-                .receive(&mut DatagramBuffer::default(), |_, _| {})
-                .unwrap(),
-            0,
-            "nothing more"
-        );
+        assert_nothing(socket);
     }
-    assert_eq!(
-        door.receive(&mut DatagramBuffer::default(), |_, _| {})
-            .unwrap(),
-        0,
-        "nothing more"
-    );
+    assert_nothing(door);
+}
+
+#[test]
+fn what_comes_while_a_server_starts_comes_to_the_first_socket_alone() {
+    let Some(link) = link() else { return };
+    let (client, to) = client(&link);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                client.send(to, &datagram(1, 0, 60), 60).unwrap();
+            }
+        });
+        let starts = scope.spawn(|| {
+            for _ in 0..10 {
+                let mut sockets = server(&link, 8);
+                let (door, shards) = sockets.split_first_mut().unwrap();
+                receive(door, 10);
+                shards.iter().for_each(assert_nothing);
+            }
+        });
+        let outcome = starts.join();
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
 }
 
 #[test]
@@ -210,11 +232,24 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
     let [a, b] = Side::ALL.map(mac);
     let stranger = MacAddress([2, 0, 0, 0, 0, 9]);
     let everybody = MacAddress([0xff; 6]);
+    // The server's but for its beginning, and but for its end.
+    let near = [
+        [0x06, 0x73, 0x64, 0x76, 0x72, 0x02],
+        [0x02, 0x73, 0x64, 0x76, 0x72, 0x03],
+    ];
+    let [near_begin, near_end] = near.map(MacAddress);
     let raw = |side, ethertype| link.enter(side, || RawSocket::new(ethertype)).unwrap();
     let says = |text: u8| datagram(text, 0, 60);
     for ethertype in [0x1338_u16, 0x88b5, ETHERTYPE] {
         let from_a = raw(Side::A, ethertype);
         let from_b = raw(Side::B, ethertype);
+        for sender in [
+            everybody,
+            MacAddress([0x03, 0, 0, 0, 0, 9]),
+            MacAddress([0; 6]),
+        ] {
+            from_a.send(&frame(b, sender, ethertype, &says(7))).unwrap();
+        }
         for receiver in [stranger, everybody, b] {
             let is_meant = receiver == b && ethertype == ETHERTYPE;
             let content = says(if is_meant { 1 } else { 2 });
@@ -222,7 +257,14 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
                 .send(&frame(receiver, a, ethertype, &content))
                 .unwrap();
         }
-        for (receiver, sender) in [(stranger, b), (everybody, b), (a, stranger), (a, b)] {
+        for (receiver, sender) in [
+            (stranger, b),
+            (everybody, b),
+            (a, stranger),
+            (a, near_begin),
+            (a, near_end),
+            (a, b),
+        ] {
             let is_meant = (receiver, sender, ethertype) == (a, b, ETHERTYPE);
             let content = says(if is_meant { 3 } else { 4 });
             from_b
@@ -252,13 +294,7 @@ fn only_what_is_sent_to_this_card_in_this_ethertype_is_seen() {
     );
     assert_eq!(receive(&mut client, 1), [(to, says(3))]);
     for socket in sockets.iter_mut().chain([&mut client]) {
-        assert_eq!(
-            socket
-                .receive(&mut DatagramBuffer::default(), |_, _| {})
-                .unwrap(),
-            0,
-            "nothing more"
-        );
+        assert_nothing(socket);
     }
 }
 
@@ -288,16 +324,24 @@ fn an_interface_that_was_down_is_used_again_and_shards_keep_what_is_theirs() {
             );
         }
         for socket in sockets.iter_mut().chain([&mut client]) {
-            assert_eq!(
-                socket
-                    .receive(&mut DatagramBuffer::default(), |_, _| {})
-                    .unwrap(),
-                0
-            );
+            assert_nothing(socket);
         }
         link.set_up(side).unwrap();
         check_steering(&mut sockets, &client, to);
     }
+}
+
+#[test]
+fn a_server_may_start_before_its_interface_is_up() {
+    let Some(link) = link() else { return };
+    link.set_down(Side::B).unwrap();
+    let mut sockets = server(&link, 3);
+    for socket in &mut sockets {
+        assert_nothing(socket);
+    }
+    link.set_up(Side::B).unwrap();
+    let (client, to) = client(&link);
+    check_steering(&mut sockets, &client, to);
 }
 
 #[test]
@@ -315,69 +359,7 @@ fn a_poller_tells_of_datagrams_and_not_for_ever_of_an_interface_that_is_down() {
     link.set_down(Side::B).unwrap();
     poller.wait(Some(PATIENCE), &mut ready).unwrap();
     assert!(ready[0].readable, "it is told of being down");
-    assert_eq!(
-        sockets[0]
-            .receive(&mut DatagramBuffer::default(), |_, _| {})
-            .unwrap(),
-        0
-    );
+    assert_nothing(&sockets[0]);
     poller.wait(Some(Duration::ZERO), &mut ready).unwrap();
     assert_eq!(ready, []);
-}
-
-#[test]
-fn a_missing_interface_and_one_without_ethernet_are_named() {
-    let Some(link) = link() else { return };
-    let bind = |interface: &str| {
-        let bound = link.enter(Side::A, || bind_ethernet(interface, ETHERTYPE, 1));
-        bound.unwrap_err().to_string()
-    };
-    for missing in ["sdvr9", "", "a/b", "a-name-that-is-too-long"] {
-        let expected =
-            format!("this host has no network interface {missing:?}; `ip link` lists them");
-        assert_eq!(bind(missing), expected);
-    }
-    assert_eq!(
-        bind("lo"),
-        "lo is no Ethernet interface; `ip link` shows link/ether for those that are"
-    );
-    let client = |ethertype, server| {
-        let bound = link.enter(Side::A, || {
-            ethernet_for_server(INTERFACE, ethertype, server)
-        });
-        bound.unwrap_err()
-    };
-    let broadcast = client(ETHERTYPE, MacAddress([0xff; 6]));
-    assert!(
-        matches!(broadcast, EthernetError::NotAServer(_)),
-        "{broadcast}"
-    );
-    let length = client(1_500, mac(Side::B));
-    assert!(
-        matches!(length, EthernetError::NotAnEthertype(1_500)),
-        "{length}"
-    );
-    let bound = link.enter(Side::A, || bind_ethernet(INTERFACE, ETHERTYPE, 256));
-    assert!(matches!(bound, Err(EthernetError::TooManyShards(256))));
-    assert_eq!(
-        link.enter(Side::A, || bind_ethernet(INTERFACE, ETHERTYPE, 255))
-            .unwrap()
-            .len(),
-        256
-    );
-}
-
-#[test]
-fn who_may_not_is_told_how_to() {
-    // Of this thread alone.
-    let mut own = capabilities(None).unwrap();
-    own.effective.remove(CapabilitySet::NET_RAW);
-    set_capabilities(None, own).unwrap();
-    let error = bind_ethernet("lo", ETHERTYPE, 1).unwrap_err();
-    assert!(matches!(error, EthernetError::NotPermitted), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("sudo") && text.contains("setcap cap_net_raw+ep"),
-        "{text}"
-    );
 }

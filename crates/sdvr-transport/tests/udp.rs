@@ -30,14 +30,22 @@ fn send(socket: &DatagramSocket, to: SocketAddr, datagrams: &[u8], each_bytes: u
     socket.send(to, datagrams, each_bytes).unwrap()
 }
 
+/// Asserts that nothing has arrived.
+#[track_caller]
+fn assert_nothing(socket: &DatagramSocket) {
+    let count = socket.receive(&mut DatagramBuffer::default(), |_, _| {});
+    assert_eq!(count.unwrap(), 0);
+}
+
 /// All that arrives until `count` datagrams have, with their senders' addresses.
 fn receive(socket: &mut DatagramSocket, count: usize) -> Vec<(LinkAddress, Vec<u8>)> {
     let mut received = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(10);
+    let mut buffer = DatagramBuffer::default();
     while received.len() < count {
         assert!(Instant::now() < deadline, "{} of {count}", received.len());
         let more = socket
-            .receive(&mut DatagramBuffer::default(), |from, datagram| {
+            .receive(&mut buffer, |from, datagram| {
                 received.push((from, datagram.to_vec()))
             })
             .unwrap();
@@ -90,8 +98,22 @@ fn datagrams_arrive_over_both_families_with_their_senders() {
 
 #[test]
 fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket() {
-    let (mut sockets, port) = bind(Some("127.0.0.1"), 3);
-    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    for (bound, server) in [
+        (Some("127.0.0.1"), "127.0.0.1"),
+        (None, "127.0.0.1"),
+        (None, "::1"),
+    ] {
+        if server == "::1" && std::net::UdpSocket::bind("[::1]:0").is_err() {
+            eprintln!("not tested: this host has no IPv6");
+            continue;
+        }
+        let (mut sockets, port) = bind(bound, 3);
+        check_steering(&mut sockets, SocketAddr::new(server.parse().unwrap(), port));
+    }
+}
+
+#[track_caller]
+fn check_steering(sockets: &mut [DatagramSocket], server: SocketAddr) {
     for sender in 0..10_u32 {
         let client = udp_for_server(server).unwrap();
         for index in 0..9_u32 {
@@ -110,13 +132,7 @@ fn what_belongs_to_a_session_goes_to_its_shard_and_all_else_to_the_first_socket(
         let is_its_own = |(_, datagram): &(LinkAddress, Vec<u8>)| datagram[4] % 3 == shard;
         assert!(received.iter().all(is_its_own));
         assert_eq!(received.len(), 30);
-        assert_eq!(
-            socket
-                .receive(&mut DatagramBuffer::default(), |_, _| {})
-                .unwrap(),
-            0,
-            "nothing more"
-        );
+        assert_nothing(socket);
     }
 }
 
@@ -139,6 +155,30 @@ fn many_datagrams_sent_at_once_arrive_each_whole() {
     assert_eq!(received, datagrams);
 }
 
+/// The kernel may ask once for all of them which socket gets them.
+#[test]
+fn what_is_sent_at_once_arrives_though_it_belongs_to_several() {
+    let (mut sockets, port) = bind(Some("127.0.0.1"), 2);
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let client = udp_for_server(server).unwrap();
+    let mut datagrams = vec![data(0, 92), data(1, 92), data(0, 92), vec![1; 50]];
+    let sent = send(&client, server, &datagrams.concat(), 100);
+    assert_eq!(sent, Sent::Taken);
+    let mut received = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut buffer = DatagramBuffer::default();
+    while received.len() < datagrams.len() {
+        assert!(Instant::now() < deadline, "{}", received.len());
+        for socket in &mut sockets {
+            let take = |_: LinkAddress, datagram: &mut [u8]| received.push(datagram.to_vec());
+            socket.receive(&mut buffer, take).unwrap();
+        }
+    }
+    received.sort();
+    datagrams.sort();
+    assert_eq!(received, datagrams);
+}
+
 #[test]
 fn what_the_kernel_has_no_room_for_is_counted() {
     let (mut sockets, port) = bind(Some("127.0.0.1"), 1);
@@ -155,12 +195,7 @@ fn what_the_kernel_has_no_room_for_is_counted() {
     }
     let arrived = sent - sockets[1].dropped().unwrap() as usize;
     assert_eq!(receive(&mut sockets[1], arrived).len(), arrived);
-    assert_eq!(
-        sockets[1]
-            .receive(&mut DatagramBuffer::default(), |_, _| {})
-            .unwrap(),
-        0
-    );
+    assert_nothing(&sockets[1]);
 }
 
 #[test]

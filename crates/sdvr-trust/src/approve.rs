@@ -32,7 +32,7 @@ pub fn pending_cameras(directory: &KeyDirectory) -> Result<Vec<PendingCamera>, T
 /// # Errors
 ///
 /// [`TrustError::NotFound`] and [`TrustError::Ambiguous`] list those that wait, [`TrustError::LabelTaken`] names both cameras,
-/// [`TrustError::AlreadyKnown`], [`TrustError::CameraRevoked`] (see [`reinstate`](crate::reinstate)), [`TrustError::LabelRevoked`]
+/// [`TrustError::AlreadyKnown`], [`TrustError::CameraRevoked`] (see [`reinstate()`](crate::reinstate())), [`TrustError::LabelRevoked`]
 /// when `wanted` is the label of a camera that was; nothing was changed then.
 pub fn approve(
     directory: &KeyDirectory,

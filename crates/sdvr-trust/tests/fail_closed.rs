@@ -301,7 +301,7 @@ fn who_is_known_does_not_wait_for_a_process_that_holds_the_lock_and_others_do_no
     let home = Home::new();
     let mut known = load(&home);
     let (door, yard) = ((key(1), label("door")), (key(2), label("yard")));
-    known.admit_all(START, &[door.clone()]);
+    known.admit_all(START, std::slice::from_ref(&door));
     let (proved, next) = (key(1), key(11));
     let announce = |known: &mut KnownCameras, now| match known
         .announce_all(now, &[Announced { proved, next }])
@@ -328,7 +328,7 @@ fn who_is_known_does_not_wait_for_a_process_that_holds_the_lock_and_others_do_no
     // Nothing is asked of the lock for one that is known: a moment later it is free for who needs it.
     let needs_write = |known: &KnownCameras, it: &(_, _)| known.needs_write(&it.clone().into());
     assert!(needs_write(&known, &yard) && !needs_write(&known, &door));
-    known.admit_all(START, &[door.clone()]);
+    known.admit_all(START, std::slice::from_ref(&door));
     lock.unlock().unwrap();
     assert_eq!(announce(&mut known, START), "recorded");
 

@@ -195,10 +195,7 @@ impl Camera {
     #[must_use]
     pub fn state(&self) -> StreamState {
         match &self.ring {
-            Ring::Open(ring) if ring.reader.state().is_final() || ring.reader.writer_lives() => {
-                ring.reader.state()
-            }
-            Ring::Open(_) => StreamState::Lost,
+            Ring::Open(ring) => place::state_of(&ring.reader),
             Ring::Gone { state, .. } => *state,
         }
     }

@@ -181,10 +181,10 @@ fn key_of(camera: &CameraInfo) -> Key {
 #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
 fn describe(reader: &RingReader) -> CameraInfo {
     let info = reader.info();
-    let state = if reader.state().is_final() || reader.writer_lives() {
-        reader.state()
-    } else {
-        StreamState::Lost
+    let state = match place::state_of(reader) {
+        // Nothing has come after it, or it would be described: its daemon is ending.
+        StreamState::Moved => StreamState::Lost,
+        state => state,
     };
     CameraInfo {
         label: info.label.clone(),

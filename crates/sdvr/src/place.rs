@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use sdvr_frame::{Label, StreamId};
+use sdvr_frame::{Label, StreamId, StreamState};
 use sdvr_ring::{OpenError, RingName, RingReader, list_rings, open_directory, search_directories};
 
 use crate::error::Error;
@@ -180,6 +180,16 @@ fn is_forbidden(only: Option<&Path>) -> bool {
                 )
             })
         })
+}
+
+/// How the camera is doing: lost if its daemon is gone and did not say that the camera has ended.
+pub(crate) fn state_of(reader: &RingReader) -> StreamState {
+    let state = reader.state();
+    if state == StreamState::Closed || reader.writer_lives() {
+        state
+    } else {
+        StreamState::Lost
+    }
 }
 
 /// The ring that has a known name now.

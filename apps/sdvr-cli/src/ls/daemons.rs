@@ -105,10 +105,14 @@ fn lines(figures: &Statistics) -> [String; 8] {
             ])
         ),
         format!(
-            "frames     {} published ({:.1} MB), {:.1} MB received",
+            "frames     {} published ({:.1} MB), {:.1} MB received{}",
             figures.frames,
             megabytes(figures.frame_bytes),
-            megabytes(figures.received_bytes)
+            megabytes(figures.received_bytes),
+            match figures.packets_dropped {
+                0 => String::new(),
+                dropped => format!(", {dropped} packets found no room on this host"),
+            }
         ),
         format!(
             "missing    {} frames{}",
@@ -118,6 +122,10 @@ fn lines(figures: &Statistics) -> [String; 8] {
                 (
                     figures.missing_while_away,
                     "captured while the camera was away"
+                ),
+                (
+                    figures.missing_on_link,
+                    "lost on the link, beyond what could be sent again in time"
                 ),
             ])
         ),

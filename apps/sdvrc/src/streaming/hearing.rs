@@ -1,17 +1,16 @@
 //! What the server says: whether the camera and its stream are welcome, what has arrived, when keys change.
 
+use std::time::Duration;
+
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
-use sdvr_session::{Event, Packet, SessionError, SetupCode, StreamCode, next_record};
+use sdvr_session::{Event, Report, SetupCode, StreamCode};
 use sdvr_source::CapturedFrame;
-use sdvr_transport::Received;
 use tracing::info;
 
 use super::{Ending, StreamState, Streaming};
 use crate::announcement::{Announcement, REFUSED_WAIT};
-
-const READ_BYTES: usize = 64 * 1024;
 
 impl Streaming {
     /// Reads what the server sent.
@@ -20,32 +19,37 @@ impl Streaming {
         now: Timestamp,
         announcement: &mut Announcement,
     ) -> Result<(), Ending> {
-        let filled = self.received.len();
-        self.received.resize(filled + READ_BYTES, 0);
-        let read = self
-            .link
-            .read(self.received.get_mut(filled..).unwrap_or_default());
-        let bytes = match read {
-            Ok(Received::Bytes(bytes)) => bytes,
-            Ok(Received::Nothing) => 0,
-            Ok(Received::End) | Err(_) => return Err(Ending::Cut),
-        };
-        self.received.truncate(filled + bytes);
-        let mut handled = 0;
-        loop {
-            let rest = self.received.get_mut(handled..).unwrap_or_default();
-            let Packet::Complete(length) = next_record(rest, self.session.longest_record_bytes())
-                .map_err(SessionError::Malformed)?
-            else {
-                break;
-            };
-            self.session
-                .handle_record(now, rest.get_mut(..length).unwrap_or_default())?;
-            handled += length;
+        self.carrier.receive(now, &mut self.session)?;
+        let result = self.handle_events(now, announcement);
+        if matches!(result, Err(Ending::Said(_))) && self.carrier.loses() {
+            // Else the server says it again and again to nobody.
+            self.transmit(now)?;
         }
-        self.received.drain(..handled);
-        self.handle_events(now, announcement)?;
+        result?;
         self.transmit(now)
+    }
+
+    /// The server has said how many frames have arrived.
+    fn handle_report(&mut self, now: Timestamp, report: &Report) {
+        self.frames_arrived = report.frames_received;
+        // It says 0 until it has measured one.
+        if report.round_trip_us > 0 {
+            let round_trip = Duration::from_micros(report.round_trip_us.into());
+            self.carrier.set_round_trip(round_trip);
+        }
+        if self.carrier.loses() {
+            let under_way = self.carrier.frames_under_way(now);
+            let settled = self.frames_arrived.saturating_add(under_way);
+            let lost = self.frames_sent.saturating_sub(settled);
+            let found = lost.saturating_sub(self.frames_lost);
+            self.frames_lost += found;
+            self.frames_found_lost += found;
+            // A server that had no time to read may have them all the same.
+            let most = self.frames_sent.saturating_sub(self.frames_arrived);
+            let found_again = self.frames_lost.saturating_sub(most);
+            self.frames_lost -= found_again;
+            self.frames_found_again += found_again;
+        }
     }
 
     pub(super) fn handle_events(
@@ -77,16 +81,15 @@ impl Streaming {
             }
             Event::NextKey(key) => self.next_key = Some(key),
             Event::NewIdReply { key, code } => self.new_id = Some((key, code)),
-            Event::Report(report) => self.frames_arrived = report.frames_received,
+            Event::Report(report) => self.handle_report(now, &report),
             Event::Rekey => self.session.rekey(now, &mut UnwrapErr(SysRng))?,
             Event::Closed(close) => return Err(Ending::Said(close)),
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
-            // Only of sessions over datagrams.
-            Event::KeyframeRequested(_)
-            | Event::SendLess { .. }
-            | Event::SendAll
-            | Event::PathResponse(_) => {}
+            Event::KeyframeRequested(_) => self.wants_key = true,
+            Event::SendLess { .. } | Event::SendAll => {}
+            // Only of one who has asked where the other end is.
+            Event::PathResponse(_) => {}
         }
         Ok(())
     }
@@ -106,16 +109,14 @@ impl Streaming {
         };
         let held = held.take();
         if *has_changed {
-            self.state = StreamState::asked(now, None);
-            self.session.open_stream(announcement.open().clone());
+            self.ask(now, None, announcement);
             return Ok(());
         }
         if code == StreamCode::Open {
             announcement.was_opened();
             self.state = StreamState::Open;
         } else if announcement.was_refused(now, code) {
-            self.session.open_stream(announcement.open().clone());
-            self.state = StreamState::asked(now, held);
+            self.ask(now, held, announcement);
             return Ok(());
         } else {
             self.state = StreamState::Refused {
@@ -134,7 +135,7 @@ impl Streaming {
         };
         let fits = held.payload.len().div_ceil(1024) <= announcement.open().frame_kib as usize;
         if self.takes_frames() && fits {
-            self.seal_and_write(now, &frame)
+            self.pass_on(now, &frame)
         } else {
             self.frames_given_up += 1;
             self.frame_was_dropped(now, announcement);

@@ -56,11 +56,13 @@ impl Uplink<'_> {
             Err(Ending::Said(close)) => close.code == finish.code(),
             Err(_) => false,
         };
-        let unconfirmed = if is_confirmed {
-            0
-        } else {
-            streaming.frames_unconfirmed()
-        };
+        let unconfirmed = streaming.frames_unconfirmed();
+        self.lost.count(now, streaming.take_lost());
+        self.lost.take_back(streaming.take_found_again());
+        // Over a connection the server has had all that came before the end.
+        if is_confirmed && streaming.loses() && matches!(finish, Finish::EndOfSource) {
+            self.lost.count(now, unconfirmed);
+        }
         let link = std::mem::replace(&mut self.link, Link::Waiting { until: now });
         let Link::Finishing { finish, .. } = link else {
             return Ok(false);
@@ -83,6 +85,12 @@ impl Uplink<'_> {
                 Err(Failure::Other(format!(
                     "up to {} frames of the source may not have arrived: the connection was cut after they were sent",
                     self.maybe_lost
+                )))
+            }
+            Finish::EndOfSource if !self.source.is_live() && self.lost.all() > 0 => {
+                Err(Failure::Other(format!(
+                    "{} frames of the source were lost on the way; over TCP (without -u) none are",
+                    self.lost.all()
                 )))
             }
             Finish::EndOfSource => Ok(true),

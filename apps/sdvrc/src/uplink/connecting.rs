@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use sdvr_frame::{Fingerprint, PublicKey, Timestamp};
 use sdvr_session::{CloseCode, SetupCode};
-use sdvr_transport::TcpLink;
 use sdvr_trust::{KeyDirectory, KnownServers, TrustError};
 use tracing::{error, info, warn};
 
 use super::Uplink;
 use crate::config::Config;
-use crate::dial::Dial;
+use crate::dial::{Dial, Found};
 use crate::failure::Failure;
-use crate::greeting::{GREETING_TIME, Greeting, GreetingError};
+use crate::greeting::{Greeter, Greeting, GreetingError};
 use crate::link::Link;
 use crate::streaming::{Ending, Streaming};
 use crate::waiting::Ready;
@@ -47,26 +46,38 @@ impl Uplink<'_> {
     pub(super) fn begin_greeting(
         &mut self,
         now: Timestamp,
-        link: TcpLink,
+        found: Found,
     ) -> Result<Greeting, GreetingError> {
         let address = self.config.server.to_string();
         self.own_key.choose(&self.keys, &address)?;
-        Greeting::start(link, now, self.config, &self.keys)
+        let greeter = Greeter {
+            config: self.config,
+            keys: &self.keys,
+            own: self.own_key.used(),
+        };
+        Greeting::start(found, now, greeter)
     }
 
     pub(super) fn greet(&mut self, now: Timestamp, ready: Ready) -> Result<(), Failure> {
         let Link::Greeting(greeting) = &mut self.link else {
             return Ok(());
         };
-        if now.saturating_since(greeting.since) >= GREETING_TIME {
-            return self.greeting_failed(now, &GreetingError::Silent);
-        }
-        if !ready.readable {
-            return Ok(());
-        }
-        match greeting.handle_readable(now, self.config, &self.keys, self.own_key.used()) {
-            Ok(None) => Ok(()),
+        let greeter = Greeter {
+            config: self.config,
+            keys: &self.keys,
+            own: self.own_key.used(),
+        };
+        let session = if ready.readable {
+            greeting.handle_readable(now, greeter)
+        } else {
+            Ok(None)
+        };
+        match session {
             Ok(Some(session)) => self.start_streaming(now, session),
+            Ok(None) => match greeting.handle_time(now, greeter) {
+                Ok(()) => Ok(()),
+                Err(problem) => self.greeting_failed(now, &problem),
+            },
             Err(problem) => self.greeting_failed(now, &problem),
         }
     }
@@ -87,9 +98,9 @@ impl Uplink<'_> {
         session.set_key_limits(self.config.key_limits);
         match Streaming::start(
             now,
-            greeting.link,
-            session,
+            greeting.greeted(session),
             &self.own_key.identity().label,
+            self.config.latency,
             announcement,
         ) {
             Ok(streaming) => {
@@ -145,14 +156,19 @@ impl Uplink<'_> {
             GreetingError::OlderVersion { .. } => {
                 self.try_again(now, &problem.to_string(), Some(ATTENTION_WAIT))
             }
-            GreetingError::Unheard => {
+            GreetingError::Socket(error) if error.is_final() => {
+                Err(Failure::Other(error.to_string()))
+            }
+            GreetingError::Unheard | GreetingError::Ignored => {
                 self.own_key.was_unheard();
                 let wait = self.retry.was_unheard().then_some(UNHEARD_WAIT);
                 self.try_again(now, &problem.to_string(), wait)
             }
-            GreetingError::Closed | GreetingError::Silent | GreetingError::Handshake(_) => {
-                self.try_again(now, &problem.to_string(), None)
-            }
+            GreetingError::Closed
+            | GreetingError::Silent
+            | GreetingError::Connect(_)
+            | GreetingError::Socket(_)
+            | GreetingError::Handshake(_) => self.try_again(now, &problem.to_string(), None),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdvr_frame::{Link, PublicKey, StreamId, Timestamp};
+use sdvr_frame::{PublicKey, StreamId, Timestamp};
 use sdvr_ring::{CreateError, RingOptions};
 use sdvr_session::{OpenStream, StreamCode};
 use tracing::{debug, error, info, warn};
@@ -168,7 +168,7 @@ impl Camera {
             instance: open.instance,
             format: open.format,
             extradata: open.extradata.clone(),
-            link: Link::Tcp,
+            link: self.link,
             slots: size.slots,
             data_bytes: size.data_bytes,
         }
@@ -198,7 +198,9 @@ impl Camera {
             open, size, reason, ..
         } = making;
         let code = match result {
-            Ok((writer, share)) => {
+            Ok((mut writer, share)) => {
+                // It may have come by another one since the ring was asked for.
+                writer.set_link(self.link);
                 let ring = Ring {
                     writer,
                     size,

@@ -213,6 +213,9 @@ fn with_arguments() -> Result<Rules, BackendError> {
             FILE_COMMANDS
                 .iter()
                 .map(|command| rule(&[equals(1, bits(*command))]))
+                .chain(LEASE_COMMANDS.iter().map(|(command, value)| {
+                    rule(&[equals(1, bits(*command)), equals(2, bits(*value))])
+                }))
                 .collect::<Result<_, _>>()?,
         ),
         // Ending itself in an emergency.
@@ -251,6 +254,14 @@ const FILE_COMMANDS: [libc::c_int; 7] = [
     libc::F_SETFL,
     libc::F_OFD_SETLK,
     libc::F_OFD_GETLK,
+];
+
+/// Of `fcntl`, with the value: what tells whether a ring is still read. The signal, whose command (`F_SETSIG`) the `libc` crate does not have, is one that
+/// is ignored.
+const LEASE_COMMANDS: [(libc::c_int, libc::c_int); 3] = [
+    (10, libc::SIGURG),
+    (libc::F_SETLEASE, libc::F_WRLCK),
+    (libc::F_SETLEASE, libc::F_UNLCK),
 ];
 
 /// `CLONE_NEW…`: mounts, control groups, names of the host, messages, users, processes, networks.

@@ -32,6 +32,8 @@ pub(super) struct DatagramDoor {
     by_address: HashMap<LinkAddress, u64>,
     /// By the index of their session.
     by_index: HashMap<u32, u64>,
+    /// How many there are of each shard.
+    per_shard: HashMap<usize, usize>,
 }
 
 /// Somebody who has shaken hands.
@@ -70,11 +72,17 @@ impl DatagramDoor {
             guests: Strangers::new(),
             by_address: HashMap::new(),
             by_index: HashMap::new(),
+            per_shard: HashMap::new(),
         }
     }
 
     pub(super) fn has_guests(&self) -> bool {
         self.guests.len() > 0
+    }
+
+    /// How many have their session at this shard.
+    pub(super) fn guests_of(&self, shard: usize) -> usize {
+        self.per_shard.get(&shard).copied().unwrap_or(0)
     }
 
     /// The answer to who says again what it has said already.
@@ -88,11 +96,15 @@ impl DatagramDoor {
         let token = self.guests.insert(guest);
         self.by_address.insert(address, token);
         self.by_index.insert(index, token);
+        *self.per_shard.entry(shard_of(index)).or_default() += 1;
     }
 
     fn remove(&mut self, token: u64) -> Option<Guest> {
         let guest = self.guests.remove(token)?;
         self.by_index.remove(&guest.index);
+        if let Some(count) = self.per_shard.get_mut(&shard_of(guest.index)) {
+            *count = count.saturating_sub(1);
+        }
         if self.by_address.get(&guest.address) == Some(&token) {
             self.by_address.remove(&guest.address);
         }

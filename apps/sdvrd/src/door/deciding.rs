@@ -91,7 +91,6 @@ impl<R: CryptoRng> Running<R> {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }
         let other_keys = self.other_keys(&key);
-        let home = self.home(key, &other_keys);
         let key_limits = self.door.key_limits;
         match place {
             Place::Door { token, mut session } => {
@@ -99,6 +98,8 @@ impl<R: CryptoRng> Running<R> {
                     return;
                 };
                 self.door.descriptors.admitted();
+                let emptiest = self.emptiest_shard();
+                let home = self.homes.take_in(key, &other_keys, emptiest);
                 session.set_key_limits(key_limits);
                 session.accept(now, label.clone());
                 let arrival = Arrival {
@@ -112,7 +113,10 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
             Place::Shard(index) => {
-                let decision = if shard_of(index) == home {
+                let shard = shard_of(index);
+                let home = self.homes.of_any(&key, &other_keys);
+                let decision = if home.is_none_or(|home| home == shard) {
+                    self.homes.take_in(key, &other_keys, shard);
                     Decision::Admitted {
                         label,
                         other_keys,
@@ -135,33 +139,15 @@ impl<R: CryptoRng> Running<R> {
 
     /// The shard to which the datagrams of a camera go that has shaken hands: where it was, if it was here. Nothing is kept of it yet.
     pub(super) fn shard_for(&self, key: &PublicKey) -> usize {
-        let home = |key: &PublicKey| self.homes.get(key).copied();
-        home(key)
-            .or_else(|| self.other_keys(key).iter().find_map(home))
+        self.homes
+            .of_any(key, &self.other_keys(key))
             .unwrap_or_else(|| self.emptiest_shard())
     }
 
+    /// Guests count: many cameras that are switched on at once shake hands before the first of them is let in.
     fn emptiest_shard(&self) -> usize {
-        self.cameras_per_shard
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, count)| **count)
-            .map_or(0, |(index, _)| index)
-    }
-
-    /// The shard of a camera: the one it had, also under another key, or the one with the fewest.
-    fn home(&mut self, key: PublicKey, others: &[PublicKey]) -> usize {
-        let of_others = others.iter().find_map(|other| self.homes.get(other));
-        if let Some(&home) = of_others {
-            self.homes.entry(key).or_insert(home);
-        }
-        let emptiest = self.emptiest_shard();
-        *self.homes.entry(key).or_insert_with(|| {
-            if let Some(count) = self.cameras_per_shard.get_mut(emptiest) {
-                *count += 1;
-            }
-            emptiest
-        })
+        self.homes
+            .emptiest_shard(|shard| self.datagrams.guests_of(shard))
     }
 
     fn refuse(&mut self, now: Timestamp, introduction: Introduction, refusal: &Refusal) {
@@ -196,7 +182,7 @@ impl<R: CryptoRng> Running<R> {
         match refusal {
             Refusal::Pending { is_new: false, .. } => {}
             Refusal::Pending { is_new: true, .. } => {
-                if self.report.gets_line(Matter::New) {
+                if self.report.gets_line(Matter::Waiting) {
                     info!(camera = %wanted, %fingerprint, %peer, "new camera: {refusal}");
                 }
             }

@@ -58,11 +58,8 @@ impl<R: CryptoRng> Running<R> {
                 NewIdCode::StoreFailed
             }
         };
-        if let Some(shard) = self
-            .homes
-            .get(&proved)
-            .and_then(|&home| self.door.shards.get(home))
-        {
+        let home = self.homes.of(&proved);
+        if let Some(shard) = home.and_then(|home| self.door.shards.get(home)) {
             let (camera, key) = (proved, next);
             shard.send(ToShard::NewIdReply { camera, key, code });
         }
@@ -106,20 +103,8 @@ impl<R: CryptoRng> Running<R> {
     pub(super) fn refresh(&mut self) {
         match self.door.known.refresh() {
             Ok(changes) => {
-                for Removed { key, label, why } in changes.removed {
-                    let what = match why {
-                        Removal::Forgotten => "forgotten",
-                        Removal::Revoked { .. } => "revoked",
-                        Removal::KeyReplaced => "its key before is not good any more",
-                    };
-                    info!(camera = %label, fingerprint = %key.fingerprint(), "{what}: its session ends");
-                    if let Some(shard) = self
-                        .homes
-                        .get(&key)
-                        .and_then(|&home| self.door.shards.get(home))
-                    {
-                        shard.send(ToShard::Dismiss(key, why));
-                    }
+                for removed in changes.removed {
+                    self.dismiss(removed);
                 }
             }
             Err(error) => {
@@ -128,6 +113,24 @@ impl<R: CryptoRng> Running<R> {
                 }
             }
         }
+    }
+
+    /// The camera comes in with this key no more; a session that it has in its shard ends.
+    fn dismiss(&mut self, removed: Removed) {
+        let Removed { key, label, why } = removed;
+        let what = match why {
+            Removal::Forgotten => "forgotten",
+            Removal::Revoked { .. } => "revoked",
+            Removal::KeyReplaced => "its key before is not good any more",
+        };
+        let fingerprint = key.fingerprint();
+        let home = self.homes.remove(&key);
+        let Some(shard) = home.and_then(|home| self.door.shards.get(home)) else {
+            info!(camera = %label, %fingerprint, "{what}");
+            return;
+        };
+        info!(camera = %label, %fingerprint, "{what}: if it is connected, its session ends");
+        shard.send(ToShard::Dismiss(key, why));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::figures::DoorCounters;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Lines for all that strangers do, together, in each interval.
 const STRANGER_LINES_MOST: u32 = 20;
-/// Lines for new cameras: as many as may come at once.
+/// Lines for new cameras and those that wait from now on: as many as may come at once.
 const NEW_LINES_MOST: u32 = 1024;
 /// Lines for what is wrong here: strangers must not keep an operator from reading them.
 const FAULT_LINES_MOST: u32 = 20;
@@ -30,6 +30,8 @@ pub(super) enum Matter {
     OtherLabel,
     /// A camera is new.
     New,
+    /// A camera waits for approval from now on.
+    Waiting,
     /// A camera that is known gets another key.
     NewKey,
     /// There was no descriptor for a stranger. One line an interval.
@@ -48,6 +50,7 @@ pub(super) struct Report {
     refused: u64,
     other_labels: u64,
     new: u64,
+    waiting: u64,
     no_descriptor: u64,
     stranger_lines: u32,
     new_lines: u32,
@@ -63,6 +66,7 @@ impl Report {
             refused: 0,
             other_labels: 0,
             new: 0,
+            waiting: 0,
             no_descriptor: 0,
             stranger_lines: STRANGER_LINES_MOST,
             new_lines: NEW_LINES_MOST,
@@ -100,6 +104,10 @@ impl Report {
                 self.new += 1;
                 &mut self.new_lines
             }
+            Matter::Waiting => {
+                self.waiting += 1;
+                &mut self.new_lines
+            }
             Matter::NewKey => &mut self.new_lines,
             Matter::Fault => &mut self.fault_lines,
         };
@@ -119,8 +127,9 @@ impl Report {
                 refused = self.refused,
                 without_descriptor = self.no_descriptor,
                 under_another_label = self.other_labels,
+                waiting = self.waiting,
                 new_cameras = self.new,
-                "turned away (strangers, refused) and let in (new cameras) in the last minute"
+                "turned away (strangers, refused), noted to wait for approval (waiting) and let in (new cameras) in the last minute"
             );
         }
         *self = Self::new(now, Arc::clone(&self.counters));
@@ -173,5 +182,13 @@ mod tests {
         assert_eq!(lines(&mut report, Matter::New), 1024);
         assert_eq!(lines(&mut report, Matter::Fault), 20);
         assert_eq!(lines(&mut report, Matter::NoDescriptor), 1);
+    }
+    #[test]
+    fn a_camera_that_waits_is_not_one_that_was_let_in() {
+        let mut report = Report::new(START, Arc::default());
+        assert!(report.gets_line(Matter::Waiting));
+        assert_eq!((report.waiting, report.new), (1, 0));
+        assert!(report.gets_line(Matter::New));
+        assert_eq!((report.waiting, report.new), (1, 1));
     }
 }

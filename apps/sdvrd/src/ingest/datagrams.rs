@@ -53,7 +53,12 @@ impl DatagramCarrier {
     }
 
     pub(crate) const fn peer(&self) -> Peer {
-        Peer::Datagrams(self.path.address())
+        Peer::Datagrams(self.address())
+    }
+
+    /// Where the camera is, as far as it has shown.
+    pub(crate) const fn address(&self) -> LinkAddress {
+        self.path.address()
     }
 
     /// Keeps a datagram until it is known whether the camera may stream.

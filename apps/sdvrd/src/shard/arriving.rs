@@ -82,6 +82,7 @@ impl Shard {
         member.last_heard = now;
         // Another one, if it was forgotten under the one it had.
         member.camera.label = label.clone();
+        member.camera.set_link(peer.link());
         if let Some(old) = member.connection.take() {
             self.replace(old, peer, may_say.then_some(&label));
         }

@@ -43,6 +43,7 @@ pub(crate) struct Newcomer {
 pub(crate) struct Introduced {
     pub(crate) index: u32,
     pub(crate) key: PublicKey,
+    /// Where it is, as far as that was shown.
     pub(crate) address: LinkAddress,
     pub(crate) setup: Setup,
 }
@@ -314,7 +315,7 @@ impl Shard {
                     self.door.send(ToDoor::Introduced(Introduced {
                         index,
                         key: session.peer(),
-                        address: from,
+                        address: carrier.address(),
                         setup,
                     }));
                 }

@@ -17,11 +17,15 @@ use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
 use super::parity::{Cover, Groups};
-use super::partial::{FrameFacts, PartialFrame, Piece, Taken};
+use super::partial::{Clearing, FrameFacts, PartialFrame, Piece, Taken};
 use crate::error::SessionError;
 
 /// Frames of a stream that may be on their way at once, at most.
 const OPEN_MOST: usize = 64;
+/// Runs of missing fragments that a stream may have at once, at most: each packet looks through them.
+const GAPS_MOST: usize = 4096;
+/// Fragments of a stream that are not asked for because parity may give them back, at most: each packet looks through them.
+const COVERED_MOST: u32 = 1024;
 /// Over how long the least transit is sought: twice this, in two halves.
 const TRANSIT_HALF: Duration = Duration::from_secs(5);
 /// All fragments, however many a frame has of which none has arrived.
@@ -34,6 +38,8 @@ pub(crate) struct WholeFrame {
     pub(crate) bytes: Vec<u8>,
     /// Frames between the one handed out before and this one.
     pub(crate) missed: u64,
+    /// Those of them that were sent and given up here.
+    pub(crate) lost: u64,
 }
 
 /// Bounds on what a stream may hold.
@@ -52,12 +58,15 @@ pub(crate) struct ArrivalLimits {
 pub(crate) struct Arrivals {
     limits: ArrivalLimits,
     coming: BTreeMap<u64, Coming>,
+    clearing: Clearing,
     transit: Transit,
     /// The highest number that was handed out or given up.
     settled: Option<Settled>,
     /// The highest number that was handed out.
     handed_out: Option<u64>,
     given_up: u64,
+    /// As many when a frame was handed out last.
+    given_up_before: u64,
     /// Whether one of them may be needed to decode what follows.
     needed_is_missing: bool,
     late: u64,
@@ -120,6 +129,11 @@ impl Coming {
         }
     }
 
+    fn gap_count(&self) -> usize {
+        let (Self::Heard { gaps, .. } | Self::Unheard { gaps, .. }) = self;
+        gaps.len()
+    }
+
     const fn is_whole(&self) -> bool {
         match self {
             Self::Heard { frame, .. } => frame.is_whole(),
@@ -133,10 +147,12 @@ impl Arrivals {
         Self {
             limits,
             coming: BTreeMap::new(),
+            clearing: Clearing::new(limits.frame_most_bytes),
             transit: Transit::default(),
             settled: None,
             handed_out: None,
             given_up: 0,
+            given_up_before: 0,
             needed_is_missing: false,
             late: 0,
             restored: 0,
@@ -204,7 +220,7 @@ impl Arrivals {
             return Ok(());
         };
         let heard = frame.heard();
-        let taken = frame.take(&facts, piece)?;
+        let taken = frame.take(&facts, piece, &mut self.clearing)?;
         if taken == Taken::Needless {
             self.late = self.late.saturating_add(is_fragment.into());
         } else {
@@ -215,14 +231,18 @@ impl Arrivals {
             Piece::Fragment { offset, .. } => {
                 let fragment_bytes = facts.fragment_bytes.into();
                 let fragment = offset.checked_div(fragment_bytes).unwrap_or_default();
-                gaps.fill(fragment);
-                gaps.notice(now, packet, heard..fragment);
+                if frame.has(fragment) {
+                    gaps.fill(fragment);
+                    gaps.notice(now, packet, heard..fragment);
+                }
             }
             Piece::Parity { .. } => gaps.notice(now, packet, heard..facts.fragments()),
         }
-        if let Taken::Restoring(count) = taken {
-            self.restored = self.restored.saturating_add(count);
-            gaps.retain(|fragment| !frame.has(fragment));
+        if let Taken::Restoring(fragments) = taken {
+            self.restored = self.restored.saturating_add(fragments.len() as u64);
+            fragments
+                .into_iter()
+                .for_each(|fragment| gaps.fill(fragment));
         }
         self.notice_tails(now, packet, number);
         self.bound();
@@ -305,7 +325,11 @@ impl Arrivals {
         let held = |coming: &BTreeMap<u64, Coming>| -> usize {
             coming.values().map(Coming::held_bytes).sum()
         };
+        let gaps = |coming: &BTreeMap<u64, Coming>| -> usize {
+            coming.values().map(Coming::gap_count).sum()
+        };
         while self.coming.len() > OPEN_MOST
+            || gaps(&self.coming) > GAPS_MOST
             || self.coming.len() > 1 && held(&self.coming) > self.limits.held_most_bytes
         {
             self.give_up_first();
@@ -360,10 +384,13 @@ impl Arrivals {
                 .map_or(0, |last| number.saturating_sub(last).saturating_sub(1));
             self.settle(number, facts.captured);
             self.handed_out = Some(number);
+            let lost = self.given_up.saturating_sub(self.given_up_before);
+            self.given_up_before = self.given_up;
             return frame.into_bytes().map(|bytes| WholeFrame {
                 facts,
                 bytes,
                 missed,
+                lost: lost.min(missed),
             });
         }
     }
@@ -377,6 +404,7 @@ impl Arrivals {
     ) -> Vec<FragmentRequest> {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
+        let mut covered_most = COVERED_MOST;
         for (&number, coming) in &mut self.coming {
             // An answer would come too late.
             if now + round_trip.time > coming.deadline() {
@@ -384,15 +412,15 @@ impl Arrivals {
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });
             let runs = match coming {
-                Coming::Unheard { gaps, .. } => gaps.poll(now, newest, round_trip, |_| true),
+                Coming::Unheard { gaps, .. } => gaps.poll(now, newest, round_trip, Cover::None),
                 Coming::Heard {
                     frame,
                     gaps,
                     is_over,
                     ..
                 } => {
-                    let mut cover = Cover::of(frame, *is_over, self.parity_lately);
-                    gaps.poll(now, newest, round_trip, |fragment| !cover.covers(fragment))
+                    let cover = Cover::of(frame, *is_over, self.parity_lately, &mut covered_most);
+                    gaps.poll(now, newest, round_trip, cover)
                 }
             };
             requests.extend(runs.into_iter().map(|run| FragmentRequest {
@@ -406,18 +434,19 @@ impl Arrivals {
     /// When to call [`Self::poll`] and [`Self::poll_requests`], if nothing arrives before.
     pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
         let mut due = Timestamp::NEVER;
+        let mut covered_most = COVERED_MOST;
         for coming in self.coming.values() {
             due = due.min(coming.deadline());
             let asks = match coming {
-                Coming::Unheard { gaps, .. } => gaps.poll_timeout(newest, round_trip, |_| true),
+                Coming::Unheard { gaps, .. } => gaps.poll_timeout(newest, round_trip, Cover::None),
                 Coming::Heard {
                     frame,
                     gaps,
                     is_over,
                     ..
                 } => {
-                    let mut cover = Cover::of(frame, *is_over, self.parity_lately);
-                    gaps.poll_timeout(newest, round_trip, |fragment| !cover.covers(fragment))
+                    let cover = Cover::of(frame, *is_over, self.parity_lately, &mut covered_most);
+                    gaps.poll_timeout(newest, round_trip, cover)
                 }
             };
             if asks + round_trip.time <= coming.deadline() {

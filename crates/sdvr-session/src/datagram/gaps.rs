@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 
+use super::parity::Cover;
+
 /// A fragment that so many later packets have overtaken is lost.
 const OVERTAKEN_BY: u64 = 3;
 /// Between the two copies of a request.
@@ -42,14 +44,17 @@ impl RoundTrip {
     }
 }
 
-/// The gaps of one frame, by fragment.
+/// The gaps of one frame, in runs of fragments: a packet makes two more of them at most, however far apart its fragment is from the others.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
-    gaps: BTreeMap<u32, Gap>,
+    /// By the first fragment of each; they do not overlap.
+    runs: BTreeMap<u32, Gap>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Gap {
+    /// One more than the last fragment.
+    end: u32,
     noticed: Timestamp,
     /// The number of the packet by which it was noticed.
     noticed_by: u64,
@@ -66,38 +71,75 @@ enum Asked {
 }
 
 impl Gaps {
-    /// These fragments have not arrived when packet `by` did.
+    /// These fragments have not arrived when packet `by` did. Those that were noticed before keep their time.
     pub(crate) fn notice(&mut self, now: Timestamp, by: u64, fragments: Range<u32>) {
-        for fragment in fragments {
-            self.gaps.entry(fragment).or_insert(Gap {
-                noticed: now,
-                noticed_by: by,
-                asked: Asked::Never,
-            });
+        let before = self.runs.range(..=fragments.start).next_back();
+        let mut next = before.map_or(fragments.start, |(_, gap)| gap.end.max(fragments.start));
+        while next < fragments.end {
+            let noticed_before = self.runs.range(next..fragments.end).next();
+            let (first, end) = noticed_before
+                .map_or((fragments.end, fragments.end), |(&first, gap)| {
+                    (first, gap.end)
+                });
+            if next < first {
+                let gap = Gap {
+                    end: first,
+                    noticed: now,
+                    noticed_by: by,
+                    asked: Asked::Never,
+                };
+                self.runs.insert(next, gap);
+            }
+            next = end;
         }
     }
 
     /// A fragment has arrived.
     pub(crate) fn fill(&mut self, fragment: u32) {
-        self.gaps.remove(&fragment);
+        let Some((&first, &gap)) = self.runs.range(..=fragment).next_back() else {
+            return;
+        };
+        if fragment >= gap.end {
+            return;
+        }
+        self.runs.remove(&first);
+        if first < fragment {
+            let end = fragment;
+            self.runs.insert(first, Gap { end, ..gap });
+        }
+        let after = fragment.saturating_add(1);
+        if after < gap.end {
+            self.runs.insert(after, gap);
+        }
     }
 
-    /// Only these fragments are still missing.
-    pub(crate) fn retain(&mut self, is_missing: impl Fn(u32) -> bool) {
-        self.gaps.retain(|fragment, _| is_missing(*fragment));
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
     }
 
-    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs, of those that are wanted. They count as asked for.
+    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs, but for those that are covered. They count as asked for.
     pub(crate) fn poll(
         &mut self,
         now: Timestamp,
         newest: u64,
         round_trip: RoundTrip,
-        mut is_wanted: impl FnMut(u32) -> bool,
+        cover: Cover<'_>,
     ) -> Vec<Range<u32>> {
+        let begin = self.covered_until(cover);
+        // What is covered of a run is not asked for with the rest of it.
+        if let Some((&first, gap)) = self.runs.range_mut(..begin).next_back()
+            && begin < gap.end
+            && gap.due(newest, round_trip) <= now
+            && first < begin
+        {
+            let rest = *gap;
+            gap.end = begin;
+            self.runs.insert(begin, rest);
+        }
         let mut runs: Vec<Range<u32>> = Vec::new();
-        for (&fragment, gap) in &mut self.gaps {
-            if !is_wanted(fragment) || gap.due(newest, round_trip) > now {
+        for (&first, gap) in self.runs.range_mut(begin..) {
+            if gap.due(newest, round_trip) > now {
                 continue;
             }
             gap.asked = match gap.asked {
@@ -105,8 +147,8 @@ impl Gaps {
                 Asked::Never | Asked::Twice(_) => Asked::Once(now),
             };
             match runs.last_mut() {
-                Some(run) if run.end == fragment => run.end = fragment.saturating_add(1),
-                _ => runs.push(fragment..fragment.saturating_add(1)),
+                Some(run) if run.end == first => run.end = gap.end,
+                _ => runs.push(first..gap.end),
             }
         }
         runs
@@ -117,14 +159,25 @@ impl Gaps {
         &self,
         newest: u64,
         round_trip: RoundTrip,
-        mut is_wanted: impl FnMut(u32) -> bool,
+        cover: Cover<'_>,
     ) -> Timestamp {
-        let wanted = self
-            .gaps
-            .iter()
-            .filter(|(fragment, _)| is_wanted(**fragment));
+        let begin = self.covered_until(cover);
+        let in_part = self.runs.range(..begin).next_back();
+        let in_part = in_part.filter(|(_, gap)| begin < gap.end);
+        let wanted = in_part.into_iter().chain(self.runs.range(begin..));
         let due = wanted.map(|(_, gap)| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// The first fragment that is not covered, maybe behind all.
+    fn covered_until(&self, mut cover: Cover<'_>) -> u32 {
+        if cover.is_none() {
+            return 0;
+        }
+        let mut missing = self.runs.iter().flat_map(|(&first, gap)| first..gap.end);
+        missing
+            .find(|fragment| !cover.covers(*fragment))
+            .unwrap_or(u32::MAX)
     }
 }
 
@@ -156,10 +209,6 @@ mod tests {
         spread: Duration::from_millis(1),
     };
 
-    fn all(_: u32) -> bool {
-        true
-    }
-
     fn after(milliseconds: u64) -> Timestamp {
         NOW + Duration::from_millis(milliseconds)
     }
@@ -168,17 +217,17 @@ mod tests {
     fn a_gap_is_asked_for_when_three_packets_have_overtaken_it() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        assert!(gaps.poll(NOW, 101, ROUND_TRIP, all).is_empty());
-        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP, all), [5..8]);
+        assert!(gaps.poll(NOW, 101, ROUND_TRIP, Cover::None).is_empty());
+        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP, Cover::None), [5..8]);
     }
 
     #[test]
     fn or_after_an_eighth_of_a_round_trip() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        let due = gaps.poll_timeout(100, ROUND_TRIP, all);
+        let due = gaps.poll_timeout(100, ROUND_TRIP, Cover::None);
         assert_eq!(due, NOW + Duration::from_micros(2500));
-        assert_eq!(gaps.poll(due, 100, ROUND_TRIP, all), [5..8]);
+        assert_eq!(gaps.poll(due, 100, ROUND_TRIP, Cover::None), [5..8]);
     }
 
     #[test]
@@ -186,7 +235,11 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 3..4);
         let asked: Vec<u64> = (0..60)
-            .filter(|&millisecond| !gaps.poll(after(millisecond), 0, ROUND_TRIP, all).is_empty())
+            .filter(|&millisecond| {
+                !gaps
+                    .poll(after(millisecond), 0, ROUND_TRIP, Cover::None)
+                    .is_empty()
+            })
             .collect();
         // 2.5 ms; its copy; 24 ms, which are the round trip and four times its spread; and so on.
         assert_eq!(asked, [3, 5, 29, 31, 55, 57]);
@@ -199,9 +252,16 @@ mod tests {
         gaps.fill(4);
         gaps.fill(5);
         gaps.fill(9);
-        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP, all), [0..4, 6..9]);
+        assert_eq!(
+            gaps.poll(after(3), 0, ROUND_TRIP, Cover::None),
+            [0..4, 6..9]
+        );
         (0..10).for_each(|fragment| gaps.fill(fragment));
-        assert_eq!(gaps.poll_timeout(0, ROUND_TRIP, all), Timestamp::NEVER);
+        assert_eq!(gaps.len(), 0);
+        assert_eq!(
+            gaps.poll_timeout(0, ROUND_TRIP, Cover::None),
+            Timestamp::NEVER
+        );
     }
 
     #[test]
@@ -209,25 +269,56 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 0..1);
         gaps.notice(after(2), 1, 0..2);
-        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP, all), [0..1]);
+        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP, Cover::None), [0..1]);
     }
 
     #[test]
-    fn what_is_not_wanted_is_not_asked_for_and_nothing_wakes_for_it() {
+    fn gaps_are_kept_in_runs_however_long() {
         let mut gaps = Gaps::default();
-        gaps.notice(NOW, 0, 0..6);
-        let is_odd = |fragment: u32| fragment % 2 == 1;
+        gaps.notice(NOW, 0, 0..u32::MAX);
+        assert_eq!(gaps.len(), 1);
+        gaps.fill(1_000_000);
+        gaps.fill(1_000_000);
+        gaps.fill(0);
+        assert_eq!(gaps.len(), 2);
         assert_eq!(
-            gaps.poll(after(3), 0, ROUND_TRIP, is_odd),
-            [1..2, 3..4, 5..6]
+            gaps.poll(after(3), 0, ROUND_TRIP, Cover::None),
+            [1..1_000_000, 1_000_001..u32::MAX]
         );
-        let copy = gaps.poll_timeout(0, ROUND_TRIP, is_odd);
-        assert_eq!(copy, after(5));
+        // Between and around those that are there.
+        let mut gaps = Gaps::default();
+        gaps.notice(NOW, 0, 5..7);
+        gaps.notice(NOW, 0, 9..10);
+        gaps.notice(after(2), 1, 4..12);
         assert_eq!(
-            gaps.poll_timeout(0, ROUND_TRIP, |_| false),
-            Timestamp::NEVER
+            gaps.poll(after(3), 1, ROUND_TRIP, Cover::None),
+            [5..7, 9..10]
         );
-        // It is wanted now, and was due before.
-        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP, all), [0..1, 2..3, 4..5]);
+        assert_eq!(gaps.poll(after(5), 1, ROUND_TRIP, Cover::None), [4..12]);
+    }
+
+    /// Against a set with an entry for each fragment.
+    #[test]
+    fn runs_hold_what_a_set_would() {
+        let mut gaps = Gaps::default();
+        let mut set = std::collections::BTreeSet::new();
+        let mut state: u32 = 1;
+        for _ in 0..5000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (first, length) = ((state >> 16) % 60, (state >> 24) % 8);
+            if state.is_multiple_of(3) {
+                gaps.notice(NOW, 0, first..first + length);
+                set.extend(first..first + length);
+            } else {
+                gaps.fill(first);
+                set.remove(&first);
+            }
+            let held: Vec<u32> = gaps
+                .runs
+                .iter()
+                .flat_map(|(&first, gap)| first..gap.end)
+                .collect();
+            assert!(held.iter().eq(&set));
+        }
     }
 }

@@ -226,14 +226,7 @@ impl DatagramLink {
             .outgoing
             .iter()
             .position(|outgoing| outgoing.stream == stream);
-        let place = place.unwrap_or_else(|| {
-            self.outgoing.push(Outgoing {
-                stream,
-                frames: SentFrames::new(LATENCY, KEPT_MOST_BYTES),
-                pace: Pace::new(),
-            });
-            self.outgoing.len().saturating_sub(1)
-        });
+        let place = place.unwrap_or_else(|| self.begin_sending(stream, LATENCY));
         if let Some(Outgoing { frames, pace, .. }) = self.outgoing.get_mut(place)
             && !frames.is_sending()
         {
@@ -242,6 +235,18 @@ impl DatagramLink {
             pace.begin(now, facts.fragments().saturating_add(parities));
             frames.push(now, facts, bytes, parity);
         }
+    }
+
+    /// Client: the stream is opened: what was sent of it before is not asked for any more, and frames are asked for until they are as old
+    /// as the latency. Gives its place.
+    pub(crate) fn begin_sending(&mut self, stream: StreamId, latency: Duration) -> usize {
+        self.forget_sent(stream);
+        self.outgoing.push(Outgoing {
+            stream,
+            frames: SentFrames::new(latency, KEPT_MOST_BYTES),
+            pace: Pace::new(),
+        });
+        self.outgoing.len().saturating_sub(1)
     }
 
     /// Client: the server says what it has received.
@@ -271,7 +276,7 @@ impl DatagramLink {
         self.breaker.handle_report(now, (lost, sent), delay)
     }
 
-    /// Client: the stream is opened or ends: what was sent of it is not asked for any more.
+    /// Client: the stream ends: what was sent of it is not asked for any more.
     pub(crate) fn forget_sent(&mut self, stream: StreamId) {
         self.outgoing.retain(|outgoing| outgoing.stream != stream);
     }

@@ -19,6 +19,8 @@ use crate::media::MediaHeader;
 /// Memory is taken in such steps as fragments arrive, never by what a header announces.
 const STEP_BYTES: usize = 64 * 1024;
 const BITS: u32 = u64::BITS;
+/// Fragments are no shorter, but in a frame that has only one: what is kept of each must be little against its bytes.
+const FRAGMENT_LEAST_BYTES: u16 = 256;
 
 /// What all fragments of a frame say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +87,15 @@ impl<'a> Piece<'a> {
 }
 
 /// What became of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It was there before, or nothing was missing for which it could be of use.
+    /// It was there before, or nothing was missing for which it could be of use; or it is so far ahead of the others that the memory between
+    /// them may not be cleared. It is lost then, and asked for like others that are.
     Needless,
     /// It is kept.
     Kept,
-    /// With it so many others were computed.
-    Restoring(u64),
+    /// With it these others were computed.
+    Restoring(Vec<u32>),
 }
 
 /// The fragments that have arrived.
@@ -123,6 +126,9 @@ impl PartialFrame {
         let missing = facts.fragments();
         if missing == 0 {
             return Err(SessionError::Frame("it has no fragments"));
+        }
+        if missing > 1 && facts.fragment_bytes < FRAGMENT_LEAST_BYTES {
+            return Err(SessionError::Frame("its fragments are too short"));
         }
         Ok(Self {
             facts,
@@ -170,30 +176,45 @@ impl PartialFrame {
         &mut self,
         facts: &FrameFacts,
         piece: Piece<'_>,
+        clearing: &mut Clearing,
     ) -> Result<Taken, SessionError> {
         if *facts != self.facts {
             return Err(SessionError::Frame("a fragment contradicts another"));
         }
         match piece {
-            Piece::Fragment { offset, bytes } => self.take_fragment(offset, bytes),
-            Piece::Parity { place, bytes } => self.take_parity(place, bytes),
+            Piece::Fragment { offset, bytes } => self.take_fragment(offset, bytes, clearing),
+            Piece::Parity { place, bytes } => self.take_parity(place, bytes, clearing),
         }
     }
 
-    fn take_fragment(&mut self, offset: u32, bytes: &[u8]) -> Result<Taken, SessionError> {
+    fn take_fragment(
+        &mut self,
+        offset: u32,
+        bytes: &[u8],
+        clearing: &mut Clearing,
+    ) -> Result<Taken, SessionError> {
         let number = self.number_of(offset, bytes.len())?;
         if self.has(number) {
             return Ok(Taken::Needless);
         }
+        if !clearing.allows(self.cleared_for(number)) {
+            return Ok(Taken::Needless);
+        }
+        clearing.has_arrived(bytes.len());
         self.place(number, bytes);
         let parity = self.parity.as_mut();
         match parity.and_then(|parity| parity.fill(number)) {
-            Some(group) => self.restore(group),
+            Some(group) => self.restore(group, clearing),
             None => Ok(Taken::Kept),
         }
     }
 
-    fn take_parity(&mut self, place: ParityPlace, bytes: &[u8]) -> Result<Taken, SessionError> {
+    fn take_parity(
+        &mut self,
+        place: ParityPlace,
+        bytes: &[u8],
+        clearing: &mut Clearing,
+    ) -> Result<Taken, SessionError> {
         let facts = &self.facts;
         let parity = self
             .parity
@@ -201,14 +222,17 @@ impl PartialFrame {
         let group = parity.take(place, bytes, |number| has(&self.arrived, number))?;
         self.heard = self.facts.fragments();
         match group {
-            Some(group) => self.restore(group),
+            Some(group) => {
+                clearing.has_arrived(bytes.len());
+                self.restore(group, clearing)
+            }
             None if self.is_whole() => Ok(Taken::Needless),
             None => Ok(Taken::Kept),
         }
     }
 
     /// Computes what is missing of a group of which enough has arrived.
-    fn restore(&mut self, group: u32) -> Result<Taken, SessionError> {
+    fn restore(&mut self, group: u32, clearing: &mut Clearing) -> Result<Taken, SessionError> {
         let Some(parity) = &mut self.parity else {
             return Ok(Taken::Kept);
         };
@@ -217,7 +241,10 @@ impl PartialFrame {
             return Ok(Taken::Kept);
         };
         let parity_bytes = parity.groups.parity_bytes;
-        let count = restored.fragments.len() as u64;
+        let last = restored.fragments.last().copied().unwrap_or(0);
+        if !clearing.allows(self.cleared_for(last)) {
+            return Ok(Taken::Needless);
+        }
         let fragments = restored.bytes.chunks_exact(parity_bytes);
         for (number, bytes) in restored.fragments.iter().zip(fragments) {
             let Range { start, end } = self.range(*number);
@@ -229,7 +256,7 @@ impl PartialFrame {
             }
             self.place(*number, bytes);
         }
-        Ok(Taken::Restoring(count))
+        Ok(Taken::Restoring(restored.fragments))
     }
 
     /// Where a fragment's bytes are.
@@ -240,6 +267,11 @@ impl PartialFrame {
             .saturating_add(fragment_bytes)
             .min(self.facts.frame_bytes);
         begin as usize..end as usize
+    }
+
+    /// How many bytes have to be cleared before a fragment.
+    fn cleared_for(&self, number: u32) -> usize {
+        self.range(number).start.saturating_sub(self.bytes.len())
     }
 
     /// Puts a fragment where it belongs.
@@ -332,6 +364,37 @@ fn has(arrived: &[u64], number: u32) -> bool {
     arrived.get(word).is_some_and(|bits| bits & bit != 0)
 }
 
+/// How much memory may be cleared for what is to come before a fragment. Who sends only the ends of large frames would else make much work with
+/// few bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clearing {
+    left_bytes: u64,
+    most_bytes: u64,
+}
+
+impl Clearing {
+    /// For frames of at most `frame_most_bytes`: two of them in advance, which a link may lose the beginnings of, and what has arrived twice over.
+    pub(crate) const fn new(frame_most_bytes: u64) -> Self {
+        let most_bytes = frame_most_bytes.saturating_mul(2);
+        Self {
+            left_bytes: most_bytes,
+            most_bytes,
+        }
+    }
+
+    /// Whether so many bytes may be cleared; they count as cleared then.
+    fn allows(&mut self, bytes: usize) -> bool {
+        let left = self.left_bytes.checked_sub(bytes as u64);
+        self.left_bytes = left.unwrap_or(self.left_bytes);
+        left.is_some()
+    }
+
+    fn has_arrived(&mut self, bytes: usize) {
+        let more = (bytes as u64).saturating_mul(2);
+        self.left_bytes = self.left_bytes.saturating_add(more).min(self.most_bytes);
+    }
+}
+
 /// In which word a fragment's bit is, and the bit.
 const fn place(number: u32) -> (usize, u64) {
     ((number / BITS) as usize, 1 << (number % BITS))
@@ -366,12 +429,21 @@ mod tests {
         PartialFrame::new(facts(frame_bytes), 1 << 30).unwrap()
     }
 
+    fn take(
+        frame: &mut PartialFrame,
+        facts: &FrameFacts,
+        piece: Piece<'_>,
+    ) -> Result<Taken, SessionError> {
+        frame.take(facts, piece, &mut Clearing::new(1 << 30))
+    }
+
     /// Gives fragment `number` of the frame.
     fn give(frame: &mut PartialFrame, number: u32) -> Result<Taken, SessionError> {
         let facts = *frame.facts();
         let whole = content(facts.frame_bytes);
         let fragments: Vec<&[u8]> = whole.chunks(FRAGMENT.into()).collect();
-        frame.take(
+        take(
+            frame,
             &facts,
             fragment(number * u32::from(FRAGMENT), fragments[number as usize]),
         )
@@ -398,8 +470,8 @@ mod tests {
                 let number = (step * 7919 + 13) % count;
                 assert!(!frame.is_whole());
                 let piece = fragment(number * u32::from(FRAGMENT), fragments[number as usize]);
-                assert_eq!(frame.take(&facts, piece), Ok(Taken::Kept));
-                assert_eq!(frame.take(&facts, piece), Ok(Taken::Needless));
+                assert_eq!(take(&mut frame, &facts, piece), Ok(Taken::Kept));
+                assert_eq!(take(&mut frame, &facts, piece), Ok(Taken::Needless));
             }
             assert!(frame.is_whole(), "{frame_bytes}");
             assert_eq!(frame.into_bytes(), Some(whole));
@@ -439,7 +511,7 @@ mod tests {
         for (offset, length) in lies {
             let mut frame = partial(last + 100);
             let facts = *frame.facts();
-            let taken = frame.take(&facts, fragment(offset, &vec![0; length]));
+            let taken = take(&mut frame, &facts, fragment(offset, &vec![0; length]));
             assert!(taken.is_err(), "{length} bytes at {offset}");
             assert_eq!(missing(&frame), [0..3]);
         }
@@ -469,7 +541,7 @@ mod tests {
         for other in others {
             let mut frame = partial(5000);
             assert!(
-                frame.take(&other, fragment(0, &[0; 1136])).is_err(),
+                take(&mut frame, &other, fragment(0, &[0; 1136])).is_err(),
                 "{other:?}"
             );
         }
@@ -486,6 +558,12 @@ mod tests {
             ..facts(1000)
         };
         assert!(refused(no_fragments, 1000));
+        let short = |frame_bytes| FrameFacts {
+            fragment_bytes: 255,
+            ..facts(frame_bytes)
+        };
+        assert!(refused(short(256), 1000));
+        assert!(!refused(short(255), 1000));
     }
 
     #[test]
@@ -493,7 +571,7 @@ mod tests {
         let mut frame = partial(200 << 20);
         assert_eq!(frame.held_bytes(), 0);
         let first = *frame.facts();
-        frame.take(&first, fragment(0, &[1; 1136])).unwrap();
+        take(&mut frame, &first, fragment(0, &[1; 1136])).unwrap();
         assert!(
             frame.held_bytes() <= STEP_BYTES + 64,
             "{}",
@@ -502,7 +580,38 @@ mod tests {
         // Half of the frame has arrived: at most all of it is held.
         let half = 100 << 20;
         let offset = half - half % u32::from(FRAGMENT);
-        frame.take(&first, fragment(offset, &[1; 1136])).unwrap();
+        take(&mut frame, &first, fragment(offset, &[1; 1136])).unwrap();
         assert!(frame.held_bytes() <= 101 << 20, "{}", frame.held_bytes());
+    }
+
+    /// Of frame after frame only the last fragment comes.
+    #[test]
+    fn memory_is_not_cleared_for_ends_without_beginnings() {
+        let frame_bytes = 1000 * u32::from(FRAGMENT);
+        let mut clearing = Clearing::new(frame_bytes.into());
+        let facts = facts(frame_bytes);
+        let end = frame_bytes - u32::from(FRAGMENT);
+        let taken = (0..1000).filter(|_| {
+            let mut frame = partial(frame_bytes);
+            let taken = frame.take(&facts, fragment(end, &[1; 1136]), &mut clearing);
+            taken == Ok(Taken::Kept)
+        });
+        assert_eq!(taken.count(), 2);
+        // Whole frames are taken all the same, and earn what was spent.
+        for _ in 0..3 {
+            let mut frame = partial(frame_bytes);
+            for number in 0..1000 {
+                let offset = number * u32::from(FRAGMENT);
+                assert_eq!(
+                    frame.take(&facts, fragment(offset, &[1; 1136]), &mut clearing),
+                    Ok(Taken::Kept)
+                );
+            }
+        }
+        let mut frame = partial(frame_bytes);
+        assert_eq!(
+            frame.take(&facts, fragment(end, &[1; 1136]), &mut clearing),
+            Ok(Taken::Kept)
+        );
     }
 }

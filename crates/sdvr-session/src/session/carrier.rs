@@ -104,6 +104,13 @@ impl Carrier {
         }
     }
 
+    /// Client: a stream is asked for, maybe in the place of one.
+    pub(super) fn stream_is_asked_for(&mut self, open: &OpenStream) {
+        if let Self::Datagrams(link) = self {
+            link.begin_sending(open.stream, latency(open));
+        }
+    }
+
     /// A stream has ended, or is asked for anew.
     pub(super) fn stream_has_ended(&mut self, stream: StreamId) {
         if let Self::Datagrams(link) = self {
@@ -157,9 +164,14 @@ fn arrival_limits(open: &OpenStream) -> ArrivalLimits {
     ArrivalLimits {
         frame_most_bytes,
         held_most_bytes: usize::try_from(frame_most_bytes.saturating_mul(4)).unwrap_or(usize::MAX),
-        latency: match open.latency_ms {
-            0 => LATENCY,
-            latency_ms => Duration::from_millis(latency_ms.into()),
-        },
+        latency: latency(open),
+    }
+}
+
+/// How long a frame of the stream may take beyond the quickest ones.
+fn latency(open: &OpenStream) -> Duration {
+    match open.latency_ms {
+        0 => LATENCY,
+        latency_ms => Duration::from_millis(latency_ms.into()),
     }
 }

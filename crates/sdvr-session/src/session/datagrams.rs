@@ -48,6 +48,7 @@ pub struct ArrivedFrame {
     header: MediaHeader,
     bytes: Vec<u8>,
     missed: u64,
+    lost: u64,
 }
 
 impl ArrivedFrame {
@@ -58,6 +59,7 @@ impl ArrivedFrame {
             header: self.header,
             bytes: &self.bytes,
             missed: self.missed,
+            lost: self.lost,
         }
     }
 }
@@ -218,6 +220,7 @@ impl Session {
             facts,
             bytes,
             missed,
+            lost,
         } = whole;
         let counters = &mut self.counters;
         counters.frames_received = counters.frames_received.saturating_add(1);
@@ -238,6 +241,7 @@ impl Session {
             },
             bytes,
             missed,
+            lost,
         })
     }
 

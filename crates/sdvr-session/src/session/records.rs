@@ -105,6 +105,7 @@ impl Session {
             header,
             bytes,
             missed,
+            lost: 0,
         }))
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Cover<'a> {
         is_over: bool,
         /// Of the groups that were asked about.
         left: BTreeMap<u32, u32>,
+        /// How many fragments may be covered yet, of this frame and others.
+        most: &'a mut u32,
     },
 }
 
@@ -26,6 +28,7 @@ impl<'a> Cover<'a> {
         frame: &'a PartialFrame,
         is_over: bool,
         parity_lately: Option<(Groups, u8)>,
+        most: &'a mut u32,
     ) -> Self {
         let arrived = frame.parity();
         let (groups, rows) = match (arrived, parity_lately) {
@@ -42,10 +45,15 @@ impl<'a> Cover<'a> {
             arrived,
             is_over,
             left: BTreeMap::new(),
+            most,
         }
     }
 
-    /// Whether a missing fragment is covered. Each one that is leaves less for the next, so ask about each once.
+    pub(crate) const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Whether a missing fragment is covered. Each one that is leaves less for the next, so ask about each once, up to the first that is not.
     pub(crate) fn covers(&mut self, fragment: u32) -> bool {
         let Self::Parity {
             groups,
@@ -53,6 +61,7 @@ impl<'a> Cover<'a> {
             arrived,
             is_over,
             left,
+            most,
         } = self
         else {
             return false;
@@ -68,8 +77,9 @@ impl<'a> Cover<'a> {
             let has_come = arrived.map_or(0, |parity| parity.arrived_of(group));
             has_come.saturating_add(to_come)
         });
-        let covers = *left > 0;
+        let covers = *left > 0 && **most > 0;
         *left = left.saturating_sub(1);
+        **most = most.saturating_sub(1);
         covers
     }
 }

@@ -7,7 +7,7 @@ use sdvr_frame::Timestamp;
 use sdvr_transport::TcpLink;
 
 /// Bytes that are written at once: with a quarter of it, a client flat out on loopback pays half more to the kernel (0.34 CPU s/GB, not 0.20).
-pub(crate) const WRITE_BYTES: usize = 512 * 1024;
+const WRITE_BYTES: usize = 512 * 1024;
 /// A live frame is dropped when bytes have waited for so long: the network is slower than the camera.
 const LATE: Duration = Duration::from_millis(150);
 /// … or when so many wait.
@@ -15,7 +15,7 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// Bytes to write, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog {
+pub(super) struct Backlog {
     bytes: Vec<u8>,
     written: usize,
     waiting_since: Option<Timestamp>,
@@ -24,22 +24,22 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     /// Where to append what is to be written.
-    pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(super) const fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// Whether all is written.
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.written >= self.bytes.len()
     }
 
     /// Whether there is enough for a write to be worth it.
-    pub(crate) const fn is_worth_writing(&self) -> bool {
+    pub(super) const fn is_worth_writing(&self) -> bool {
         self.bytes.len() - self.written >= WRITE_BYTES
     }
 
     /// Whether a live frame would come too late behind what waits.
-    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
         let waits = self
             .waiting_since
             .is_some_and(|since| now.saturating_since(since) > LATE);
@@ -47,7 +47,7 @@ impl Backlog {
     }
 
     /// When the kernel last took bytes; `None` when none wait.
-    pub(crate) fn last_progress(&self) -> Option<Timestamp> {
+    pub(super) fn last_progress(&self) -> Option<Timestamp> {
         self.last_progress.filter(|_| !self.is_empty())
     }
 
@@ -56,7 +56,7 @@ impl Backlog {
     /// # Errors
     ///
     /// When the connection is broken.
-    pub(crate) fn write(&mut self, now: Timestamp, link: &TcpLink) -> io::Result<()> {
+    pub(super) fn write(&mut self, now: Timestamp, link: &TcpLink) -> io::Result<()> {
         while let Some(rest) = self
             .bytes
             .get(self.written..)
