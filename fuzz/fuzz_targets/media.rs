@@ -95,6 +95,7 @@ fn header(bytes: &[u8; 13]) -> MediaHeader {
             | flag(32, FrameFlags::TRAILER),
         is_first: flags & 2 != 0,
         is_last: flags & 4 != 0,
+        is_parity: flags & 16 != 0,
         offset: far(offset, offset_high),
         fragment_bytes: 0,
         since: 0,

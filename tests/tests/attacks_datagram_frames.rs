@@ -24,6 +24,7 @@ fn fragment(captured: Timestamp, edit: impl FnOnce(&mut MediaHeader), bytes: usi
         flags: FrameFlags::NONE,
         is_first: true,
         is_last: false,
+        is_parity: false,
         offset: 0,
         fragment_bytes: 1000,
         since: 0,

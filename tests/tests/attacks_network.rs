@@ -261,6 +261,7 @@ fn media(
         flags: sdvr_frame::FrameFlags::KEY,
         is_first,
         is_last,
+        is_parity: false,
         offset,
         fragment_bytes: 0,
         since: 0,

@@ -242,6 +242,7 @@ fn write_frame(message: &mut Vec<u8>, stream: StreamId, number: u64, bytes: &[u8
         flags: FrameFlags::KEY,
         is_first: true,
         is_last: true,
+        is_parity: false,
         offset: 0,
         fragment_bytes: 0,
         since: 0,

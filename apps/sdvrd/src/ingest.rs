@@ -185,7 +185,9 @@ impl Ingest {
             | Event::Report(_)
             | Event::NextKey(_)
             | Event::NewIdReply { .. }
-            | Event::KeyframeRequested(_) => {}
+            | Event::KeyframeRequested(_)
+            | Event::SendLess { .. }
+            | Event::SendAll => {}
         }
         Ok(())
     }

@@ -94,20 +94,27 @@ fn measure_frames(name: &str, aes: bool) {
     opening.print_bytes(&format!("open_{name}"), gigabytes);
 }
 
-/// The same over datagrams of 1,472 bytes, one call for each, as if the link lost none.
-fn measure_datagrams(name: &str, aes: bool) {
+/// Frames of any length over datagrams of 1,472 bytes, one call for each. `lost` of a frame's fragments do not arrive; there is parity for them.
+fn measure_datagrams(
+    name: &str,
+    aes: bool,
+    frame_bytes: usize,
+    (lost, parity_percent): (usize, u8),
+) {
     let (mut client, mut server) = support::streaming_datagrams(aes);
-    let payload = support::payload(1, FRAME_BYTES);
+    client.set_parity(parity_percent);
+    let frames = u32::try_from(FRAMES as usize * FRAME_BYTES / frame_bytes).unwrap();
+    let payload = support::payload(1, frame_bytes);
     let (mut sealing, mut opening) = (Stopwatch::default(), Stopwatch::default());
     let mut now = NOW;
     let mut datagrams: Vec<Vec<u8>> = Vec::new();
-    for number in 0..FRAMES {
+    for number in 0..frames {
         let bytes = payload.clone();
         let facts = (FrameNumber(number.into()), now, FrameFlags::KEY);
         sealing
             .measure(|| client.send_frame(now, StreamId(0), facts, bytes))
             .unwrap();
-        let mut handed_out = 0;
+        let (mut handed_out, mut to_lose) = (0, lost);
         while handed_out == 0 {
             let mut count = 0;
             sealing.measure(|| {
@@ -124,7 +131,9 @@ fn measure_datagrams(name: &str, aes: bool) {
                 }
             });
             handed_out = opening.measure(|| {
-                for datagram in datagrams.iter_mut().take(count) {
+                let skipped = to_lose.min(count);
+                to_lose -= skipped;
+                for datagram in datagrams.iter_mut().take(count).skip(skipped) {
                     server.handle_datagram(now, datagram).unwrap();
                 }
                 server
@@ -135,7 +144,17 @@ fn measure_datagrams(name: &str, aes: bool) {
             support::exchange_datagrams(now, &mut server, &mut client);
             while server.poll_event().is_some() || client.poll_event().is_some() {}
         }
-        assert_eq!(handed_out, FRAME_BYTES);
+        assert_eq!(handed_out, frame_bytes);
+        // The parity of the frame, which was whole before.
+        let mut datagram = Vec::new();
+        while client.is_sending(StreamId(0)) {
+            now = now + std::time::Duration::from_micros(250);
+            datagram.clear();
+            while client.poll_datagram(now, &mut datagram).unwrap() {
+                opening.measure(|| server.handle_datagram(now, &mut datagram).unwrap());
+                datagram.clear();
+            }
+        }
     }
     let gigabytes = f64::from(FRAMES) * 1e-3;
     sealing.print_bytes(&format!("seal_datagrams_{name}"), gigabytes);
@@ -199,7 +218,11 @@ fn measure_handshakes() {
 
 fn main() {
     measure_frames("aes", true);
-    measure_datagrams("aes", true);
+    measure_datagrams("aes", true, FRAME_BYTES, (0, 0));
+    measure_datagrams("100_kb_aes", true, 100_000, (0, 0));
+    measure_datagrams("parity_none_lost_aes", true, 100_000, (0, 20));
+    measure_datagrams("parity_one_lost_aes", true, 100_000, (1, 20));
+    measure_datagrams("parity_ten_lost_aes", true, 100_000, (10, 20));
     measure_floor("aes", &AES_256_GCM);
     measure_frames("chacha", false);
     measure_floor("chacha", &CHACHA20_POLY1305);

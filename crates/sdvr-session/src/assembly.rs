@@ -44,7 +44,7 @@ impl StreamOrder {
     ) -> Result<u64, SessionError> {
         let bytes = bytes as u64;
         let end = u64::from(header.offset).saturating_add(bytes);
-        if (header.fragment_bytes, header.since) != (0, 0) {
+        if header.is_parity || (header.fragment_bytes, header.since) != (0, 0) {
             return Err(SessionError::Frame("a record has a fragment of a datagram"));
         }
         if bytes == 0

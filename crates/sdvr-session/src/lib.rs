@@ -60,7 +60,10 @@ pub use packet::{
     next_handshake_packet, next_record,
 };
 pub use record::RECORD_OVERHEAD_BYTES;
-pub use session::{ArrivedFrame, DatagramFigures, DatagramOutcome, Event, OutgoingFrame, Session};
+pub use session::{
+    ArrivedFrame, DatagramFigures, DatagramOutcome, Event, OutgoingFrame, PARITY_MOST_PERCENT,
+    Session,
+};
 pub use site::Site;
 pub use token::SourceAddress;
 
@@ -73,6 +76,12 @@ pub mod for_tests {
     pub use crate::message::Control;
     pub use crate::noise::{Finished, InitiatorStart, ResponderStart};
     pub use crate::record::{Opened, RecordOpener, RecordSealer};
+
+    /// The messages in which a frame goes over datagrams, of which `header` says what all have in common, with so many per cent of parity.
+    #[must_use]
+    pub fn fragments_of(header: &MediaHeader, frame: &[u8], parity_percent: u8) -> Vec<Vec<u8>> {
+        crate::datagram::fragments_of(header, frame, parity_percent)
+    }
 
     /// Seals any content into a datagram: for a peer that owns its key and breaks the protocol. Whether the session has datagrams.
     pub fn seal_datagram(session: &mut crate::Session, content: &[u8], out: &mut Vec<u8>) -> bool {

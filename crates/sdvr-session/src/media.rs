@@ -19,6 +19,7 @@ const KEY: u8 = 1;
 const FIRST: u8 = 1 << 1;
 const LAST: u8 = 1 << 2;
 const DISCARDABLE: u8 = 1 << 4;
+const PARITY: u8 = 1 << 5;
 const TRAILER: u8 = 1 << 6;
 
 /// The header of a MEDIA message.
@@ -38,7 +39,9 @@ pub struct MediaHeader {
     pub is_first: bool,
     /// Whether this is the frame's last piece.
     pub is_last: bool,
-    /// Where in the frame this piece begins.
+    /// Datagrams: whether this is no piece of the frame but parity from which such are computed.
+    pub is_parity: bool,
+    /// Where in the frame this piece begins; which parity it is.
     pub offset: u32,
     /// Datagrams: the length of all pieces of the frame but the last. 0 in records, whose pieces are of any length.
     pub fragment_bytes: u16,
@@ -55,6 +58,7 @@ impl MediaHeader {
             (self.is_first, FIRST),
             (self.is_last, LAST),
             (self.flags.contains(FrameFlags::DISCARDABLE), DISCARDABLE),
+            (self.is_parity, PARITY),
             (self.flags.contains(FrameFlags::TRAILER), TRAILER),
         ];
         out.put_u8(MEDIA_TYPE);
@@ -85,7 +89,7 @@ impl MediaHeader {
             return Err(Malformed::UnexpectedType(message_type));
         }
         let bits = reader.u8()?;
-        if bits & !(KEY | FIRST | LAST | DISCARDABLE | TRAILER) != 0 {
+        if bits & !(KEY | FIRST | LAST | DISCARDABLE | PARITY | TRAILER) != 0 {
             return Err(Malformed::Number(bits.into()));
         }
         let stream = StreamId(reader.u16()?);
@@ -112,6 +116,7 @@ impl MediaHeader {
             flags,
             is_first: bits & FIRST != 0,
             is_last: bits & LAST != 0,
+            is_parity: bits & PARITY != 0,
             offset,
             fragment_bytes,
             since,

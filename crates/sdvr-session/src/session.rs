@@ -27,7 +27,7 @@ use crate::message::{
 use crate::noise::Finished;
 use crate::record::{RecordOpener, RecordSealer};
 use carrier::{Carrier, Records};
-pub use datagrams::{ArrivedFrame, DatagramFigures, DatagramOutcome};
+pub use datagrams::{ArrivedFrame, DatagramFigures, DatagramOutcome, PARITY_MOST_PERCENT};
 pub use records::OutgoingFrame;
 use renewal::{Renewal, secrets};
 use zeroize::Zeroizing;
@@ -116,6 +116,16 @@ pub enum Event {
     },
     /// Client: a frame is missing without which those that follow cannot be decoded. A key frame helps, if the source can be asked for one.
     KeyframeRequested(StreamId),
+    /// Client, over datagrams: more than the link carries is sent. More than 35 % was lost for 5 s, or what arrives takes ever longer. Send one
+    /// frame in so many, in place of what was advised before: evenly chosen where each stands alone; of frames that need each other the key
+    /// frames, of which the number is to be about as small. It comes again, with twice the number, until losses stop.
+    SendLess {
+        /// 2, 4 and so on, up to 64.
+        keep_one_in: u32,
+    },
+    /// Client: the link seems to carry more again. After a [`Event::SendLess`] that comes first with half the number, at the end with this one;
+    /// each ten seconds or more after the last, and it is taken back within a second or two if the losses come back.
+    SendAll,
     /// The answer to a challenge has come: compare it with [`crate::PeerPath::handle_answer`].
     PathResponse([u8; 8]),
     /// The other end ended the session.
@@ -380,7 +390,13 @@ impl Session {
                 self.carrier.handle_report(&report);
                 self.push(Event::Report(report))?;
             }
-            (Role::Client, Control::Received(opened)) => self.carrier.handle_received(now, opened),
+            (Role::Client, Control::Received(opened)) => {
+                match self.carrier.handle_received(now, opened) {
+                    Some(1) => self.push(Event::SendAll)?,
+                    Some(keep_one_in) => self.push(Event::SendLess { keep_one_in })?,
+                    None => {}
+                }
+            }
             (Role::Client, Control::ProbeAck(bytes)) => {
                 self.carrier.handle_probe_answer(now, bytes);
             }
@@ -564,7 +580,7 @@ impl Session {
     pub fn refuse(&mut self, reply: SetupReply) {
         self.queue(&Control::SetupReply(reply));
         self.state = State::Closed;
-        self.carrier.session_has_ended();
+        self.carrier.session_ends();
     }
 
     /// Server: answers [`Event::OpenStream`]. Frames of the stream are taken from now on if the answer is

@@ -37,6 +37,8 @@ struct Weather {
     jitter_us: u64,
     /// One bit is another one.
     altered: f64,
+    /// What the way to the server carries; more is lost.
+    bytes_a_millisecond: u64,
 }
 
 const CALM: Weather = Weather {
@@ -46,6 +48,7 @@ const CALM: Weather = Weather {
     one_way_us: 10_000,
     jitter_us: 0,
     altered: 0.0,
+    bytes_a_millisecond: 1_000_000,
 };
 
 const ROUGH: Weather = Weather {
@@ -55,6 +58,7 @@ const ROUGH: Weather = Weather {
     one_way_us: 10_000,
     jitter_us: 15_000,
     altered: 0.02,
+    bytes_a_millisecond: 1_000_000,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,10 @@ struct Simulation {
     next_flight: u64,
     is_open: bool,
     next_frame: u64,
+    /// As advised.
+    keep_one_in: u64,
+    /// What the way carries now.
+    credit_bytes: u64,
     sent: u64,
     arrived: Vec<(u64, u64, Timestamp)>,
     rejected: u64,
@@ -126,6 +134,8 @@ impl Simulation {
             next_flight: 0,
             is_open: false,
             next_frame: 0,
+            keep_one_in: 1,
+            credit_bytes: 0,
             sent: 0,
             arrived: Vec::new(),
             rejected: 0,
@@ -162,6 +172,13 @@ impl Simulation {
             if self.is_cut || is_too_long || self.chance(self.weather.loss) {
                 continue;
             }
+            if to == To::Server {
+                let bytes = datagram.len() as u64;
+                let Some(rest) = self.credit_bytes.checked_sub(bytes) else {
+                    continue;
+                };
+                self.credit_bytes = rest;
+            }
             let mut datagram = datagram.clone();
             if self.chance(self.weather.altered) {
                 let place = self.random.below(datagram.len() as u64) as usize;
@@ -187,7 +204,8 @@ impl Simulation {
     fn capture(&mut self, bytes: usize) {
         let number = self.next_frame;
         self.next_frame += 1;
-        if !self.is_open || self.client.is_sending(STREAM) {
+        let is_left_out = !number.is_multiple_of(self.keep_one_in);
+        if !self.is_open || self.client.is_sending(STREAM) || is_left_out {
             return;
         }
         let facts = (FrameNumber(number), self.now(), FrameFlags::NONE);
@@ -256,6 +274,8 @@ impl Simulation {
             match &event {
                 Event::StreamReply { code, .. } => self.is_open = *code == StreamCode::Open,
                 Event::Rekey => self.client.rekey(now, &mut self.random).unwrap(),
+                Event::SendLess { keep_one_in } => self.keep_one_in = u64::from(*keep_one_in),
+                Event::SendAll => self.keep_one_in = 1,
                 _ => {}
             }
             if !matches!(event, Event::Report(_)) {
@@ -285,6 +305,9 @@ impl Simulation {
             if self.now_us.is_multiple_of(33 * MILLISECOND_US) {
                 self.capture(frame_bytes);
             }
+            // What the way holds back in a buffer arrives as if it had not.
+            let rate = self.weather.bytes_a_millisecond;
+            self.credit_bytes = (self.credit_bytes + rate / 4).min(100 * rate);
             self.step();
             self.now_us += 250;
         }
@@ -359,6 +382,72 @@ fn at_five_per_cent_loss_hardly_a_frame_is_missing() {
     simulation.run(20_000, 100_000);
     let missing = simulation.sent - simulation.arrived.len() as u64;
     assert!(missing <= 1 + 4, "{missing} of {}", simulation.sent);
+}
+
+#[test]
+fn parity_makes_frames_whole_where_there_is_no_time_to_ask() {
+    let weather = Weather {
+        loss: 0.02,
+        one_way_us: 100_000,
+        ..CALM
+    };
+    // The stream's latency is 120 ms, a round trip takes 200.
+    let missing = |percent| {
+        let mut simulation = Simulation::new(8, weather);
+        simulation.client.set_parity(percent);
+        simulation.run(2000, 100_000);
+        let (sent, arrived) = (simulation.sent, simulation.arrived.len() as u64);
+        simulation.run(20_000, 100_000);
+        // Those that are on their way are not missing.
+        let sent = simulation.sent - sent;
+        (sent, sent - (simulation.arrived.len() as u64 - arrived))
+    };
+    let (sent, without) = missing(0);
+    assert!(without > sent / 2, "{without} of {sent}");
+    let (sent, with) = missing(20);
+    assert!(with <= 1, "{with} of {sent}");
+}
+
+#[test]
+fn a_camera_sends_what_the_link_carries_and_all_when_it_carries_all() {
+    // Three frames of 20 KB in 100 ms are 600 bytes a millisecond, and 640 with their headers.
+    let narrow = Weather {
+        bytes_a_millisecond: 380,
+        ..CALM
+    };
+    let mut simulation = Simulation::new(9, narrow);
+    simulation.run(8000, 20_000);
+    assert_eq!(simulation.keep_one_in, 2);
+    let (before, sent) = (simulation.arrived.len(), simulation.sent);
+    simulation.run(5000, 20_000);
+    let (arrived, sent) = (simulation.arrived_since(before), simulation.sent - sent);
+    assert!(arrived as u64 + 1 >= sent, "{arrived} of {sent}");
+    simulation.run(20_000, 20_000);
+    let trials = |simulation: &Simulation| {
+        let events = simulation.client_events.iter();
+        events.filter(|event| **event == Event::SendAll).count()
+    };
+    let before = trials(&simulation);
+    assert!((1..=3).contains(&before), "{before} trials");
+    simulation.weather = CALM;
+    simulation.run(45_000, 20_000);
+    assert_eq!(
+        (simulation.keep_one_in, trials(&simulation)),
+        (1, before + 1)
+    );
+}
+
+#[test]
+fn losses_by_chance_and_a_cut_do_not_make_a_camera_send_less() {
+    let weather = Weather { loss: 0.1, ..CALM };
+    let mut simulation = Simulation::new(10, weather);
+    simulation.run(10_000, 20_000);
+    simulation.is_cut = true;
+    simulation.run(4000, 20_000);
+    simulation.is_cut = false;
+    simulation.run(20_000, 20_000);
+    let advice = |event: &&Event| matches!(event, Event::SendLess { .. });
+    assert_eq!(simulation.client_events.iter().find(advice), None);
 }
 
 #[test]

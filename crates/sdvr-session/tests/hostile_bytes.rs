@@ -126,7 +126,7 @@ prop_compose! {
         number in any::<u64>(),
         captured in any::<i64>(),
         flags in 0..8_u32,
-        (is_first, is_last) in any::<(bool, bool)>(),
+        (is_first, is_last, is_parity) in any::<(bool, bool, bool)>(),
         (fragment_bytes, since) in any::<(u16, u16)>(),
     ) -> MediaHeader {
         MediaHeader {
@@ -137,6 +137,7 @@ prop_compose! {
             flags: FrameFlags::from_bits_truncate(flags),
             is_first,
             is_last,
+            is_parity,
             offset,
             fragment_bytes,
             since,

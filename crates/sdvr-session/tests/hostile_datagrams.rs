@@ -52,6 +52,7 @@ fn fragment(edit: impl FnOnce(&mut MediaHeader), bytes: &[u8]) -> Vec<u8> {
         flags: FrameFlags::NONE,
         is_first: true,
         is_last: false,
+        is_parity: false,
         offset: 0,
         fragment_bytes: 1000,
         since: 0,
@@ -104,6 +105,113 @@ fn a_fragment_that_contradicts_another_ends_the_session() {
             "{number}: {said:?}"
         );
     }
+}
+
+/// Parity of the frame of ten fragments: its number and how many rows there are, changed.
+fn parity(number: u32, rows: u32, edit: impl FnOnce(&mut MediaHeader), bytes: &[u8]) -> Vec<u8> {
+    fragment(
+        |header| {
+            header.is_parity = true;
+            header.offset = rows << 24 | number;
+            edit(header);
+        },
+        bytes,
+    )
+}
+
+#[test]
+fn parity_that_lies_ends_the_session() {
+    let whole = [7; 1000];
+    let lies = [
+        parity(0, 0, |_| {}, &whole),
+        parity(0, 65, |_| {}, &whole),
+        parity(0, 255, |_| {}, &whole),
+        parity(2, 2, |_| {}, &whole),
+        parity(0xff_ffff, 64, |_| {}, &whole),
+        parity(0, 2, |_| {}, &whole[1..]),
+        parity(0, 2, |_| {}, &[]),
+        parity(0, 2, |header| header.fragment_bytes = 0, &whole),
+        parity(0, 2, |header| header.frame_bytes = 0, &whole),
+        parity(0, 2, |header| header.frame_bytes = u32::MAX, &whole),
+        parity(0, 2, |header| header.frame_bytes = 999, &whole),
+    ];
+    for (number, lie) in lies.iter().enumerate() {
+        let (mut client, mut server) = streaming_datagrams(true);
+        let said = say(&mut client, &mut server, lie);
+        assert!(
+            matches!(said, Err(SessionError::Frame(_))),
+            "{number}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn parity_that_contradicts_what_came_before_ends_the_session() {
+    let whole = [7; 1000];
+    let contradictions = [
+        parity(1, 3, |_| {}, &whole),
+        parity(1, 2, |header| header.frame_bytes = 10_001, &whole),
+        parity(1, 2, |header| header.flags = FrameFlags::KEY, &whole),
+    ];
+    for (number, contradiction) in contradictions.iter().enumerate() {
+        let (mut client, mut server) = streaming_datagrams(true);
+        let mut datagram = Vec::new();
+        seal_datagram(&mut client, &parity(0, 2, |_| {}, &whole), &mut datagram);
+        server.handle_datagram(NOW, &mut datagram).unwrap();
+        let said = say(&mut client, &mut server, contradiction);
+        assert!(
+            matches!(said, Err(SessionError::Frame(_))),
+            "{number}: {said:?}"
+        );
+    }
+}
+
+/// All fragments of a frame but the last one, of 500 bytes, and parity that says `bytes`.
+fn all_but_the_last_and_parity(bytes: &[u8]) -> (Result<(), SessionError>, Session) {
+    let (mut client, mut server) = streaming_datagrams(true);
+    let frame_bytes = |header: &mut MediaHeader| header.frame_bytes = 9500;
+    for number in 0..9 {
+        let message = fragment(
+            |header| {
+                frame_bytes(header);
+                header.offset = 1000 * number;
+            },
+            &[number as u8; 1000],
+        );
+        let mut datagram = Vec::new();
+        seal_datagram(&mut client, &message, &mut datagram);
+        server.handle_datagram(NOW, &mut datagram).unwrap();
+    }
+    let mut datagram = Vec::new();
+    let message = parity(0, 1, frame_bytes, bytes);
+    seal_datagram(&mut client, &message, &mut datagram);
+    let said = server.handle_datagram(NOW, &mut datagram).map(|_| ());
+    (said, server)
+}
+
+#[test]
+fn parity_of_rubbish_harms_only_the_frame_that_it_is_of() {
+    // The sum of the nine fragments is 8.
+    let mut honest = [8; 1000];
+    honest[..500].fill(8 ^ 5);
+    let (said, mut server) = all_but_the_last_and_parity(&honest);
+    assert_eq!(said, Ok(()));
+    let frame = server.poll_frame(NOW).unwrap();
+    assert_eq!(frame.as_fragment().bytes[9000..], [5; 500]);
+    assert_eq!(server.datagram_figures().restored, 1);
+
+    let mut rubbish = honest;
+    rubbish[..500].fill(0xee);
+    let (said, mut server) = all_but_the_last_and_parity(&rubbish);
+    assert_eq!(said, Ok(()));
+    let frame = server.poll_frame(NOW).unwrap();
+    assert_eq!(frame.as_fragment().bytes.len(), 9500);
+
+    // Nothing is behind a frame's end.
+    honest[999] ^= 1;
+    let (said, mut server) = all_but_the_last_and_parity(&honest);
+    assert!(matches!(said, Err(SessionError::Frame(_))), "{said:?}");
+    assert_eq!(server.poll_frame(NOW), None);
 }
 
 #[test]
@@ -217,6 +325,24 @@ proptest! {
                             },
                             &vec![1; bytes],
                         )
+                    }
+                ),
+                // That fits often: fragments and parity of one frame of up to 40 fragments.
+                (1..40_u32, 0..40_u32, any::<bool>(), 1..5_u32, any::<u8>()).prop_map(
+                    |(fragments, number, is_parity, rows, byte)| {
+                        let bytes = vec![byte; 256];
+                        let fits = move |header: &mut MediaHeader| {
+                            header.frame_bytes = 256 * fragments;
+                            header.fragment_bytes = 256;
+                        };
+                        if is_parity {
+                            parity(number % (rows + 1), rows, fits, &bytes)
+                        } else {
+                            fragment(|header| {
+                                fits(header);
+                                header.offset = 256 * number;
+                            }, &bytes)
+                        }
                     }
                 ),
             ],

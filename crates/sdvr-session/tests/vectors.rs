@@ -18,7 +18,7 @@ use sdvr_frame::{
     FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, PublicKey, StreamFormat, StreamId,
     StreamKind, Timestamp,
 };
-use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, hkdf};
+use sdvr_session::for_tests::{Control, HelloReply, MediaHeader, fragments_of, hkdf};
 use sdvr_session::{
     Close, CloseCode, DataHeader, Event, FragmentRequest, KeyLimits, NewIdCode, OpenStream,
     OutgoingFrame, Packet, Report, Setup, SetupCode, SetupReply, StreamCode, Suite,
@@ -297,6 +297,7 @@ fn media_is_laid_out_as_the_page_says() {
         flags: FrameFlags::KEY | FrameFlags::DISCARDABLE | FrameFlags::TRAILER,
         is_first: true,
         is_last: false,
+        is_parity: false,
         offset: 0x1112_1314,
         fragment_bytes: 0,
         since: 0,
@@ -314,6 +315,40 @@ fn media_is_laid_out_as_the_page_says() {
         "00000000",
     );
     assert_eq!(HEXLOWER.encode(&bytes), expected);
+}
+
+/// A frame of 138 fragments of 8 bytes, the last one shorter, and its parity: two groups, seven rows.
+#[test]
+fn parity_stays_the_same() {
+    let frame: Vec<u8> = (0..1100_u32).map(|byte| (byte * 7 % 251) as u8).collect();
+    let header = MediaHeader {
+        stream: StreamId(0x0102),
+        frame_bytes: 1100,
+        number: FrameNumber(0x0708_090a_0b0c_0d0e),
+        captured: Timestamp::from_nanoseconds(-2),
+        flags: FrameFlags::KEY,
+        is_first: false,
+        is_last: false,
+        is_parity: false,
+        offset: 0,
+        fragment_bytes: 8,
+        since: 0,
+    };
+    let messages = fragments_of(&header, &frame, 10);
+    let (fragments, parity) = messages.split_at(138);
+    assert_eq!(parity.len(), 14);
+    check("parity", &parity.concat());
+    // Row 0 by hand: fragments 0, 2, 4 … are of group 0.
+    let sum = |group: usize| {
+        let bytes = fragments.iter().skip(group).step_by(2);
+        bytes.fold(0, |sum, message| sum ^ message[32])
+    };
+    assert_eq!((parity[0][32], parity[1][32]), (sum(0), sum(1)));
+    // Flags, and the place: number 13, seven rows.
+    assert_eq!(
+        (parity[13][1], &parity[13][24..28]),
+        (0x21, &[13, 0, 0, 7][..])
+    );
 }
 
 /// Written by hand from WIRE.md, section 1.

@@ -89,6 +89,7 @@ impl Streaming {
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
             Event::KeyframeRequested(_) => self.wants_key = true,
+            Event::SendLess { .. } | Event::SendAll => {}
             // Only of one who has asked where the other end is.
             Event::PathResponse(_) => {}
         }

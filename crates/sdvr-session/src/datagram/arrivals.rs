@@ -16,13 +16,16 @@ use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 
 use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
-use super::partial::{Clearing, FrameFacts, PartialFrame};
+use super::parity::{Cover, Groups};
+use super::partial::{Clearing, FrameFacts, PartialFrame, Piece, Taken};
 use crate::error::SessionError;
 
 /// Frames of a stream that may be on their way at once, at most.
 const OPEN_MOST: usize = 64;
 /// Runs of missing fragments that a stream may have at once, at most: each packet looks through them.
 const GAPS_MOST: usize = 1024;
+/// Fragments of a stream that are not asked for because parity may give them back, at most: each packet looks through them.
+const COVERED_MOST: u32 = 1024;
 /// Over how long the least transit is sought: twice this, in two halves.
 const TRANSIT_HALF: Duration = Duration::from_secs(5);
 /// All fragments, however many a frame has of which none has arrived.
@@ -67,6 +70,9 @@ pub(crate) struct Arrivals {
     /// Whether one of them may be needed to decode what follows.
     needed_is_missing: bool,
     late: u64,
+    restored: u64,
+    /// How much parity the last frame had that had some, in which groups: the next one is expected to have as much.
+    parity_lately: Option<(Groups, u8)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +91,8 @@ enum Coming {
         deadline: Timestamp,
         /// When its last fragment so far arrived, and as which packet.
         last: (Timestamp, u64),
+        /// Whether no more of it is on its way, unless it is asked for: something sent later has come, or nothing for a while.
+        is_over: bool,
     },
     /// None of it has, but the one after it says that it was sent.
     Unheard { gaps: Gaps, deadline: Timestamp },
@@ -96,9 +104,22 @@ impl Coming {
         *deadline
     }
 
-    const fn gaps(&mut self) -> &mut Gaps {
-        let (Self::Heard { gaps, .. } | Self::Unheard { gaps, .. }) = self;
-        gaps
+    /// No more of it is on its way: what is missing is noticed by packet `packet`.
+    fn end(&mut self, now: Timestamp, packet: u64, parity_lately: &mut Option<(Groups, u8)>) {
+        if let Self::Heard {
+            frame,
+            gaps,
+            is_over,
+            ..
+        } = self
+            && !*is_over
+        {
+            *is_over = true;
+            gaps.notice(now, packet, frame.heard()..frame.facts().fragments());
+            if !frame.is_whole() && frame.parity().is_none() {
+                *parity_lately = None;
+            }
+        }
     }
 
     fn held_bytes(&self) -> usize {
@@ -134,6 +155,8 @@ impl Arrivals {
             given_up_before: 0,
             needed_is_missing: false,
             late: 0,
+            restored: 0,
+            parity_lately: None,
         }
     }
 
@@ -152,7 +175,12 @@ impl Arrivals {
         self.late
     }
 
-    /// Takes a fragment that came in packet `packet`. `since` is by how much the frame's number is above that of the frame sent before it;
+    /// Fragments that were computed from parity.
+    pub(crate) const fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    /// Takes a fragment or parity that came in packet `packet`. `since` is by how much the frame's number is above that of the frame sent before it;
     /// 0 if there was none, or too long ago.
     ///
     /// # Errors
@@ -164,14 +192,21 @@ impl Arrivals {
         packet: u64,
         facts: FrameFacts,
         since: u16,
-        fragment: (u32, &[u8]),
+        piece: Piece<'_>,
     ) -> Result<(), SessionError> {
         let number = facts.number.0;
+        let is_fragment = match piece {
+            Piece::Fragment { .. } => true,
+            Piece::Parity { place, .. } => {
+                self.parity_lately = Some((Groups::of(&facts), place.rows));
+                false
+            }
+        };
         if self.settled.is_some_and(|settled| number <= settled.number) {
-            self.late = self.late.saturating_add(1);
+            // Parity of frames that were whole without it is no sign of anything.
+            self.late = self.late.saturating_add(is_fragment.into());
             return Ok(());
         }
-        let (offset, bytes) = fragment;
         let is_heard = matches!(self.coming.get(&number), Some(Coming::Heard { .. }));
         if !is_heard {
             // Checked before anything is held for it.
@@ -185,15 +220,29 @@ impl Arrivals {
             return Ok(());
         };
         let heard = frame.heard();
-        if frame.take(&facts, offset, bytes, &mut self.clearing)? {
-            let fragment = offset
-                .checked_div(facts.fragment_bytes.into())
-                .unwrap_or_default();
-            gaps.fill(fragment);
-            gaps.notice(now, packet, heard..fragment);
-            *last = (now, packet);
+        let taken = frame.take(&facts, piece, &mut self.clearing)?;
+        if taken == Taken::Needless {
+            self.late = self.late.saturating_add(is_fragment.into());
         } else {
-            self.late = self.late.saturating_add(1);
+            *last = (now, packet);
+        }
+        // What was sent before it should have come; parity is sent after all fragments.
+        match piece {
+            Piece::Fragment { offset, .. } => {
+                let fragment_bytes = facts.fragment_bytes.into();
+                let fragment = offset.checked_div(fragment_bytes).unwrap_or_default();
+                if frame.has(fragment) {
+                    gaps.fill(fragment);
+                    gaps.notice(now, packet, heard..fragment);
+                }
+            }
+            Piece::Parity { .. } => gaps.notice(now, packet, heard..facts.fragments()),
+        }
+        if let Taken::Restoring(fragments) = taken {
+            self.restored = self.restored.saturating_add(fragments.len() as u64);
+            fragments
+                .into_iter()
+                .for_each(|fragment| gaps.fill(fragment));
         }
         self.notice_tails(now, packet, number);
         self.bound();
@@ -218,6 +267,7 @@ impl Arrivals {
                 gaps: Gaps::default(),
                 deadline,
                 last: (now, packet),
+                is_over: false,
             },
         );
     }
@@ -256,20 +306,17 @@ impl Arrivals {
     /// A fragment of frame `number` has arrived: the ends of the frames before it should have.
     fn notice_tails(&mut self, now: Timestamp, packet: u64, number: u64) {
         for coming in self.coming.range_mut(..number).map(|(_, coming)| coming) {
-            if let Coming::Heard { frame, gaps, .. } = coming {
-                gaps.notice(now, packet, frame.heard()..frame.facts().fragments());
-            }
+            coming.end(now, packet, &mut self.parity_lately);
         }
     }
 
     /// The end of the newest frame has not arrived, and nothing has come for a while.
     fn notice_silence(&mut self, now: Timestamp, round_trip: RoundTrip) {
-        if let Some(Coming::Heard {
-            frame, gaps, last, ..
-        }) = self.coming.values_mut().next_back()
+        if let Some(coming) = self.coming.values_mut().next_back()
+            && let Coming::Heard { last, .. } = *coming
             && now >= last.0 + silence(round_trip)
         {
-            gaps.notice(now, last.1, frame.heard()..frame.facts().fragments());
+            coming.end(now, last.1, &mut self.parity_lately);
         }
     }
 
@@ -357,14 +404,27 @@ impl Arrivals {
     ) -> Vec<FragmentRequest> {
         self.notice_silence(now, round_trip);
         let mut requests = Vec::new();
+        let mut covered_most = COVERED_MOST;
         for (&number, coming) in &mut self.coming {
             // An answer would come too late.
             if now + round_trip.time > coming.deadline() {
-                coming.gaps().give_up();
+                let (Coming::Heard { gaps, .. } | Coming::Unheard { gaps, .. }) = coming;
+                gaps.give_up();
                 continue;
             }
             let is_unheard = matches!(coming, Coming::Unheard { .. });
-            let runs = coming.gaps().poll(now, newest, round_trip);
+            let runs = match coming {
+                Coming::Unheard { gaps, .. } => gaps.poll(now, newest, round_trip, Cover::None),
+                Coming::Heard {
+                    frame,
+                    gaps,
+                    is_over,
+                    ..
+                } => {
+                    let cover = Cover::of(frame, *is_over, self.parity_lately, &mut covered_most);
+                    gaps.poll(now, newest, round_trip, cover)
+                }
+            };
             requests.extend(runs.into_iter().map(|run| FragmentRequest {
                 number: FrameNumber(number),
                 fragments: if is_unheard { ALL_FRAGMENTS } else { run },
@@ -378,18 +438,31 @@ impl Arrivals {
         // Frames are handed out in order: only the first is waited for.
         let first = self.coming.values().next();
         let mut due = first.map_or(Timestamp::NEVER, Coming::deadline);
+        let mut covered_most = COVERED_MOST;
         for coming in self.coming.values() {
-            let (Coming::Heard { gaps, .. } | Coming::Unheard { gaps, .. }) = coming;
-            let asks = gaps.poll_timeout(newest, round_trip);
+            let asks = match coming {
+                Coming::Unheard { gaps, .. } => gaps.poll_timeout(newest, round_trip, Cover::None),
+                Coming::Heard {
+                    frame,
+                    gaps,
+                    is_over,
+                    ..
+                } => {
+                    let cover = Cover::of(frame, *is_over, self.parity_lately, &mut covered_most);
+                    gaps.poll_timeout(newest, round_trip, cover)
+                }
+            };
             if asks + round_trip.time <= coming.deadline() {
                 due = due.min(asks);
             }
         }
         if let Some(Coming::Heard {
-            frame, gaps, last, ..
+            frame,
+            last,
+            is_over: false,
+            ..
         }) = self.coming.values().next_back()
             && !frame.is_whole()
-            && gaps.is_empty()
         {
             due = due.min(last.0 + silence(round_trip));
         }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 
+use super::parity::Cover;
+
 /// A fragment that so many later packets have overtaken is lost.
 const OVERTAKEN_BY: u64 = 3;
 /// Between the two copies of a request.
@@ -127,15 +129,27 @@ impl Gaps {
         self.is_given_up = true;
     }
 
-    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs. They count as asked for.
+    /// Which fragments to ask for now, when packets up to `newest` have arrived, in runs, but for those that are covered. They count as asked for.
     pub(crate) fn poll(
         &mut self,
         now: Timestamp,
         newest: u64,
         round_trip: RoundTrip,
+        cover: Cover<'_>,
     ) -> Vec<Range<u32>> {
+        let begin = self.covered_until(cover);
+        // What is covered of a run is not asked for with the rest of it.
+        if let Some((&first, gap)) = self.runs.range_mut(..begin).next_back()
+            && begin < gap.end
+            && gap.due(newest, round_trip) <= now
+            && first < begin
+        {
+            let rest = *gap;
+            gap.end = begin;
+            self.runs.insert(begin, rest);
+        }
         let mut runs: Vec<Range<u32>> = Vec::new();
-        for (&first, gap) in &mut self.runs {
+        for (&first, gap) in self.runs.range_mut(begin..) {
             if gap.due(newest, round_trip) > now {
                 continue;
             }
@@ -152,12 +166,32 @@ impl Gaps {
     }
 
     /// When [`Self::poll`] has something to ask for.
-    pub(crate) fn poll_timeout(&self, newest: u64, round_trip: RoundTrip) -> Timestamp {
+    pub(crate) fn poll_timeout(
+        &self,
+        newest: u64,
+        round_trip: RoundTrip,
+        cover: Cover<'_>,
+    ) -> Timestamp {
         if self.is_given_up {
             return Timestamp::NEVER;
         }
-        let due = self.runs.values().map(|gap| gap.due(newest, round_trip));
+        let begin = self.covered_until(cover);
+        let in_part = self.runs.range(..begin).next_back();
+        let in_part = in_part.filter(|(_, gap)| begin < gap.end);
+        let wanted = in_part.into_iter().chain(self.runs.range(begin..));
+        let due = wanted.map(|(_, gap)| gap.due(newest, round_trip));
         due.min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// The first fragment that is not covered, maybe behind all.
+    fn covered_until(&self, mut cover: Cover<'_>) -> u32 {
+        if cover.is_none() {
+            return 0;
+        }
+        let mut missing = self.runs.iter().flat_map(|(&first, gap)| first..gap.end);
+        missing
+            .find(|fragment| !cover.covers(*fragment))
+            .unwrap_or(u32::MAX)
     }
 }
 
@@ -197,17 +231,17 @@ mod tests {
     fn a_gap_is_asked_for_when_three_packets_have_overtaken_it() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        assert!(gaps.poll(NOW, 101, ROUND_TRIP).is_empty());
-        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP), [5..8]);
+        assert!(gaps.poll(NOW, 101, ROUND_TRIP, Cover::None).is_empty());
+        assert_eq!(gaps.poll(NOW, 102, ROUND_TRIP, Cover::None), [5..8]);
     }
 
     #[test]
     fn or_after_an_eighth_of_a_round_trip() {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 100, 5..8);
-        let due = gaps.poll_timeout(100, ROUND_TRIP);
+        let due = gaps.poll_timeout(100, ROUND_TRIP, Cover::None);
         assert_eq!(due, NOW + Duration::from_micros(2500));
-        assert_eq!(gaps.poll(due, 100, ROUND_TRIP), [5..8]);
+        assert_eq!(gaps.poll(due, 100, ROUND_TRIP, Cover::None), [5..8]);
     }
 
     #[test]
@@ -215,7 +249,11 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 3..4);
         let asked: Vec<u64> = (0..60)
-            .filter(|&millisecond| !gaps.poll(after(millisecond), 0, ROUND_TRIP).is_empty())
+            .filter(|&millisecond| {
+                !gaps
+                    .poll(after(millisecond), 0, ROUND_TRIP, Cover::None)
+                    .is_empty()
+            })
             .collect();
         // 2.5 ms; its copy; 24 ms, which are the round trip and four times its spread; and so on.
         assert_eq!(asked, [3, 5, 29, 31, 55, 57]);
@@ -228,10 +266,16 @@ mod tests {
         gaps.fill(4);
         gaps.fill(5);
         gaps.fill(9);
-        assert_eq!(gaps.poll(after(3), 0, ROUND_TRIP), [0..4, 6..9]);
+        assert_eq!(
+            gaps.poll(after(3), 0, ROUND_TRIP, Cover::None),
+            [0..4, 6..9]
+        );
         (0..10).for_each(|fragment| gaps.fill(fragment));
-        assert!(gaps.is_empty());
-        assert_eq!(gaps.poll_timeout(0, ROUND_TRIP), Timestamp::NEVER);
+        assert_eq!(gaps.len(), 0);
+        assert_eq!(
+            gaps.poll_timeout(0, ROUND_TRIP, Cover::None),
+            Timestamp::NEVER
+        );
     }
 
     #[test]
@@ -239,7 +283,7 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.notice(NOW, 0, 0..1);
         gaps.notice(after(2), 1, 0..2);
-        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP), [0..1]);
+        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP, Cover::None), [0..1]);
     }
 
     #[test]
@@ -252,7 +296,7 @@ mod tests {
         gaps.fill(0);
         assert_eq!(gaps.len(), 2);
         assert_eq!(
-            gaps.poll(after(3), 0, ROUND_TRIP),
+            gaps.poll(after(3), 0, ROUND_TRIP, Cover::None),
             [1..1_000_000, 1_000_001..u32::MAX]
         );
         // Between and around those that are there.
@@ -260,8 +304,11 @@ mod tests {
         gaps.notice(NOW, 0, 5..7);
         gaps.notice(NOW, 0, 9..10);
         gaps.notice(after(2), 1, 4..12);
-        assert_eq!(gaps.poll(after(3), 1, ROUND_TRIP), [5..7, 9..10]);
-        assert_eq!(gaps.poll(after(5), 1, ROUND_TRIP), [4..12]);
+        assert_eq!(
+            gaps.poll(after(3), 1, ROUND_TRIP, Cover::None),
+            [5..7, 9..10]
+        );
+        assert_eq!(gaps.poll(after(5), 1, ROUND_TRIP, Cover::None), [4..12]);
     }
 
     /// Against a set with an entry for each fragment.

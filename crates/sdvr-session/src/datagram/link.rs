@@ -7,13 +7,15 @@ use std::time::Duration;
 use sdvr_frame::{StreamId, Timestamp};
 
 use super::arrivals::{ArrivalLimits, Arrivals};
+use super::breaker::{Breaker, SendTimes};
 use super::gaps::RoundTrip;
 use super::lane::{LaneReceiver, LaneSender};
 use super::mtu::DatagramLength;
 use super::pace::Pace;
+use super::parity::Parity;
 use super::partial::FrameFacts;
 use super::sealed::{DATAGRAM_OVERHEAD_BYTES, DatagramOpener, DatagramSealer};
-use super::sent::{Fragment, SentFrames};
+use super::sent::{Fragment, Part, SentFrames};
 use crate::error::SessionError;
 use crate::key_limits::KeyLimits;
 use crate::media::{MEDIA_HEADER_BYTES, MediaHeader};
@@ -46,6 +48,11 @@ pub(crate) struct DatagramLink {
     reported: u64,
     /// Client: the one before that, and how many datagrams the server had opened then.
     told: (u64, u64),
+    /// Client: when its datagrams were sent.
+    send_times: SendTimes,
+    breaker: Breaker,
+    /// Client: how much parity frames have from now on.
+    pub(crate) parity_percent: u8,
     /// Client: its streams.
     outgoing: Vec<Outgoing>,
     /// Server: the streams that are open.
@@ -91,6 +98,9 @@ impl DatagramLink {
             rejected: 0,
             reported: 0,
             told: (0, 0),
+            send_times: SendTimes::default(),
+            breaker: Breaker::new(),
+            parity_percent: 0,
             outgoing: Vec::new(),
             arrivals: Vec::new(),
         }
@@ -142,14 +152,16 @@ impl DatagramLink {
                 .seal(out, |out| out.extend_from_slice(&messages))?;
             return Ok(true);
         }
-        let Some(fragment) = self.poll_fragment(now) else {
+        let mut outgoing = self.outgoing.iter_mut();
+        let Some(fragment) = outgoing.find_map(|outgoing| outgoing.poll(now)) else {
             return Ok(false);
         };
         self.sealer.keys.renew_if_due(now, limits)?;
-        self.sealer.seal(out, |out| {
+        let counter = self.sealer.seal(out, |out| {
             media_header(&fragment).write(out);
-            out.extend_from_slice(fragment.bytes());
+            out.extend_from_slice(fragment.bytes);
         })?;
+        self.send_times.handle_sent(now, counter);
         Ok(true)
     }
 
@@ -200,20 +212,6 @@ impl DatagramLink {
         messages
     }
 
-    /// The next fragment that may leave now.
-    fn poll_fragment(&mut self, now: Timestamp) -> Option<Fragment> {
-        self.outgoing.iter_mut().find_map(|outgoing| {
-            let Outgoing { frames, pace, .. } = outgoing;
-            let again = frames.poll_again(now);
-            again.or_else(|| {
-                let is_due = pace.due() <= now;
-                let first = is_due.then(|| frames.poll_first()).flatten()?;
-                pace.left();
-                Some(first)
-            })
-        })
-    }
-
     /// Client: whether the last frame of the stream has left.
     pub(crate) fn is_sending(&self, stream: StreamId) -> bool {
         self.outgoing
@@ -232,8 +230,10 @@ impl DatagramLink {
         if let Some(Outgoing { frames, pace, .. }) = self.outgoing.get_mut(place)
             && !frames.is_sending()
         {
-            pace.begin(now, facts.fragments());
-            frames.push(now, facts, bytes);
+            let parity = Parity::of(&facts, &bytes, self.parity_percent);
+            let parities = parity.as_ref().map_or(0, Parity::count);
+            pace.begin(now, facts.fragments().saturating_add(parities));
+            frames.push(now, facts, bytes, parity);
         }
     }
 
@@ -258,18 +258,22 @@ impl DatagramLink {
         }
     }
 
-    /// Client: that were so many datagrams, of those up to the counter of the report that came with it.
-    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) {
+    /// Client: that were so many datagrams, of those up to the counter of the report that came with it. Gives of how many frames one should be
+    /// sent from now on, if that has changed.
+    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<u32> {
         let (counter, opened_before) = self.told;
         let sent = self.reported.saturating_sub(counter);
         let lost = sent.saturating_sub(opened.saturating_sub(opened_before));
         self.told = (self.reported, opened.max(opened_before));
         self.length.handle_losses(now, lost, sent);
-        if sent > 0 {
-            for outgoing in &mut self.outgoing {
-                outgoing.pace.handle_losses(lost, sent);
-            }
+        if sent == 0 {
+            return None;
         }
+        for outgoing in &mut self.outgoing {
+            outgoing.pace.handle_losses(lost, sent);
+        }
+        let delay = self.send_times.delay(now, self.reported);
+        self.breaker.handle_report(now, (lost, sent), delay)
     }
 
     /// Client: the stream ends: what was sent of it is not asked for any more.
@@ -345,6 +349,7 @@ impl DatagramLink {
             rejected: self.rejected,
             late: sum(Arrivals::late),
             given_up: sum(Arrivals::given_up),
+            restored: sum(Arrivals::restored),
         }
     }
 
@@ -385,6 +390,21 @@ impl DatagramLink {
     }
 }
 
+impl Outgoing {
+    /// The next fragment that may leave now.
+    fn poll(&mut self, now: Timestamp) -> Option<Fragment<'_>> {
+        if self.frames.has_again(now) {
+            return self.frames.poll_again(now);
+        }
+        if self.pace.due() > now {
+            return None;
+        }
+        let first = self.frames.poll_first()?;
+        self.pace.left();
+        Some(first)
+    }
+}
+
 impl Incoming {
     /// Whether a key frame is to be asked for now; it counts as asked for.
     fn wants_key_frame(&mut self, now: Timestamp) -> bool {
@@ -406,18 +426,48 @@ const KEY_FRAME_ASKED_AGAIN: Duration = Duration::from_millis(500);
 /// What a stream's sent frames may take.
 const KEPT_MOST_BYTES: usize = 64 << 20;
 
-fn media_header(fragment: &Fragment) -> MediaHeader {
+pub(super) fn media_header(fragment: &Fragment) -> MediaHeader {
     let facts = &fragment.facts;
+    let (is_first, is_last, is_parity) = match fragment.part {
+        Part::Own(number) => (
+            number == 0,
+            number.saturating_add(1) == facts.fragments(),
+            false,
+        ),
+        Part::Parity(_) => (false, false, true),
+    };
     MediaHeader {
         stream: facts.stream,
         frame_bytes: facts.frame_bytes,
         number: facts.number,
         captured: facts.captured,
         flags: facts.flags,
-        is_first: fragment.number == 0,
-        is_last: fragment.number.saturating_add(1) == facts.fragments(),
+        is_first,
+        is_last,
+        is_parity,
         offset: fragment.offset(),
         fragment_bytes: facts.fragment_bytes,
         since: fragment.since,
     }
+}
+
+/// The messages in which a frame is sent, for tests.
+pub(crate) fn fragments_of(header: &MediaHeader, frame: &[u8], parity_percent: u8) -> Vec<Vec<u8>> {
+    let facts = FrameFacts::of(header);
+    let mut frames = SentFrames::new(LATENCY, KEPT_MOST_BYTES);
+    let parity = Parity::of(&facts, frame, parity_percent);
+    frames.push(
+        Timestamp::from_nanoseconds(0),
+        facts,
+        frame.to_vec(),
+        parity,
+    );
+    std::iter::from_fn(|| {
+        let fragment = frames.poll_first()?;
+        let mut message = Vec::new();
+        media_header(&fragment).write(&mut message);
+        message.extend_from_slice(fragment.bytes);
+        Some(message)
+    })
+    .collect()
 }

@@ -8,12 +8,13 @@
 //! frame bytes  ├──────────┤   ├───┤   ├───┤ ├┤      arrived: 1 0 1 0 1 1, whole when all are 1
 //! ```
 
-#[cfg(test)]
 use std::ops::Range;
 
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 
+use super::parity::{ArrivedParity, ParityPlace};
 use crate::error::SessionError;
+use crate::media::MediaHeader;
 
 /// Memory is taken in such steps as fragments arrive, never by what a header announces.
 const STEP_BYTES: usize = 64 * 1024;
@@ -33,6 +34,17 @@ pub(crate) struct FrameFacts {
 }
 
 impl FrameFacts {
+    pub(crate) const fn of(header: &MediaHeader) -> Self {
+        Self {
+            stream: header.stream,
+            number: header.number,
+            frame_bytes: header.frame_bytes,
+            fragment_bytes: header.fragment_bytes,
+            captured: header.captured,
+            flags: header.flags,
+        }
+    }
+
     /// How many fragments the frame has. None of an empty frame or empty fragments.
     pub(crate) const fn fragments(&self) -> u32 {
         match self.fragment_bytes {
@@ -42,6 +54,50 @@ impl FrameFacts {
     }
 }
 
+/// What a datagram brings of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Piece<'a> {
+    /// The bytes from `offset` on.
+    Fragment {
+        /// In the frame.
+        offset: u32,
+        /// A fragment's length of them, or the rest.
+        bytes: &'a [u8],
+    },
+    /// Bytes from which fragments are computed that are missing.
+    Parity {
+        /// Which.
+        place: ParityPlace,
+        /// As many as the longest fragment has.
+        bytes: &'a [u8],
+    },
+}
+
+impl<'a> Piece<'a> {
+    /// Of a message that carries `bytes`.
+    pub(crate) const fn of(header: &MediaHeader, bytes: &'a [u8]) -> Self {
+        let offset = header.offset;
+        if header.is_parity {
+            let place = ParityPlace::from_offset(offset);
+            Self::Parity { place, bytes }
+        } else {
+            Self::Fragment { offset, bytes }
+        }
+    }
+}
+
+/// What became of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was there before, or nothing was missing for which it could be of use; or it is so far ahead of the others that the memory between
+    /// them may not be cleared. It is lost then, and asked for like others that are.
+    Needless,
+    /// It is kept.
+    Kept,
+    /// With it these others were computed.
+    Restoring(Vec<u32>),
+}
+
 /// The fragments that have arrived.
 #[derive(Debug)]
 pub(crate) struct PartialFrame {
@@ -49,8 +105,10 @@ pub(crate) struct PartialFrame {
     bytes: Vec<u8>,
     arrived: Vec<u64>,
     missing: u32,
-    /// One more than the highest fragment that has arrived.
+    /// One more than the highest fragment that has arrived. All of them when parity has, as it is sent after them.
     heard: u32,
+    /// Nothing is spent on it until there is some.
+    parity: Option<Box<ArrivedParity>>,
 }
 
 impl PartialFrame {
@@ -78,6 +136,7 @@ impl PartialFrame {
             arrived: Vec::new(),
             missing,
             heard: 0,
+            parity: None,
         })
     }
 
@@ -89,20 +148,26 @@ impl PartialFrame {
         self.missing == 0
     }
 
-    /// One more than the highest fragment that has arrived.
+    /// One more than the highest fragment that has arrived, or should have.
     pub(crate) const fn heard(&self) -> u32 {
         self.heard
     }
 
     /// Memory that it holds.
     pub(crate) fn held_bytes(&self) -> usize {
+        let parity = self.parity.as_ref().map_or(0, |parity| parity.held_bytes());
         self.bytes
             .capacity()
             .saturating_add(self.arrived.capacity().saturating_mul(8))
+            .saturating_add(parity)
     }
 
-    /// Takes a fragment; gives whether it did: not when it had arrived before, or is so far ahead of the others that `clearing` does not allow
-    /// to clear the memory between them. It is lost then, and asked for like others that are.
+    /// The parity that has arrived.
+    pub(crate) fn parity(&self) -> Option<&ArrivedParity> {
+        self.parity.as_deref()
+    }
+
+    /// Takes a fragment or parity.
     ///
     /// # Errors
     ///
@@ -110,29 +175,121 @@ impl PartialFrame {
     pub(crate) fn take(
         &mut self,
         facts: &FrameFacts,
-        offset: u32,
-        bytes: &[u8],
+        piece: Piece<'_>,
         clearing: &mut Clearing,
-    ) -> Result<bool, SessionError> {
+    ) -> Result<Taken, SessionError> {
         if *facts != self.facts {
             return Err(SessionError::Frame("a fragment contradicts another"));
         }
+        match piece {
+            Piece::Fragment { offset, bytes } => self.take_fragment(offset, bytes, clearing),
+            Piece::Parity { place, bytes } => self.take_parity(place, bytes, clearing),
+        }
+    }
+
+    fn take_fragment(
+        &mut self,
+        offset: u32,
+        bytes: &[u8],
+        clearing: &mut Clearing,
+    ) -> Result<Taken, SessionError> {
         let number = self.number_of(offset, bytes.len())?;
         if self.has(number) {
-            return Ok(false);
+            return Ok(Taken::Needless);
         }
-        let begin = offset as usize;
-        let end = begin.saturating_add(bytes.len());
-        if !clearing.allows(end.saturating_sub(self.bytes.len())) {
-            return Ok(false);
+        if !clearing.allows(self.cleared_for(number)) {
+            return Ok(Taken::Needless);
         }
         clearing.has_arrived(bytes.len());
-        self.reserve(end);
-        if let Some(place) = self.bytes.get_mut(begin..end) {
-            place.copy_from_slice(bytes);
+        self.place(number, bytes);
+        let parity = self.parity.as_mut();
+        match parity.and_then(|parity| parity.fill(number)) {
+            Some(group) => self.restore(group, clearing),
+            None => Ok(Taken::Kept),
+        }
+    }
+
+    fn take_parity(
+        &mut self,
+        place: ParityPlace,
+        bytes: &[u8],
+        clearing: &mut Clearing,
+    ) -> Result<Taken, SessionError> {
+        let facts = &self.facts;
+        let parity = self
+            .parity
+            .get_or_insert_with(|| Box::new(ArrivedParity::new(facts, place.rows)));
+        let group = parity.take(place, bytes, |number| has(&self.arrived, number))?;
+        self.heard = self.facts.fragments();
+        match group {
+            Some(group) => {
+                clearing.has_arrived(bytes.len());
+                self.restore(group, clearing)
+            }
+            None if self.is_whole() => Ok(Taken::Needless),
+            None => Ok(Taken::Kept),
+        }
+    }
+
+    /// Computes what is missing of a group of which enough has arrived.
+    fn restore(&mut self, group: u32, clearing: &mut Clearing) -> Result<Taken, SessionError> {
+        let Some(parity) = &mut self.parity else {
+            return Ok(Taken::Kept);
+        };
+        let has = |number| has(&self.arrived, number);
+        let Some(restored) = parity.restore(group, &self.bytes, has) else {
+            return Ok(Taken::Kept);
+        };
+        let parity_bytes = parity.groups.parity_bytes;
+        let last = restored.fragments.last().copied().unwrap_or(0);
+        if !clearing.allows(self.cleared_for(last)) {
+            return Ok(Taken::Needless);
+        }
+        let fragments = restored.bytes.chunks_exact(parity_bytes);
+        for (number, bytes) in restored.fragments.iter().zip(fragments) {
+            let Range { start, end } = self.range(*number);
+            let (bytes, padding) = bytes
+                .split_at_checked(end.saturating_sub(start))
+                .unwrap_or((bytes, &[]));
+            if padding.iter().any(|byte| *byte != 0) {
+                return Err(SessionError::Frame("parity contradicts its frame"));
+            }
+            self.place(*number, bytes);
+        }
+        Ok(Taken::Restoring(restored.fragments))
+    }
+
+    /// Where a fragment's bytes are.
+    fn range(&self, number: u32) -> Range<usize> {
+        let fragment_bytes = u32::from(self.facts.fragment_bytes);
+        let begin = number.saturating_mul(fragment_bytes);
+        let end = begin
+            .saturating_add(fragment_bytes)
+            .min(self.facts.frame_bytes);
+        begin as usize..end as usize
+    }
+
+    /// How many bytes have to be cleared before a fragment.
+    fn cleared_for(&self, number: u32) -> usize {
+        self.range(number).start.saturating_sub(self.bytes.len())
+    }
+
+    /// Puts a fragment where it belongs.
+    fn place(&mut self, number: u32, bytes: &[u8]) {
+        let range = self.range(number);
+        if range.len() != bytes.len() {
+            return;
+        }
+        match self.bytes.get_mut(range.clone()) {
+            Some(place) => place.copy_from_slice(bytes),
+            // Zeroes only what has been left out, as a rule nothing.
+            None => {
+                self.reserve(range.end);
+                self.bytes.resize(range.start, 0);
+                self.bytes.extend_from_slice(bytes);
+            }
         }
         self.mark(number);
-        Ok(true)
     }
 
     /// Which fragment has this place and length.
@@ -154,9 +311,9 @@ impl PartialFrame {
         }
     }
 
-    fn has(&self, number: u32) -> bool {
-        let (word, bit) = place(number);
-        self.arrived.get(word).is_some_and(|bits| bits & bit != 0)
+    /// Whether a fragment has arrived, or was computed.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        has(&self.arrived, number)
     }
 
     fn mark(&mut self, number: u32) {
@@ -173,9 +330,6 @@ impl PartialFrame {
 
     /// Makes room up to `end`.
     fn reserve(&mut self, end: usize) {
-        if self.bytes.len() >= end {
-            return;
-        }
         if self.bytes.capacity() < end {
             // At least doubled, so that a large frame is not copied at every step; never beyond the frame.
             let doubled = self.bytes.len().saturating_mul(2);
@@ -184,7 +338,6 @@ impl PartialFrame {
             let more = wanted.min(most).max(end).saturating_sub(self.bytes.len());
             self.bytes.reserve_exact(more);
         }
-        self.bytes.resize(end, 0);
     }
 
     /// The runs of fragments below `end` that have not arrived.
@@ -204,6 +357,11 @@ impl PartialFrame {
     pub(crate) fn into_bytes(self) -> Option<Vec<u8>> {
         self.is_whole().then_some(self.bytes)
     }
+}
+
+fn has(arrived: &[u64], number: u32) -> bool {
+    let (word, bit) = place(number);
+    arrived.get(word).is_some_and(|bits| bits & bit != 0)
 }
 
 /// How much memory may be cleared for what is to come before a fragment. Who sends only the ends of large frames would else make much work with
@@ -274,23 +432,25 @@ mod tests {
     fn take(
         frame: &mut PartialFrame,
         facts: &FrameFacts,
-        offset: u32,
-        bytes: &[u8],
-    ) -> Result<bool, SessionError> {
-        frame.take(facts, offset, bytes, &mut Clearing::new(1 << 30))
+        piece: Piece<'_>,
+    ) -> Result<Taken, SessionError> {
+        frame.take(facts, piece, &mut Clearing::new(1 << 30))
     }
 
     /// Gives fragment `number` of the frame.
-    fn give(frame: &mut PartialFrame, number: u32) -> Result<bool, SessionError> {
+    fn give(frame: &mut PartialFrame, number: u32) -> Result<Taken, SessionError> {
         let facts = *frame.facts();
         let whole = content(facts.frame_bytes);
         let fragments: Vec<&[u8]> = whole.chunks(FRAGMENT.into()).collect();
         take(
             frame,
             &facts,
-            number * u32::from(FRAGMENT),
-            fragments[number as usize],
+            fragment(number * u32::from(FRAGMENT), fragments[number as usize]),
         )
+    }
+
+    fn fragment(offset: u32, bytes: &[u8]) -> Piece<'_> {
+        Piece::Fragment { offset, bytes }
     }
 
     fn missing(frame: &PartialFrame) -> Vec<Range<u32>> {
@@ -309,9 +469,9 @@ mod tests {
             for step in 0..count {
                 let number = (step * 7919 + 13) % count;
                 assert!(!frame.is_whole());
-                let (offset, bytes) = (number * u32::from(FRAGMENT), fragments[number as usize]);
-                assert_eq!(take(&mut frame, &facts, offset, bytes), Ok(true));
-                assert_eq!(take(&mut frame, &facts, offset, bytes), Ok(false));
+                let piece = fragment(number * u32::from(FRAGMENT), fragments[number as usize]);
+                assert_eq!(take(&mut frame, &facts, piece), Ok(Taken::Kept));
+                assert_eq!(take(&mut frame, &facts, piece), Ok(Taken::Needless));
             }
             assert!(frame.is_whole(), "{frame_bytes}");
             assert_eq!(frame.into_bytes(), Some(whole));
@@ -351,7 +511,7 @@ mod tests {
         for (offset, length) in lies {
             let mut frame = partial(last + 100);
             let facts = *frame.facts();
-            let taken = take(&mut frame, &facts, offset, &vec![0; length]);
+            let taken = take(&mut frame, &facts, fragment(offset, &vec![0; length]));
             assert!(taken.is_err(), "{length} bytes at {offset}");
             assert_eq!(missing(&frame), [0..3]);
         }
@@ -381,7 +541,7 @@ mod tests {
         for other in others {
             let mut frame = partial(5000);
             assert!(
-                take(&mut frame, &other, 0, &[0; 1136]).is_err(),
+                take(&mut frame, &other, fragment(0, &[0; 1136])).is_err(),
                 "{other:?}"
             );
         }
@@ -411,7 +571,7 @@ mod tests {
         let mut frame = partial(200 << 20);
         assert_eq!(frame.held_bytes(), 0);
         let first = *frame.facts();
-        take(&mut frame, &first, 0, &[1; 1136]).unwrap();
+        take(&mut frame, &first, fragment(0, &[1; 1136])).unwrap();
         assert!(
             frame.held_bytes() <= STEP_BYTES + 64,
             "{}",
@@ -420,7 +580,7 @@ mod tests {
         // Half of the frame has arrived: at most all of it is held.
         let half = 100 << 20;
         let offset = half - half % u32::from(FRAGMENT);
-        take(&mut frame, &first, offset, &[1; 1136]).unwrap();
+        take(&mut frame, &first, fragment(offset, &[1; 1136])).unwrap();
         assert!(frame.held_bytes() <= 101 << 20, "{}", frame.held_bytes());
     }
 
@@ -433,7 +593,8 @@ mod tests {
         let end = frame_bytes - u32::from(FRAGMENT);
         let taken = (0..1000).filter(|_| {
             let mut frame = partial(frame_bytes);
-            frame.take(&facts, end, &[1; 1136], &mut clearing).unwrap()
+            let taken = frame.take(&facts, fragment(end, &[1; 1136]), &mut clearing);
+            taken == Ok(Taken::Kept)
         });
         assert_eq!(taken.count(), 2);
         // Whole frames are taken all the same, and earn what was spent.
@@ -442,12 +603,15 @@ mod tests {
             for number in 0..1000 {
                 let offset = number * u32::from(FRAGMENT);
                 assert_eq!(
-                    frame.take(&facts, offset, &[1; 1136], &mut clearing),
-                    Ok(true)
+                    frame.take(&facts, fragment(offset, &[1; 1136]), &mut clearing),
+                    Ok(Taken::Kept)
                 );
             }
         }
         let mut frame = partial(frame_bytes);
-        assert_eq!(frame.take(&facts, end, &[1; 1136], &mut clearing), Ok(true));
+        assert_eq!(
+            frame.take(&facts, fragment(end, &[1; 1136]), &mut clearing),
+            Ok(Taken::Kept)
+        );
     }
 }

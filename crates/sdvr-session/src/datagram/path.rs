@@ -50,6 +50,9 @@ impl<Address: Copy + Eq> PeerPath<Address> {
 
     /// The newest authentic packet came from `address`. Gives what is to be said there, by [`crate::Session::challenge`], if anything is;
     /// `secret` makes it up.
+    ///
+    /// Equal addresses may differ in what does not say where the other end is, as in the one of this end that it sends to: the newest is kept,
+    /// so that answers leave from there.
     pub fn handle_newest(
         &mut self,
         now: Timestamp,
@@ -57,6 +60,7 @@ impl<Address: Copy + Eq> PeerPath<Address> {
         secret: impl FnOnce() -> [u8; 8],
     ) -> Option<[u8; 8]> {
         if address == self.address {
+            self.address = address;
             self.candidate = None;
             return None;
         }
@@ -123,6 +127,32 @@ mod tests {
         assert!(path.handle_answer(NOW, 'b', SECRET));
         assert_eq!((path.address(), path.candidate()), ('b', None));
         assert!(!path.handle_answer(NOW, 'b', SECRET), "once");
+    }
+
+    /// An address of the other end, and this end's that it sends to.
+    #[derive(Clone, Copy, Debug)]
+    struct Pair {
+        peer: char,
+        own: u8,
+    }
+
+    impl PartialEq for Pair {
+        fn eq(&self, other: &Self) -> bool {
+            self.peer == other.peer
+        }
+    }
+
+    impl Eq for Pair {}
+
+    #[test]
+    fn answers_leave_from_where_the_other_end_sends_to_now() {
+        let pair = |peer, own| Pair { peer, own };
+        let mut path = PeerPath::new(pair('a', 1));
+        assert_eq!(path.handle_newest(NOW, pair('a', 2), || SECRET), None);
+        assert_eq!(path.address().own, 2);
+        // Nobody else decides that.
+        path.handle_newest(NOW, pair('b', 3), || SECRET);
+        assert_eq!((path.address().peer, path.address().own), ('a', 2));
     }
 
     #[test]

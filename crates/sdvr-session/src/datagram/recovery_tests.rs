@@ -14,21 +14,19 @@ use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use super::FragmentRequest;
 use super::arrivals::{ArrivalLimits, Arrivals};
 use super::gaps::RoundTrip;
-use super::partial::FrameFacts;
-use super::sent::{Fragment, SentFrames};
+use super::link::media_header;
+use super::parity::Parity;
+use super::partial::{FrameFacts, Piece};
+use super::sent::SentFrames;
+use crate::media::MediaHeader;
 
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
 const FRAME_BYTES: u32 = 100_000;
 const FRAGMENT_BYTES: u16 = 1136;
 const INTERVAL_US: u64 = 33_333;
-const ONE_WAY_US: u64 = 10_000;
 const STEP_US: u64 = 250;
 /// A frame leaves within two milliseconds.
 const FRAGMENTS_A_STEP: usize = 11;
-const ROUND_TRIP: RoundTrip = RoundTrip {
-    time: Duration::from_millis(20),
-    spread: Duration::from_millis(1),
-};
 
 /// What a link does to packets.
 #[derive(Clone, Copy)]
@@ -69,8 +67,21 @@ impl Link {
 }
 
 enum Packet {
-    Fragment(u64, Fragment),
+    Fragment {
+        number: u64,
+        header: MediaHeader,
+        bytes: Vec<u8>,
+    },
     Requests(Vec<FragmentRequest>),
+}
+
+/// What frames have to go through.
+#[derive(Clone, Copy)]
+struct Way {
+    loss: Loss,
+    one_way: Duration,
+    latency: Duration,
+    parity_percent: u8,
 }
 
 /// What came of many frames.
@@ -89,10 +100,16 @@ impl Outcome {
     }
 }
 
-fn run(loss: Loss, latency: Duration, frames: u64) -> Outcome {
+fn run(way: Way, seed: u64, frames: u64) -> Outcome {
+    let latency = way.latency;
+    let one_way_us = u64::try_from(way.one_way.as_micros()).unwrap();
+    let round_trip = RoundTrip {
+        time: way.one_way * 2,
+        spread: Duration::from_millis(1),
+    };
     let mut link = Link {
-        loss,
-        random: 0x9e37_79b9_7f4a_7c15,
+        loss: way.loss,
+        random: seed,
         burst_rest: 0,
     };
     let mut sender = SentFrames::new(latency, 4 << 20);
@@ -116,7 +133,7 @@ fn run(loss: Loss, latency: Duration, frames: u64) -> Outcome {
         let mut fly = |link: &mut Link, packet: Packet| {
             if !link.loses() {
                 flight += 1;
-                flying.push(Reverse((now_us + ONE_WAY_US, flight)));
+                flying.push(Reverse((now_us + one_way_us, flight)));
                 packets.insert(flight, packet);
             }
         };
@@ -129,18 +146,25 @@ fn run(loss: Loss, latency: Duration, frames: u64) -> Outcome {
                 captured: now,
                 flags: FrameFlags::NONE,
             };
-            sender.push(now, facts, vec![next_frame as u8; FRAME_BYTES as usize]);
+            let bytes = content(next_frame);
+            let parity = Parity::of(&facts, &bytes, way.parity_percent);
+            sender.push(now, facts, bytes, parity);
             next_frame += 1;
         }
         for _ in 0..FRAGMENTS_A_STEP {
             if let Some(fragment) = sender.poll(now) {
                 packet_number += 1;
                 // With the headers of messages, packets, UDP and IP.
-                outcome.sent_bytes += fragment.bytes().len() as u64 + 64 + 28;
-                fly(&mut link, Packet::Fragment(packet_number, fragment));
+                outcome.sent_bytes += fragment.bytes.len() as u64 + 64 + 28;
+                let packet = Packet::Fragment {
+                    number: packet_number,
+                    header: media_header(&fragment),
+                    bytes: fragment.bytes.to_vec(),
+                };
+                fly(&mut link, packet);
             }
         }
-        let requests = receiver.poll_requests(now, newest, ROUND_TRIP);
+        let requests = receiver.poll_requests(now, newest, round_trip);
         if !requests.is_empty() {
             fly(&mut link, Packet::Requests(requests));
         }
@@ -149,25 +173,26 @@ fn run(loss: Loss, latency: Duration, frames: u64) -> Outcome {
         {
             flying.pop();
             match packets.remove(&flight).unwrap() {
-                Packet::Fragment(number, fragment) => {
+                Packet::Fragment {
+                    number,
+                    header,
+                    bytes,
+                } => {
                     newest = newest.max(number);
-                    let piece = (fragment.offset(), fragment.bytes());
+                    let piece = Piece::of(&header, &bytes);
                     receiver
-                        .take(now, number, fragment.facts, fragment.since, piece)
+                        .take(now, number, FrameFacts::of(&header), header.since, piece)
                         .unwrap();
                 }
                 Packet::Requests(requests) => {
                     for request in &requests {
-                        sender.handle_request(now, request, ROUND_TRIP.time);
+                        sender.handle_request(now, request, round_trip.time);
                     }
                 }
             }
         }
         while let Some(frame) = receiver.poll(now) {
-            assert_eq!(
-                frame.bytes,
-                vec![frame.facts.number.0 as u8; FRAME_BYTES as usize]
-            );
+            assert_eq!(frame.bytes, content(frame.facts.number.0));
             outcome.whole += 1;
             outcome
                 .delays
@@ -175,6 +200,15 @@ fn run(loss: Loss, latency: Duration, frames: u64) -> Outcome {
         }
     }
     outcome
+}
+
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A frame's bytes, which differ from fragment to fragment.
+fn content(number: u64) -> Vec<u8> {
+    (0..u64::from(FRAME_BYTES))
+        .map(|byte| (number ^ byte ^ (byte / 1000)) as u8)
+        .collect()
 }
 
 /// Loss, budget, and how many frames of ten thousand are whole in time at least.
@@ -192,7 +226,13 @@ fn frames_are_whole_in_time_in_spite_of_loss() {
     ];
     let frames = 2_000;
     for (loss, latency_ms, least_of_ten_thousand) in cells {
-        let outcome = run(loss, Duration::from_millis(latency_ms), frames);
+        let way = Way {
+            loss,
+            one_way: Duration::from_millis(10),
+            latency: Duration::from_millis(latency_ms),
+            parity_percent: 0,
+        };
+        let outcome = run(way, SEED, frames);
         let of_ten_thousand = outcome.whole * 10_000 / frames;
         let name = match loss {
             Loss::Random(share) => format!("{} %", share * 100.0),
@@ -208,4 +248,80 @@ fn frames_are_whole_in_time_in_spite_of_loss() {
             "{name}, {latency_ms} ms"
         );
     }
+}
+
+/// How many of a thousand frames are whole where there is no time to ask for anything, and what was sent for each of their bytes.
+fn whole_of_a_thousand(loss: Loss, parity_percent: u8, seed: u64) -> (u64, f64) {
+    let way = Way {
+        loss,
+        one_way: Duration::from_millis(100),
+        latency: Duration::from_millis(100),
+        parity_percent,
+    };
+    let frames = 1_000;
+    let outcome = run(way, seed, frames);
+    let overhead = outcome.sent_bytes as f64 / (frames * u64::from(FRAME_BYTES)) as f64;
+    eprintln!(
+        "parity {parity_percent} %: {} of {frames}, {overhead:.3} bytes a byte",
+        outcome.whole
+    );
+    // What came in time came at once: nothing was waited for.
+    if parity_percent > 0 {
+        let most = outcome.delays.iter().max().unwrap();
+        assert!(*most < Duration::from_millis(140), "{most:?}");
+    }
+    (outcome.whole, overhead)
+}
+
+#[test]
+fn parity_makes_frames_whole_where_no_round_trip_fits_the_latency() {
+    for seed in [1, SEED, 77] {
+        let loss = Loss::Random(0.02);
+        let (without, _) = whole_of_a_thousand(loss, 0, seed);
+        assert!(without < 300, "{without}");
+        let (with, overhead) = whole_of_a_thousand(loss, 20, seed);
+        assert!(with >= 999, "{with}");
+        assert!(overhead < 1.31, "{overhead}");
+        let (bursts, _) = whole_of_a_thousand(Loss::Bursts(0.02, 5), 20, seed);
+        assert!(bursts >= 990, "{bursts}");
+    }
+}
+
+#[test]
+fn what_parity_covers_is_not_asked_for_and_what_it_does_not_is() {
+    let way = Way {
+        loss: Loss::Random(0.02),
+        one_way: Duration::from_millis(10),
+        latency: Duration::from_millis(120),
+        parity_percent: 20,
+    };
+    let sent_without_loss = run(
+        Way {
+            loss: Loss::Random(0.0),
+            ..way
+        },
+        SEED,
+        500,
+    )
+    .sent_bytes;
+    let outcome = run(way, SEED, 500);
+    assert_eq!(outcome.whole, 500);
+    // The first frame's gaps are asked for, as nothing tells yet that there is parity.
+    let again = outcome.sent_bytes - sent_without_loss;
+    assert!(again <= 20 * u64::from(FRAGMENT_BYTES), "{again}");
+    let worse = Way {
+        loss: Loss::Random(0.25),
+        ..way
+    };
+    let with = run(worse, SEED, 500).whole;
+    let without = run(
+        Way {
+            parity_percent: 0,
+            ..worse
+        },
+        SEED,
+        500,
+    )
+    .whole;
+    assert!(with >= 475 && with > without, "{with}, {without} without");
 }

@@ -4,12 +4,12 @@
 //! would be too late. What is sent again is at most half of what is sent: a link that loses more is not helped by more.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 
 use super::FragmentRequest;
+use super::parity::{Parity, ParityPlace};
 use super::partial::FrameFacts;
 
 /// What may be sent again at once after a time without losses, in bytes: a frame of a usual size.
@@ -17,27 +17,31 @@ const CREDIT_MOST_BYTES: u64 = 512 * 1024;
 /// Frames that are kept, at most.
 const KEPT_MOST: usize = 256;
 
-/// A fragment to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fragment {
+/// A fragment to be sent, or parity.
+#[derive(Debug)]
+pub(crate) struct Fragment<'a> {
     pub(crate) facts: FrameFacts,
     /// By how much the frame's number is above that of the frame sent before it; 0 if there was none, or too long ago.
     pub(crate) since: u16,
-    pub(crate) number: u32,
-    /// All of its frame.
-    frame: Arc<Vec<u8>>,
-    pub(crate) is_again: bool,
+    pub(crate) part: Part,
+    pub(crate) bytes: &'a [u8],
 }
 
-impl Fragment {
-    pub(crate) fn offset(&self) -> u32 {
-        self.number.saturating_mul(self.facts.fragment_bytes.into())
-    }
+/// Which part of a frame a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The frame's own, by its number.
+    Own(u32),
+    Parity(ParityPlace),
+}
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let begin = self.offset() as usize;
-        let rest = self.frame.get(begin..).unwrap_or_default();
-        rest.get(..self.facts.fragment_bytes.into()).unwrap_or(rest)
+impl Fragment<'_> {
+    /// Where it is in the frame; which parity it is.
+    pub(crate) fn offset(&self) -> u32 {
+        match self.part {
+            Part::Own(number) => number.saturating_mul(self.facts.fragment_bytes.into()),
+            Part::Parity(place) => place.to_offset(),
+        }
     }
 }
 
@@ -62,16 +66,21 @@ pub(crate) struct SentFrames {
 struct SentFrame {
     facts: FrameFacts,
     since: u16,
-    bytes: Arc<Vec<u8>>,
+    bytes: Vec<u8>,
     sent: Timestamp,
     /// When each fragment was sent again last.
     answered: BTreeMap<u32, Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Next {
     number: u64,
-    fragment: u32,
+    /// Fragments first, then parity.
+    part: u32,
+    /// How many there are.
+    parts: u32,
+    /// Sent once, and not asked for.
+    parity: Option<Parity>,
 }
 
 impl SentFrames {
@@ -88,12 +97,19 @@ impl SentFrames {
     }
 
     /// Whether the frame that was pushed last still goes out for the first time: no other may be pushed before.
-    pub(crate) const fn is_sending(&self) -> bool {
-        self.next.is_some()
+    pub(crate) fn is_sending(&self) -> bool {
+        let next = self.next.as_ref();
+        next.is_some_and(|next| next.part < next.parts)
     }
 
     /// Takes a frame to be sent.
-    pub(crate) fn push(&mut self, now: Timestamp, facts: FrameFacts, bytes: Vec<u8>) {
+    pub(crate) fn push(
+        &mut self,
+        now: Timestamp,
+        facts: FrameFacts,
+        bytes: Vec<u8>,
+        parity: Option<Parity>,
+    ) {
         debug_assert!(!self.is_sending(), "one frame at a time is sent");
         let since = self.frames.back().map_or(0, |last| {
             let step = facts.number.0.saturating_sub(last.facts.number.0);
@@ -103,13 +119,16 @@ impl SentFrames {
         self.frames.push_back(SentFrame {
             facts,
             since,
-            bytes: Arc::new(bytes),
+            bytes,
             sent: now,
             answered: BTreeMap::new(),
         });
+        let parities = parity.as_ref().map_or(0, Parity::count);
         self.next = Some(Next {
             number: facts.number.0,
-            fragment: 0,
+            part: 0,
+            parts: facts.fragments().saturating_add(parities),
+            parity,
         });
         self.forget(now);
     }
@@ -135,7 +154,8 @@ impl SentFrames {
         round_trip: Duration,
     ) {
         let latency = self.latency;
-        let Some(frame) = self.find(request.number.0) else {
+        let place = self.find(request.number.0);
+        let Some(frame) = place.and_then(|place| self.frames.get_mut(place)) else {
             return;
         };
         let number = frame.facts.number.0;
@@ -167,44 +187,61 @@ impl SentFrames {
 
     /// The next fragment to send: what was asked for, then what has not been sent yet.
     #[cfg(test)]
-    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Fragment> {
-        self.poll_again(now).or_else(|| self.poll_first())
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Fragment<'_>> {
+        if self.has_again(now) {
+            self.poll_again(now)
+        } else {
+            self.poll_first()
+        }
+    }
+
+    /// Whether [`Self::poll_again`] has a fragment. What would come too late, or is more than may be sent again, is forgotten.
+    pub(crate) fn has_again(&mut self, now: Timestamp) -> bool {
+        while let Some((number, fragment)) = self.again.front().copied() {
+            let frame = self.find(number).and_then(|place| self.frames.get(place));
+            let in_time = frame.filter(|frame| now <= frame.sent + self.latency);
+            let Some(frame) = in_time else {
+                self.again.pop_front();
+                continue;
+            };
+            if frame.own(fragment).bytes.len() as u64 <= self.credit_bytes {
+                return true;
+            }
+            // More is lost than may be sent again: the frames are given up, and not one after the other too late.
+            self.again.clear();
+        }
+        false
     }
 
     /// The next fragment that was asked for.
-    pub(crate) fn poll_again(&mut self, now: Timestamp) -> Option<Fragment> {
-        while let Some((number, fragment)) = self.again.pop_front() {
-            let latency = self.latency;
-            let Some(frame) = self.find(number) else {
-                continue;
-            };
-            if now > frame.sent + latency {
-                continue;
-            }
-            let fragment = frame.fragment(fragment, true);
-            let bytes = fragment.bytes().len() as u64;
-            let Some(credit) = self.credit_bytes.checked_sub(bytes) else {
-                // More is lost than may be sent again: the frames are given up, and not one after the other too late.
-                self.again.clear();
-                return None;
-            };
-            self.credit_bytes = credit;
-            return Some(fragment);
+    pub(crate) fn poll_again(&mut self, now: Timestamp) -> Option<Fragment<'_>> {
+        if !self.has_again(now) {
+            return None;
         }
-        None
+        let (number, fragment) = self.again.pop_front()?;
+        let place = self.find(number)?;
+        let fragment = self.frames.get(place)?.own(fragment);
+        let cost = fragment.bytes.len() as u64;
+        self.credit_bytes = self.credit_bytes.saturating_sub(cost);
+        Some(fragment)
     }
 
-    /// The next fragment that was not sent yet.
-    pub(crate) fn poll_first(&mut self) -> Option<Fragment> {
-        let next = self.next?;
-        let frame = self.find(next.number)?;
-        let fragment = frame.fragment(next.fragment, false);
-        let is_last = next.fragment.saturating_add(1) >= frame.facts.fragments();
-        self.next = (!is_last).then_some(Next {
-            fragment: next.fragment.saturating_add(1),
-            ..next
-        });
-        let earned = fragment.bytes().len() as u64 / 2;
+    /// The next fragment or parity that was not sent yet.
+    pub(crate) fn poll_first(&mut self) -> Option<Fragment<'_>> {
+        if !self.is_sending() {
+            return None;
+        }
+        let next = self.next.as_mut()?;
+        let place = find(&self.frames, next.number)?;
+        let frame = self.frames.get(place)?;
+        let part = next.part;
+        next.part = part.saturating_add(1);
+        if let Some(number) = part.checked_sub(frame.facts.fragments()) {
+            let parity = next.parity.as_ref()?;
+            return Some(frame.parity(parity, number));
+        }
+        let fragment = frame.own(part);
+        let earned = fragment.bytes.len() as u64 / 2;
         self.credit_bytes = self
             .credit_bytes
             .saturating_add(earned)
@@ -212,23 +249,42 @@ impl SentFrames {
         Some(fragment)
     }
 
-    fn find(&mut self, number: u64) -> Option<&mut SentFrame> {
-        let place = self
-            .frames
-            .binary_search_by_key(&number, |frame| frame.facts.number.0)
-            .ok()?;
-        self.frames.get_mut(place)
+    fn find(&self, number: u64) -> Option<usize> {
+        find(&self.frames, number)
     }
 }
 
+/// Where a frame is.
+fn find(frames: &VecDeque<SentFrame>, number: u64) -> Option<usize> {
+    frames
+        .binary_search_by_key(&number, |frame| frame.facts.number.0)
+        .ok()
+}
+
 impl SentFrame {
-    fn fragment(&self, number: u32, is_again: bool) -> Fragment {
+    /// One of the frame's fragments.
+    fn own(&self, number: u32) -> Fragment<'_> {
+        let fragment_bytes = usize::from(self.facts.fragment_bytes);
+        let begin = (number as usize).saturating_mul(fragment_bytes);
+        let rest = self.bytes.get(begin..).unwrap_or_default();
+        self.part(
+            Part::Own(number),
+            rest.get(..fragment_bytes).unwrap_or(rest),
+        )
+    }
+
+    fn parity<'a>(&self, parity: &'a Parity, number: u32) -> Fragment<'a> {
+        let rows = parity.rows;
+        let place = ParityPlace { number, rows };
+        self.part(Part::Parity(place), parity.bytes(number))
+    }
+
+    const fn part<'a>(&self, part: Part, bytes: &'a [u8]) -> Fragment<'a> {
         Fragment {
             facts: self.facts,
             since: self.since,
-            number,
-            frame: Arc::clone(&self.bytes),
-            is_again,
+            part,
+            bytes,
         }
     }
 }
@@ -262,14 +318,43 @@ mod tests {
         }
     }
 
-    fn push(frames: &mut SentFrames, now: Timestamp, number: u64, bytes: u32) -> Vec<Fragment> {
-        let content = (0..bytes).map(|byte| (byte / 1000) as u8).collect();
-        frames.push(now, facts(number, bytes), content);
+    /// A fragment that has left.
+    struct Left {
+        part: Part,
+        offset: u32,
+        since: u16,
+        bytes: Vec<u8>,
+    }
+
+    fn push(frames: &mut SentFrames, now: Timestamp, number: u64, bytes: u32) -> Vec<Left> {
+        push_with_parity(frames, now, facts(number, bytes), 0)
+    }
+
+    fn push_with_parity(
+        frames: &mut SentFrames,
+        now: Timestamp,
+        facts: FrameFacts,
+        percent: u8,
+    ) -> Vec<Left> {
+        let content: Vec<u8> = (0..facts.frame_bytes)
+            .map(|byte| (byte / 1000) as u8)
+            .collect();
+        let parity = Parity::of(&facts, &content, percent);
+        frames.push(now, facts, content, parity);
         sent(frames, now)
     }
 
-    fn sent(frames: &mut SentFrames, now: Timestamp) -> Vec<Fragment> {
-        std::iter::from_fn(|| frames.poll(now)).collect()
+    fn sent(frames: &mut SentFrames, now: Timestamp) -> Vec<Left> {
+        std::iter::from_fn(|| {
+            let fragment = frames.poll(now)?;
+            Some(Left {
+                part: fragment.part,
+                offset: fragment.offset(),
+                since: fragment.since,
+                bytes: fragment.bytes.to_vec(),
+            })
+        })
+        .collect()
     }
 
     fn ask(
@@ -284,8 +369,11 @@ mod tests {
         };
         frames.handle_request(now, &request, ROUND_TRIP);
         let again = sent(frames, now);
-        assert!(again.iter().all(|fragment| fragment.is_again));
-        again.iter().map(|fragment| fragment.number).collect()
+        let number = |fragment: &Left| match fragment.part {
+            Part::Own(number) => number,
+            Part::Parity(place) => panic!("{place:?} is sent again"),
+        };
+        again.iter().map(number).collect()
     }
 
     fn frames() -> SentFrames {
@@ -298,14 +386,30 @@ mod tests {
         let first = push(&mut frames, NOW, 7, 2500);
         let facts: Vec<(u32, usize, u16)> = first
             .iter()
-            .map(|fragment| (fragment.offset(), fragment.bytes().len(), fragment.since))
+            .map(|fragment| (fragment.offset, fragment.bytes.len(), fragment.since))
             .collect();
         assert_eq!(facts, [(0, 1000, 0), (1000, 1000, 0), (2000, 500, 0)]);
-        assert_eq!(first[2].bytes(), [2; 500]);
+        assert_eq!(first[2].bytes, [2; 500]);
         assert!(!frames.is_sending());
         let next = push(&mut frames, NOW, 12, 1);
         assert_eq!((next.len(), next[0].since), (1, 5));
         assert_eq!(push(&mut frames, NOW, 100_000, 1)[0].since, 0);
+    }
+
+    #[test]
+    fn parity_follows_the_fragments_and_is_not_sent_again() {
+        let mut frames = frames();
+        let left = push_with_parity(&mut frames, NOW, facts(7, 9500), 20);
+        let parts: Vec<Part> = left.iter().map(|fragment| fragment.part).collect();
+        let mut expected: Vec<Part> = (0..10).map(Part::Own).collect();
+        expected.extend((0..2).map(|number| Part::Parity(ParityPlace { number, rows: 2 })));
+        assert_eq!(parts, expected);
+        // Row 0 is the sum of all.
+        let sum = (0..10).fold(0, |sum, byte| sum ^ byte);
+        assert_eq!((left[10].bytes[0], left[10].bytes.len()), (sum, 1000));
+        assert!(!frames.is_sending());
+        let asked = ask(&mut frames, after(10), 7, 0..u32::MAX);
+        assert_eq!(asked, (0..10).collect::<Vec<_>>());
     }
 
     #[test]

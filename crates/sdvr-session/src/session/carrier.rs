@@ -133,10 +133,11 @@ impl Carrier {
         }
     }
 
-    /// Client: and how many datagrams that were.
-    pub(super) fn handle_received(&mut self, now: Timestamp, opened: u64) {
-        if let Self::Datagrams(link) = self {
-            link.handle_received(now, opened);
+    /// Client: and how many datagrams that were. Gives of how many frames one should be sent from now on, if that has changed.
+    pub(super) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<u32> {
+        match self {
+            Self::Records(_) => None,
+            Self::Datagrams(link) => link.handle_received(now, opened),
         }
     }
 

@@ -4,13 +4,16 @@ use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 
 use super::carrier::Carrier;
 use super::{Role, Session, State};
-use crate::datagram::{DatagramLink, FrameFacts, Rejected, RoundTrip, WholeFrame};
+use crate::datagram::{DatagramLink, FrameFacts, Piece, Rejected, RoundTrip, WholeFrame};
 use crate::error::{Malformed, SessionError};
 use crate::media::{MEDIA_TYPE, MediaFragment, MediaHeader};
 use crate::message::Control;
 
 const NO_DATAGRAMS: SessionError =
     SessionError::Unexpected("a datagram in a session over a byte stream and no");
+
+/// The most parity that a frame may have, in per cent of its fragments.
+pub const PARITY_MOST_PERCENT: u8 = 50;
 
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct DatagramFigures {
     pub late: u64,
     /// Frames that were not whole in time.
     pub given_up: u64,
+    /// Fragments that did not arrive and were computed from parity.
+    pub restored: u64,
 }
 
 /// A frame that has arrived as a whole, in order.
@@ -189,21 +194,15 @@ impl Session {
             return Err(SessionError::Unexpected("MEDIA"));
         };
         let (header, bytes) = MediaHeader::parse(message)?;
-        let facts = FrameFacts {
-            stream: header.stream,
-            number: header.number,
-            frame_bytes: header.frame_bytes,
-            fragment_bytes: header.fragment_bytes,
-            captured: header.captured,
-            flags: header.flags,
-        };
+        let facts = FrameFacts::of(&header);
         self.timers.schedule_report(now, self.counters.last_report);
         let link = self.datagram_link().ok_or(NO_DATAGRAMS)?;
         // Fragments may overtake the message that closes their stream, or be overtaken by it.
         let Some(arrivals) = link.arrivals(header.stream) else {
             return Ok(());
         };
-        arrivals.take(now, counter, facts, header.since, (header.offset, bytes))?;
+        let piece = Piece::of(&header, bytes);
+        arrivals.take(now, counter, facts, header.since, piece)?;
         link.ask(now);
         Ok(())
     }
@@ -235,6 +234,7 @@ impl Session {
                 flags: facts.flags,
                 is_first: true,
                 is_last: true,
+                is_parity: false,
                 offset: 0,
                 fragment_bytes: 0,
                 since: 0,
@@ -286,6 +286,15 @@ impl Session {
         };
         link.send_frame(now, facts, bytes);
         Ok(())
+    }
+
+    /// Client: sends parity with each frame from now on, so many per cent of its fragments, rounded up; at most [`PARITY_MOST_PERCENT`], 0 for
+    /// none. As many lost fragments come back at once, without a round trip, which helps where the stream's latency leaves no time for one; it
+    /// costs as much of the link all the time. Nothing in a session over a byte stream.
+    pub fn set_parity(&mut self, percent: u8) {
+        if let Some(link) = self.datagram_link() {
+            link.parity_percent = percent.min(PARITY_MOST_PERCENT);
+        }
     }
 
     /// Appends one datagram to `out`, if there is something to say now; whether there was. Call it until there is not, after every

@@ -172,6 +172,7 @@ impl Session {
             flags: frame.flags,
             is_first: frame.sent_bytes == 0,
             is_last: piece.len() == rest.len(),
+            is_parity: false,
             offset: u32::try_from(frame.sent_bytes).map_err(too_long)?,
             fragment_bytes: 0,
             since: 0,

@@ -55,6 +55,7 @@ pub(crate) fn media(edit: impl FnOnce(&mut MediaHeader), piece: &[u8]) -> Vec<u8
         flags: FrameFlags::KEY,
         is_first: true,
         is_last: true,
+        is_parity: false,
         offset: 0,
         fragment_bytes: 0,
         since: 0,

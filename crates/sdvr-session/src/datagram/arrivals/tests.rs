@@ -6,6 +6,7 @@
 use sdvr_frame::{FrameFlags, StreamId};
 
 use super::*;
+use crate::datagram::parity::ParityPlace;
 
 const FRAGMENT: u16 = 1000;
 const START: Timestamp = Timestamp::from_nanoseconds(1_000_000_000_000);
@@ -79,7 +80,10 @@ impl Receiver {
                     self.packet,
                     facts(number, 10_000),
                     since,
-                    (offset, &bytes),
+                    Piece::Fragment {
+                        offset,
+                        bytes: &bytes,
+                    },
                 )
                 .unwrap();
         }
@@ -264,6 +268,86 @@ fn no_more_frames_are_held_than_may_be() {
     assert!(receiver.arrivals.given_up() > 0);
 }
 
+/// Parity of a frame of ten fragments, all of whose bytes are alike: in row 0 they cancel out.
+fn take_parity(receiver: &mut Receiver, now: Timestamp, number: u64, place: ParityPlace) {
+    receiver.packet += 1;
+    let piece = Piece::Parity {
+        place,
+        bytes: &[0; FRAGMENT as usize],
+    };
+    let facts = facts(number, 10_000);
+    let since = u16::from(number > 0);
+    let packet = receiver.packet;
+    let taken = receiver.arrivals.take(now, packet, facts, since, piece);
+    taken.unwrap();
+}
+
+const ONLY_ROW: ParityPlace = ParityPlace { number: 0, rows: 1 };
+
+#[test]
+fn parity_fills_a_gap_at_once() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, (0..10).filter(|fragment| *fragment != 4));
+    assert!(receiver.out(after(5)).is_empty());
+    take_parity(&mut receiver, after(6), 0, ONLY_ROW);
+    assert_eq!(receiver.out(after(6)), [(0, 0)]);
+    assert_eq!(receiver.arrivals.restored(), 1);
+    assert_eq!(receiver.timeout(), Timestamp::NEVER);
+    // What came to be needless is not late.
+    receiver.take(after(38), 1, 0..10);
+    take_parity(&mut receiver, after(38), 1, ONLY_ROW);
+    assert_eq!(receiver.arrivals.late(), 0);
+}
+
+#[test]
+fn what_the_coming_parity_covers_is_asked_for_only_when_it_does_not_come() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    take_parity(&mut receiver, after(5), 0, ONLY_ROW);
+    assert_eq!(receiver.out(after(5)), [(0, 0)]);
+    // One gap is covered by what is expected, and of two the second is not.
+    receiver.take(after(38), 1, [0, 2, 3, 4, 5]);
+    assert!(receiver.requests(after(40)).is_empty());
+    receiver.take(after(40), 1, [7, 8, 9]);
+    assert_eq!(receiver.requests(after(40)), [(1, 6..7)]);
+    // Nothing more comes.
+    let silent = receiver.timeout().max(after(43));
+    assert_eq!(receiver.requests(silent), [(1, 1..2), (1, 6..7)]);
+    // What has come without parity leads nobody to expect it.
+    receiver.take(after(71), 2, [0, 2, 3, 4]);
+    assert!(receiver.requests(after(71)).contains(&(2, 1..2)));
+}
+
+#[test]
+fn parity_that_has_come_covers_what_it_can() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, [0, 1, 2, 3, 4, 6, 8, 9]);
+    take_parity(&mut receiver, after(5), 0, ONLY_ROW);
+    receiver.take(after(6), 1, 0..3);
+    assert_eq!(receiver.requests(after(6)), [(0, 7..8)]);
+    receiver.take(after(26), 0, [7]);
+    assert_eq!(receiver.out(after(26)), [(0, 0)]);
+}
+
+#[test]
+fn parity_counts_as_held() {
+    let mut receiver = Receiver::new();
+    receiver.arrivals.limits.held_most_bytes = 50_000;
+    for number in 0..20 {
+        for row in 0..8 {
+            let place = ParityPlace {
+                number: row,
+                rows: 8,
+            };
+            take_parity(&mut receiver, after(5), number, place);
+        }
+        let coming = receiver.arrivals.coming.values();
+        let held: usize = coming.map(Coming::held_bytes).sum();
+        assert!(held <= 50_000, "{held}");
+    }
+    assert!(receiver.arrivals.given_up() > 10);
+}
+
 #[test]
 fn numbers_at_the_end_of_their_range_do_no_harm() {
     let mut receiver = Receiver::new();
@@ -277,9 +361,11 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
         facts.number = FrameNumber(number);
         for captured in [i64::MIN, 0, i64::MAX] {
             facts.captured = Timestamp::from_nanoseconds(captured);
-            let _ = receiver
-                .arrivals
-                .take(after(5), 1, facts, since, (0, &[0; 1000]));
+            let piece = Piece::Fragment {
+                offset: 0,
+                bytes: &[0; 1000],
+            };
+            let _ = receiver.arrivals.take(after(5), 1, facts, since, piece);
             let _ = receiver.arrivals.poll(after(6));
             let _ = receiver.requests(after(7));
             let _ = receiver.timeout();
@@ -302,7 +388,10 @@ fn who_was_just_looked_at_has_nothing_to_do_at_once() {
                         fragment.into(),
                         facts(0, frame_bytes),
                         0,
-                        (offset, &[0; 1000]),
+                        Piece::Fragment {
+                            offset,
+                            bytes: &[0; 1000],
+                        },
                     )
                     .unwrap();
             }
