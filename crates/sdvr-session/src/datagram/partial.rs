@@ -407,6 +407,7 @@ const fn place(number: u32) -> (usize, u64) {
 )]
 mod tests {
     use super::*;
+    use crate::datagram::parity::Parity;
 
     const FRAGMENT: u16 = 1136;
 
@@ -613,5 +614,32 @@ mod tests {
             frame.take(&facts, fragment(end, &[1; 1136]), &mut clearing),
             Ok(Taken::Kept)
         );
+    }
+
+    /// Computed fragments may lie far ahead of what has arrived, as others do.
+    #[test]
+    fn memory_is_not_cleared_for_parity_either() {
+        let facts = facts(200 * u32::from(FRAGMENT));
+        let whole = content(facts.frame_bytes);
+        let parity = Parity::of(&facts, &whole, 50).unwrap();
+        let take_all = |clearing: &mut Clearing| {
+            let mut frame = partial(facts.frame_bytes);
+            for (number, bytes) in (0..150).zip(whole.chunks(FRAGMENT.into())) {
+                let piece = fragment(number * u32::from(FRAGMENT), bytes);
+                assert_eq!(frame.take(&facts, piece, clearing), Ok(Taken::Kept));
+            }
+            for number in 0..parity.count() {
+                let rows = parity.rows;
+                let piece = Piece::Parity {
+                    place: ParityPlace { number, rows },
+                    bytes: parity.bytes(number),
+                };
+                frame.take(&facts, piece, clearing).unwrap();
+            }
+            frame.into_bytes()
+        };
+        assert_eq!(take_all(&mut Clearing::new(0)), None);
+        let enough = &mut Clearing::new(facts.frame_bytes.into());
+        assert_eq!(take_all(enough), Some(whole.clone()));
     }
 }

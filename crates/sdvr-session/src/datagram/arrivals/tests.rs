@@ -329,6 +329,39 @@ fn parity_that_has_come_covers_what_it_can() {
     assert_eq!(receiver.out(after(26)), [(0, 0)]);
 }
 
+/// Of frame after frame with as much parity as may be one arrives, and nothing else: each packet looks through what is covered.
+#[test]
+fn no_more_is_covered_than_may_be() {
+    let mut receiver = Receiver::new();
+    receiver.arrivals.limits.frame_most_bytes = 1 << 27;
+    let place = ParityPlace {
+        number: 0,
+        rows: 64,
+    };
+    for number in 0..40 {
+        let facts = FrameFacts {
+            frame_bytes: 100_000 * u32::from(FRAGMENT),
+            ..facts(number, 0)
+        };
+        let piece = Piece::Parity {
+            place,
+            bytes: &[0; FRAGMENT as usize],
+        };
+        receiver.packet += 1;
+        let packet = receiver.packet;
+        let taken = receiver.arrivals.take(after(5), packet, facts, 0, piece);
+        taken.unwrap();
+    }
+    let cover = 1024;
+    // The newest frame's parity may still come, and so it covers; those before are over, and one has come of each.
+    let requests = receiver.requests(after(30));
+    let asked: u64 = requests
+        .iter()
+        .map(|(_, run)| u64::from(run.end - run.start))
+        .sum();
+    assert!(asked >= 40 * 100_000 - cover, "{asked}");
+}
+
 #[test]
 fn parity_counts_as_held() {
     let mut receiver = Receiver::new();
