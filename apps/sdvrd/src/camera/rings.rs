@@ -294,10 +294,10 @@ impl Camera {
             if !self.openings.take(now) {
                 continue;
             }
-            if self.begin_ring(now, &open, Reason::Removed, place) {
-                warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
-            } else {
+            if !self.begin_ring(now, &open, Reason::Removed, place) {
                 self.say_no_memory(now, &open, Reason::Removed, place);
+            } else if self.chatter.may_say(now) {
+                warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
             }
         }
     }
