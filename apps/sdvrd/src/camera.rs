@@ -289,3 +289,6 @@ fn release(ended: Option<EndedRing>, place: &RingPlace) {
         place.keeper.release(ended);
     }
 }
+
+#[cfg(test)]
+mod tests;

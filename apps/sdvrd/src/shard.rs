@@ -70,6 +70,15 @@ pub(crate) struct ShardHandle {
 }
 
 impl ShardHandle {
+    /// One that leads to a test. The poller must live as long.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, Receiver<ToShard>, Poller) {
+        let poller = Poller::new().unwrap();
+        let waker = poller.add_waker(WAKER).unwrap();
+        let (sender, receiver) = channel();
+        (Self { sender, waker }, receiver, poller)
+    }
+
     pub(crate) fn send(&self, message: ToShard) {
         // A shard that is gone has ended with the daemon.
         if self.sender.send(message).is_ok() {
