@@ -116,11 +116,8 @@ impl Budget {
         let room = ledger.room_for(wish.account, wish.instead_of.map(|share| share.number));
         let earlier = ledger.wanted_bytes(ticket.as_ref().map(|ticket| ticket.number));
         let kept_bytes = ledger.kept_bytes() + earlier;
-        let now = (wish.choose)(Room {
-            free_bytes: room.free_bytes.min(room.camera_may_take_bytes),
-            kept_bytes,
-            ..room
-        });
+        let now = (wish.choose)(Room { kept_bytes, ..room })
+            .filter(|size| size.total_bytes() <= room.camera_may_take_bytes);
         let soon = (wish.choose)(Room {
             free_bytes: room.free_bytes + ledger.leaving_bytes(),
             kept_bytes,
@@ -154,19 +151,17 @@ impl Budget {
             drop(ledger);
             return Reserved::Never;
         }
-        let number = match ticket {
-            Some(ticket) => {
-                ledger.wants(ticket.number, needed_bytes);
-                Ok(ticket)
-            }
-            None => Err(ledger.queue(needed_bytes)),
+        let number = match &ticket {
+            Some(ticket) => ticket.number,
+            None => ledger.number(),
         };
+        ledger.wants(number, needed_bytes);
         if soon.is_none() {
             ledger.ask_around();
             self.shared.look_for_pleas(&ledger);
         }
         drop(ledger);
-        Reserved::Soon(number.unwrap_or_else(|number| Ticket {
+        Reserved::Soon(ticket.unwrap_or_else(|| Ticket {
             shared: Arc::clone(&self.shared),
             number,
         }))

@@ -181,17 +181,12 @@ impl Ledger {
         self.shares.get(&number).map(|entry| entry.least)
     }
 
-    const fn number(&mut self) -> u64 {
+    pub(super) const fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
 
-    pub(super) fn queue(&mut self, needed_bytes: u64) -> u64 {
-        let number = self.number();
-        self.wants(number, needed_bytes);
-        number
-    }
-
+    /// Who has this number waits for so much.
     pub(super) fn wants(&mut self, number: u64, needed_bytes: u64) {
         self.queue.insert(number, needed_bytes);
     }

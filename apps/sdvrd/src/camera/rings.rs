@@ -52,6 +52,13 @@ pub(super) enum Stage {
     },
 }
 
+impl Making {
+    /// Whether the keeper makes it by this order.
+    const fn is_of(&self, order: u64) -> bool {
+        matches!(self.stage, Stage::Ordered { order: own, .. } if own == order)
+    }
+}
+
 /// Why a ring is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -179,12 +186,13 @@ impl Camera {
         place: &RingPlace,
     ) -> Option<(OpenStream, StreamCode)> {
         let RingMade { order, result, .. } = made;
-        let is_of_order = |making: &&mut Making| matches!(making.stage, Stage::Ordered { order: own, .. } if own == order);
-        let ordered = self.making.extract_if(.., |making| is_of_order(&making));
-        let Some((open, reason, size)) = { ordered }.next().and_then(|making| match making.stage {
-            Stage::Ordered { size, .. } => Some((making.open, making.reason, size)),
-            Stage::Waiting { .. } => None,
-        }) else {
+        let waited = self.making.iter().position(|making| making.is_of(order));
+        let Some(Making {
+            open,
+            reason,
+            stage: Stage::Ordered { size, .. },
+        }) = waited.map(|index| self.making.swap_remove(index))
+        else {
             // Not wanted any more: the camera has changed its mind, or was away.
             if let Ok((ring, share)) = result {
                 place.keeper.release(EndedRing {
