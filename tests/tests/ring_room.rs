@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
-use sdvr::{Camera, Start};
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::for_tests::{Control, MediaHeader};
 use sdvr_session::{Event, OpenStream, StreamCode};
@@ -106,7 +105,8 @@ fn two_raw_cameras_fit_into_64_mib_and_come_again_at_once() {
 fn equal_cameras_all_find_room_and_readers_of_rings_that_become_smaller_lose_nothing() {
     let mut system = System::new();
     system.start_daemon(&["--memory", "34M"]);
-    let source = "test:?format=BNCH&bytes=1000000&fps=5";
+    // What the smallest rings hold lasts for a reader on a busy machine, too.
+    let source = "test:?format=BNCH&bytes=1000000&fps=2";
     let first = system.start_client("camera-0", source, &[]);
     system.wait_for_state("camera-0", "live");
     assert_eq!(ring_kib(&system), [(8 << 10) + 12]);
@@ -190,41 +190,6 @@ fn what_becomes_of_one_stream_costs_another_no_frame() {
     camera.send(&message);
     send_part(&mut camera, &frame, 1000..3000);
     system.wait_for_figure("frames", 1);
-}
-
-/// The ring keeper is busy with a large ring when the link is cut.
-#[test]
-fn a_ring_that_nobody_wants_any_more_leaves_the_one_that_streams_its_name() {
-    let mut system = System::new();
-    system.start_daemon(&["--memory", "4G", "--threads", "1"]);
-    let mut camera = HostileCamera::handshake(&system);
-    camera.introduce("camera");
-    let ring = system.rings().pop().unwrap();
-    let reader = Camera::open_in(&system.shm(), "camera", Start::Oldest).unwrap();
-    let instance = reader.info().unwrap().instance;
-    let (mut large, mut anew) = (stream(1), stream(0));
-    large.frame_kib = 200 << 10;
-    anew.instance.0 = [9; 16];
-    let mut messages = Vec::new();
-    Control::OpenStream(large).write(&mut messages);
-    Control::OpenStream(anew).write(&mut messages);
-    camera.send(&messages);
-    drop(camera);
-    let log = |system: &mut System| system.daemon().log();
-    wait_until("the link is cut", || {
-        log(&mut system).contains("disconnected")
-    });
-    // Both rings were made meanwhile, or are not made at all.
-    std::thread::sleep(Duration::from_secs(2));
-    let present = Camera::open_in(&system.shm(), "camera", Start::Oldest).unwrap();
-    assert_eq!(present.info().unwrap().instance, instance);
-    assert!(
-        ring.exists() && system.rings().len() == 1,
-        "{:?}",
-        system.rings()
-    );
-    let log = log(&mut system);
-    assert!(!log.contains("the ring's file"), "{log}");
 }
 
 #[test]

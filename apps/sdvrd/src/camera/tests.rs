@@ -181,25 +181,30 @@ fn a_camera_that_is_lost_stays_lost_when_its_link_is_cut() {
 }
 
 #[test]
-fn a_ring_that_was_ordered_under_a_former_key_takes_no_name_for_good() {
-    let bench = Bench::new(64 * MIB);
-    let mut camera = bench.camera(KEY);
-    bench.open(&mut camera, &stream(0, 64));
-    // It is made, and its camera comes with another key before that is known here.
-    assert_eq!(bench.ask(&mut camera, &stream(0, 128)), Opening::Later);
+fn a_ring_that_nobody_wants_any_more_leaves_the_one_that_streams_its_name() {
     let next = PublicKey([8; 32]);
-    camera.has_key(bench.now, next, &bench.place);
-    assert!(camera.had_key(KEY) && !camera.had_key(next));
-    assert_eq!(bench.deliver(&mut camera), None);
-    // What streams has its name again, at once.
-    assert_eq!(bench.deliver(&mut camera), None);
-    assert_eq!(
-        bench.ask(&mut camera, &stream(0, 64)),
-        Opening::Now(StreamCode::Open)
-    );
-    bench.send(&mut camera, 0, &[5; 100], 0..100);
-    assert_eq!(bench.reader(&KEY, 0).unwrap().head(), 1);
-    assert!(bench.reader(&next, 0).is_none());
+    for changes in [
+        // It is made, and before that is known here, the link is cut, or its camera comes with another key.
+        (|bench, camera| camera.link_was_cut(bench.now, &bench.place)) as fn(&Bench, &mut Camera),
+        |bench, camera| camera.has_key(bench.now, PublicKey([8; 32]), &bench.place),
+    ] {
+        let bench = Bench::new(64 * MIB);
+        let mut camera = bench.camera(KEY);
+        bench.open(&mut camera, &stream(0, 64));
+        assert_eq!(bench.ask(&mut camera, &stream(0, 128)), Opening::Later);
+        changes(&bench, &mut camera);
+        assert_eq!(camera.had_key(KEY), camera.key == next);
+        assert_eq!(bench.deliver(&mut camera), None);
+        // What streams has its name again, at once.
+        assert_eq!(bench.deliver(&mut camera), None);
+        assert_eq!(
+            bench.ask(&mut camera, &stream(0, 64)),
+            Opening::Now(StreamCode::Open)
+        );
+        bench.send(&mut camera, 0, &[5; 100], 0..100);
+        assert_eq!(bench.reader(&KEY, 0).unwrap().head(), 1);
+        assert!(bench.reader(&next, 0).is_none());
+    }
 }
 
 #[test]
