@@ -6,10 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+use sdvr::{Camera, Policy, Start};
+use sdvr_frame::StreamState;
 use sdvr_session::for_tests::Control;
 use sdvr_session::{Event, OpenStream, StreamCode};
 use sdvr_tests::hostile_camera::{HostileCamera, random, stream};
-use sdvr_tests::{System, wait_until};
+use sdvr_tests::{PATIENCE, Running, System, wait_until};
 
 fn ask(camera: &mut HostileCamera, open: &OpenStream) -> StreamCode {
     let mut message = Vec::new();
@@ -99,31 +102,81 @@ fn a_camera_that_comes_and_goes_all_the_time_does_not_fill_the_log() {
     assert!((5..60).contains(&lines), "{lines} lines about one camera");
 }
 
-/// Its ring waits for it for eleven minutes, but not when another camera needs the memory. A camera is lost after one.
+/// Their rings wait for them for eleven minutes, but not when another camera needs the memory. A camera is lost after one.
 #[test]
-fn the_memory_of_a_lost_camera_goes_to_one_that_is_there() {
+fn lost_cameras_give_up_what_another_one_needs_and_who_reads_them_waits_for_them() {
     let mut system = System::new();
     // Room for three rings of four such frames.
     system.start_daemon(&["--memory", "8M"]);
     let source = "test:?format=BNCH&bytes=600000&fps=5";
-    let mut gone: Vec<_> = (0..3)
-        .map(|number| system.start_client(&format!("gone-{number}"), source, &[]))
+    let gone: Vec<Running> = (0..3)
+        .map(|number| {
+            // How it comes makes no difference.
+            let by: &[&str] = if number == 0 { &["--udp"] } else { &[] };
+            system.start_client(&format!("gone-{number}"), source, by)
+        })
         .collect();
     wait_until("three cameras are there", || system.list().len() == 3);
-    gone.iter_mut().for_each(sdvr_tests::Running::kill);
-    let late = system.start_client("late", source, &[]);
-    wait_until("it is told that there is no room", || {
-        late.log().contains("no shared memory left")
-    });
-    assert_eq!(system.list().len(), 3);
-    let is_live = || {
+    let mut reader = Camera::open_in(&system.shm(), "gone-0", Start::Now).unwrap();
+    let instance = reader.info().unwrap().instance;
+    let frame = reader.next(Policy::Every, PATIENCE).unwrap();
+    assert!(frame.is_some());
+    for camera in &gone {
+        camera.signal(Signal::STOP);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    let states = || -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let list = system.list();
-        list.iter()
-            .any(|camera| camera["label"] == "late" && camera["state"] == "live")
+        let mut states: Vec<_> = list
+            .iter()
+            .map(|camera| (text(&camera["label"]), text(&camera["state"])))
+            .collect();
+        states.sort_unstable();
+        states
     };
+    let all_of = |cameras: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |(label, state): &(&str, &str)| ((*label).to_owned(), (*state).to_owned());
+        cameras.iter().map(owned).collect()
+    };
+    let all_lost = all_of(&[("gone-0", "lost"), ("gone-1", "lost"), ("gone-2", "lost")]);
     let deadline = Instant::now() + Duration::from_secs(100);
-    while !is_live() {
-        assert!(Instant::now() < deadline, "{:?}", system.list());
+    while states() != all_lost {
+        assert!(Instant::now() < deadline, "{:?}", states());
         std::thread::sleep(Duration::from_millis(500));
+    }
+
+    // More than a camera may have: what the others have is of no use for it.
+    let mut huge = system.start_client("huge", "test:?format=BNCH&bytes=3000000&fps=5", &[]);
+    wait_until("it is told that there is no room", || {
+        huge.log().contains("no shared memory left")
+    });
+    huge.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(states(), all_lost);
+
+    // Room for one more is what one of them has: the one that is lost longest.
+    let _late = system.start_client("late", source, &[]);
+    system.wait_for_state("late", "live");
+    let present = all_of(&[("gone-1", "lost"), ("gone-2", "lost"), ("late", "live")]);
+    assert_eq!(states(), present);
+    // Nobody said that it has ended.
+    while reader
+        .next(Policy::Every, Duration::ZERO)
+        .unwrap()
+        .is_some()
+    {}
+    assert_eq!(reader.state(), StreamState::Lost);
+
+    gone[0].signal(Signal::CONT);
+    let frame = reader.next(Policy::Every, PATIENCE).unwrap().unwrap();
+    assert_eq!(frame.instance(), instance);
+    system.wait_for_state("gone-0", "live");
+    let present = all_of(&[("gone-0", "live"), ("gone-2", "lost"), ("late", "live")]);
+    assert_eq!(states(), present);
+    let log = system.daemon().log();
+    for camera in ["gone-0", "gone-1", "gone-2"] {
+        let is_said = |line: &&str| line.contains(camera) && line.contains("state=lost");
+        assert_eq!(log.lines().filter(is_said).count(), 1, "{log}");
     }
 }

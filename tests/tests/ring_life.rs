@@ -5,6 +5,7 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sdvr::{Camera, Policy, Start};
 use sdvr_tests::small_disk::SmallDisk;
-use sdvr_tests::{Running, System, wait_until};
+use sdvr_tests::{PATIENCE, Running, System, wait_until};
 
 /// Bytes that the file system holds.
 fn used_bytes(path: &Path) -> u64 {
@@ -199,46 +200,59 @@ fn a_reader_goes_through_many_generations_of_a_ring_and_misses_nothing() {
     assert!(frames > 300, "{frames}");
 }
 
+/// However it comes.
 #[test]
 fn a_lost_camera_keeps_its_ring_and_goes_on_in_it() {
     let system = System::with_daemon();
     let source = "test:?format=BNCH&bytes=20000&fps=20";
-    let camera = system.start_client("camera", source, &[]);
-    system.wait_for_state("camera", "live");
-    let ring = system.rings().pop().unwrap();
-    let inode = std::fs::metadata(&ring).unwrap().ino();
-    let mut reader = Camera::open_in(&system.shm(), "camera", Start::Oldest).unwrap();
-    let instance = reader.info().unwrap().instance;
+    let start = |label: &'static str, by: &[&str]| {
+        let camera = system.start_client(label, source, by);
+        system.wait_for_state(label, "live");
+        (label, camera)
+    };
+    let cameras = [start("connection", &[]), start("datagrams", &["--udp"])];
+    let inodes = || {
+        let rings = system.rings().into_iter();
+        let files = rings.map(|ring| (std::fs::metadata(&ring).unwrap().ino(), ring));
+        files.collect::<BTreeSet<_>>()
+    };
+    let before = inodes();
+    let mut readers = cameras.each_ref().map(|(label, _)| {
+        let mut reader = Camera::open_in(&system.shm(), label, Start::Oldest).unwrap();
+        let first = reader.next(Policy::Every, PATIENCE).unwrap().unwrap();
+        (reader, first.instance(), first.number().0)
+    });
 
-    camera.signal(Signal::STOP);
+    for (_, camera) in &cameras {
+        camera.signal(Signal::STOP);
+    }
     let stopped = Instant::now();
-    let state = || system.list()[0]["state"].as_str().unwrap().to_owned();
-    while state() != "lost" {
+    let are_lost = || system.list().iter().all(|camera| camera["state"] == "lost");
+    while !are_lost() {
         let elapsed = stopped.elapsed();
         assert!(elapsed < Duration::from_secs(75), "never lost");
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(stopped.elapsed() > Duration::from_secs(50), "lost too soon");
-    // What it sent before can still be read.
-    let mut last = None;
-    while let Some(frame) = reader.next(Policy::Every, Duration::ZERO).unwrap() {
-        assert_eq!(frame.missed(), 0);
-        last = Some(frame.number().0);
+    // What they sent before can still be read.
+    for (reader, _, last) in &mut readers {
+        while let Some(frame) = reader.next(Policy::Every, Duration::ZERO).unwrap() {
+            assert_eq!(frame.missed(), 0);
+            *last = frame.number().0;
+        }
     }
-    let last = last.unwrap();
 
-    camera.signal(Signal::CONT);
-    let frame = reader
-        .next(Policy::Every, sdvr_tests::PATIENCE)
-        .unwrap()
-        .unwrap();
-    assert_eq!(frame.instance(), instance);
-    // What was not made or lost meanwhile is told, and nothing comes twice.
-    assert_eq!(frame.missed(), frame.number().0 - last - 1);
-    system.wait_for_state("camera", "live");
-    assert_eq!(
-        std::fs::metadata(&ring).unwrap().ino(),
-        inode,
-        "another ring"
-    );
+    for (_, camera) in &cameras {
+        camera.signal(Signal::CONT);
+    }
+    for (reader, instance, last) in &mut readers {
+        let frame = reader.next(Policy::Every, PATIENCE).unwrap().unwrap();
+        assert_eq!(frame.instance(), *instance);
+        // What was not made or lost meanwhile is told, and nothing comes twice.
+        assert_eq!(frame.missed(), frame.number().0 - *last - 1);
+    }
+    for (label, _) in &cameras {
+        system.wait_for_state(label, "live");
+    }
+    assert_eq!(inodes(), before, "other rings");
 }

@@ -233,6 +233,10 @@ fn a_stream_that_jumps_to_8_mb_and_back_loses_no_frame_and_gives_its_memory_back
     let log = client.log();
     assert!(log.contains("frames have become smaller"), "{log}");
     assert!((64 << 20..=640 << 20).contains(&most), "{most}");
+    eprintln!(
+        "{} frames, all read; {most} bytes of the budget at most, {last} at the end",
+        small.len() + 30
+    );
     // A stream without a rate has more than its frames need, however small they are.
     assert!(last * 4 < most, "{last} of {most}");
 }

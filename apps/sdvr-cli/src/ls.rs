@@ -15,7 +15,8 @@ const HELP: &str = "\
 STATE:
   live    the camera's link is up; FPS is measured over the last seconds
   stale   nothing was heard for 3 s, or the link was cut; it is waited for
-  lost    nothing was heard for a minute, or the daemon is not there
+  lost    nothing was heard for a minute, or the daemon is not there; kept ten
+          minutes more, or until others need its memory
   closed  the camera said that it ended; its frames can be read for 2 s
 
 LOST counts frames that were captured and did not arrive here. AGE is how long ago the newest frame was published. DIRECTORY is shown

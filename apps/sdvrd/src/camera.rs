@@ -1,5 +1,6 @@
 //! One camera at the daemon: its streams, which outlive its sessions.
 
+mod memory;
 mod rings;
 
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 const KEPT_AFTER: Duration = Duration::from_secs(660);
 /// How long a ring that has ended keeps its memory for those who still read.
 pub(crate) const CLOSED_KEPT: Duration = Duration::from_secs(2);
+/// … and one whose place a smaller one has taken, because others wait for the memory.
+const HALVED_KEPT: Duration = Duration::from_secs(1);
 /// How often it is said that the same stream is still refused.
 const SAY_REFUSAL_AGAIN: Duration = Duration::from_secs(300);
 /// Rings that a camera may have made at once, and a second: each one costs the kernel time.
@@ -32,6 +35,8 @@ const RINGS_PER_SECOND: f64 = 0.5;
 #[derive(Debug)]
 pub(crate) struct Camera {
     pub(crate) key: PublicKey,
+    /// The one it had before, under which rings may have been ordered.
+    former_key: Option<PublicKey>,
     pub(crate) label: Label,
     /// By which its streams come, or came last.
     link: Link,
@@ -39,7 +44,6 @@ pub(crate) struct Camera {
     streams: Vec<Stream>,
     /// Rings that are being made, at most one a stream.
     making: Vec<Making>,
-    orders: u64,
     account: Account,
     openings: Allowance,
     /// What was refused last, and when it was said.
@@ -58,12 +62,12 @@ impl Camera {
     pub(crate) fn new(now: Timestamp, key: PublicKey, label: Label) -> Self {
         Self {
             key,
+            former_key: None,
             label,
             link: Link::Tcp,
             chatter: Chatter::new(now),
             streams: Vec::new(),
             making: Vec::new(),
-            orders: 0,
             account: Account::default(),
             openings: Allowance::new(now, RINGS_BURST, RINGS_PER_SECOND),
             said_refusal: None,
@@ -147,22 +151,16 @@ impl Camera {
         true
     }
 
-    /// Streams go over to the rings that wait for the end of a frame, which cannot come any more.
-    fn settle(&mut self, now: Timestamp, place: &RingPlace) {
-        for stream in &mut self.streams {
-            release(stream.settle(now + CLOSED_KEPT), place);
-        }
-    }
-
     /// Puts a stream with a new ring in the place of the one that had its name.
     fn install(&mut self, now: Timestamp, mut stream: Stream, place: &RingPlace) {
-        self.settle(now, place);
         if let Some(index) = self
             .streams
             .iter()
             .position(|old| old.open.stream == stream.open.stream)
         {
-            let old = self.streams.swap_remove(index);
+            let mut old = self.streams.swap_remove(index);
+            // The end of its frame cannot come any more. That of a frame of another stream can.
+            release(old.settle(now), place);
             stream.follow(&old);
             place.keeper.release(old.replaced(now + CLOSED_KEPT));
         }
@@ -184,7 +182,7 @@ impl Camera {
         {
             stream.take(received, fragment, clock, &place.counters);
             if fragment.header.is_last {
-                release(stream.go_over(received + CLOSED_KEPT), place);
+                release(stream.go_over(received), place);
             }
         }
     }
@@ -192,11 +190,9 @@ impl Camera {
     /// A stream ended because the camera says so.
     pub(crate) fn close_stream(&mut self, now: Timestamp, id: StreamId, place: &RingPlace) {
         self.making.retain(|made| made.open.stream != id);
-        self.settle(now, place);
-        for stream in self
-            .streams
-            .extract_if(.., |stream| stream.open.stream == id)
-        {
+        let is_named = |stream: &mut Stream| stream.open.stream == id;
+        for mut stream in self.streams.extract_if(.., is_named) {
+            release(stream.settle(now), place);
             place.keeper.release(stream.closed(now + CLOSED_KEPT));
         }
     }
@@ -204,45 +200,60 @@ impl Camera {
     /// All streams ended because the camera says so.
     pub(crate) fn close_all(&mut self, now: Timestamp, place: &RingPlace) {
         self.making.clear();
-        self.settle(now, place);
-        for stream in self.streams.drain(..) {
+        for mut stream in self.streams.drain(..) {
+            release(stream.settle(now), place);
             place.keeper.release(stream.closed(now + CLOSED_KEPT));
+        }
+    }
+
+    /// The camera has not come back: its readers look under its name, should it do so after all.
+    fn give_up_all(&mut self, now: Timestamp, place: &RingPlace) {
+        self.making.clear();
+        for mut stream in self.streams.drain(..) {
+            release(stream.settle(now), place);
+            place.keeper.release(stream.replaced(now + CLOSED_KEPT));
         }
     }
 
     /// The camera has proved another key, by another link.
     pub(crate) fn has_key(&mut self, now: Timestamp, key: PublicKey, place: &RingPlace) {
         self.link_was_cut(now, place);
-        // Rings that are on their way would not find it.
-        self.making.clear();
-        self.key = key;
+        self.former_key = Some(std::mem::replace(&mut self.key, key));
+    }
+
+    /// Whether this was its key when it proved another one.
+    pub(crate) fn had_key(&self, key: PublicKey) -> bool {
+        self.former_key == Some(key)
     }
 
     /// The link was cut.
     pub(crate) fn link_was_cut(&mut self, now: Timestamp, place: &RingPlace) {
         // What nobody asked for is wanted all the same.
         self.making.retain(|made| made.reason != Reason::Asked);
-        self.settle(now, place);
-        self.streams.iter_mut().for_each(Stream::pause);
+        for stream in &mut self.streams {
+            release(stream.settle(now), place);
+            stream.pause();
+        }
     }
 
     /// The daemon ends: readers look for the next one.
     pub(crate) fn shut_down(&mut self, now: Timestamp, place: &RingPlace) {
         self.making.clear();
-        self.settle(now, place);
-        for stream in self.streams.drain(..) {
+        for mut stream in self.streams.drain(..) {
+            release(stream.settle(now), place);
             place.keeper.release(stream.replaced(now + CLOSED_KEPT));
         }
     }
 
-    /// Acts on time that has passed since the camera was heard last.
+    /// Acts on time that has passed since the camera was heard last. Gives the answers for which it has waited.
+    #[must_use]
     pub(crate) fn handle_time(
         &mut self,
         now: Timestamp,
         last_heard: Timestamp,
         is_connected: bool,
         place: &RingPlace,
-    ) {
+    ) -> Vec<(OpenStream, StreamCode)> {
         let silent = now.saturating_since(last_heard);
         let state = match is_connected {
             _ if silent >= LOST_AFTER => StreamState::Lost,
@@ -258,18 +269,12 @@ impl Camera {
             stream.measure(now);
         }
         if silent >= KEPT_AFTER {
-            self.close_all(now, place);
-        } else {
-            self.deepen_rings(now, place);
+            self.give_up_all(now, place);
+            return Vec::new();
         }
-    }
-
-    /// Gives up rings that are kept in case the camera comes back: another one needs the memory.
-    pub(crate) fn make_room(&mut self, now: Timestamp, last_heard: Timestamp, place: &RingPlace) {
-        if now.saturating_since(last_heard) >= LOST_AFTER && !self.streams.is_empty() {
-            info!(camera = %self.label, "the lost camera's memory is given to others");
-            self.close_all(now, place);
-        }
+        self.grant_pleas(now, place);
+        self.deepen_rings(now, place);
+        self.retry_waiting(now, place)
     }
 }
 
@@ -288,3 +293,6 @@ fn release(ended: Option<EndedRing>, place: &RingPlace) {
         place.keeper.release(ended);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,9 @@ fn memory_budget(
     })?;
     // What an earlier daemon had is free in two seconds, and taken until then.
     free += stale.still_read.iter().map(StaleRing::bytes).sum::<u64>();
-    let total = config.memory.unwrap_or(free / 2);
+    // Rings are powers of two, and so is the size of most file systems of this kind: two that fill its half to the last byte need a
+    // little more for what stands beside the frames.
+    let total = config.memory.unwrap_or(free / 2 + free / 64);
     anyhow::ensure!(
         total >= LEAST_MEMORY_BYTES,
         "{} KiB of shared memory hold no camera (--memory, by default half of the {} KiB that are free in {}): give at least {} MiB, and make /dev/shm larger if it has not as much (mount -o remount,size=…; docker run --shm-size=…)",

@@ -30,8 +30,10 @@ pub(crate) struct Depth {
     largest_bytes: u64,
     last_key: Option<Mark>,
     key_before: Option<Mark>,
-    /// Before then there is no memory for a deeper ring.
+    /// Before then no deeper ring is asked for.
     retry_at: Option<Timestamp>,
+    /// Whether it is known that there is no memory for one.
+    is_refused: bool,
 }
 
 /// Where a key frame began.
@@ -68,7 +70,13 @@ impl Depth {
 
     /// There is no memory for a deeper ring; true when that was not known.
     pub(crate) fn was_refused(&mut self, now: Timestamp) -> bool {
-        self.retry_at.replace(now + RETRY_AFTER).is_none()
+        self.wait(now);
+        !std::mem::replace(&mut self.is_refused, true)
+    }
+
+    /// The ring was made smaller for others: it is not to take their memory back at once.
+    pub(crate) fn wait(&mut self, now: Timestamp) {
+        self.retry_at = Some(now + RETRY_AFTER);
     }
 
     /// What the ring must hold now.
@@ -228,6 +236,17 @@ mod tests {
         let mut depth = Depth::default();
         let now = stream(&mut depth, 1, 5000, 100_000);
         assert_eq!(depth.wants_more(now, SMALL), None);
+    }
+
+    #[test]
+    fn a_ring_that_was_made_smaller_is_not_made_deeper_again_at_once() {
+        let mut depth = Depth::default();
+        let now = stream(&mut depth, 0, 200, 1000);
+        depth.wait(now);
+        assert_eq!(depth.wants_more(now, SMALL), None);
+        let later = stream(&mut depth, 200, 400, 1000);
+        assert!(depth.wants_more(later, SMALL).is_some());
+        assert!(depth.was_refused(later), "nobody knows yet");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sdvr_frame::{PublicKey, Timestamp};
 use sdvr_ring::{CreateError, Predecessor, RingDirectory, RingOptions, RingWriter, StaleRing};
 
-use crate::budget::{Account, Budget, Share};
+use crate::budget::{Budget, Share};
 use crate::camera::CLOSED_KEPT;
 use crate::shard::{ShardHandle, ToShard};
 
@@ -82,7 +82,7 @@ impl RingKeeper {
         let release_at = Timestamp::now() + CLOSED_KEPT;
         let held = stale.into_iter().map(|ring| {
             let bytes = ring.bytes().min(budget.total_room().free_bytes);
-            let share = budget.take(bytes, &Account::default());
+            let share = budget.take_over(bytes);
             Held::stale(ring, share, release_at)
         });
         let held: Vec<Held> = held.collect();
@@ -111,7 +111,7 @@ impl RingKeeper {
 struct Held {
     ring: HeldRing,
     /// Counts in the budget until the memory is given back.
-    share: Option<Share>,
+    share: Share,
     release_at: Timestamp,
 }
 
@@ -126,12 +126,12 @@ impl Held {
     fn ended(ended: EndedRing) -> Self {
         Self {
             ring: HeldRing::Ended(ended.ring),
-            share: Some(ended.share),
+            share: ended.share,
             release_at: ended.release_at,
         }
     }
 
-    const fn stale(ring: StaleRing, share: Option<Share>, release_at: Timestamp) -> Self {
+    const fn stale(ring: StaleRing, share: Share, release_at: Timestamp) -> Self {
         Self {
             ring: HeldRing::Stale(ring),
             share,

@@ -5,6 +5,7 @@ mod datagrams;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -69,6 +70,15 @@ pub(crate) struct ShardHandle {
 }
 
 impl ShardHandle {
+    /// One that leads to a test. The poller must live as long.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, Receiver<ToShard>, Poller) {
+        let poller = Poller::new().unwrap();
+        let waker = poller.add_waker(WAKER).unwrap();
+        let (sender, receiver) = channel();
+        (Self { sender, waker }, receiver, poller)
+    }
+
     pub(crate) fn send(&self, message: ToShard) {
         // A shard that is gone has ended with the daemon.
         if self.sender.send(message).is_ok() {
@@ -92,8 +102,6 @@ pub(crate) struct Shard {
     buffer: Vec<u8>,
     next_tick: Timestamp,
     next_restore: Timestamp,
-    /// How often cameras had found no room when this was looked at last.
-    times_short: u64,
 }
 
 struct Connection {
@@ -133,6 +141,7 @@ impl Shard {
             budget,
             ring_time,
             counters,
+            orders: AtomicU64::new(0),
         };
         let shard = Self {
             receiver,
@@ -146,7 +155,6 @@ impl Shard {
             buffer: vec![0; BUFFER_BYTES],
             next_tick: now,
             next_restore: now,
-            times_short: 0,
         };
         Ok((shard, handle))
     }
@@ -228,7 +236,8 @@ impl Shard {
     /// A ring is there, or cannot be: its camera hears, if it still waits.
     fn ring_was_made(&mut self, made: RingMade) {
         let now = Timestamp::now();
-        let Some(member) = self.cameras.get_mut(&made.camera) else {
+        let key = self.present_key(made.camera);
+        let Some(member) = self.cameras.get_mut(&key) else {
             if let Ok((ring, share)) = made.result {
                 self.place.keeper.release(EndedRing {
                     ring,
@@ -249,6 +258,16 @@ impl Shard {
             Ok(()) => self.update_interest(token),
             Err(ending) => self.end(token, &ending),
         }
+    }
+
+    /// The key under which a camera is here that a ring was ordered for.
+    fn present_key(&self, ordered: PublicKey) -> PublicKey {
+        if self.cameras.contains_key(&ordered) {
+            return ordered;
+        }
+        let mut members = self.cameras.values();
+        let member = members.find(|member| member.camera.had_key(ordered));
+        member.map_or(ordered, |member| member.camera.key)
     }
 
     /// Who is connected has met the server under the key before.
@@ -409,8 +428,6 @@ impl Shard {
             return;
         }
         self.next_tick = now + TICK;
-        let times_short = self.place.budget.times_short();
-        let is_short = std::mem::replace(&mut self.times_short, times_short) != times_short;
         let mut endings = Vec::new();
         for member in self.cameras.values_mut() {
             if let Some((token, connection)) = member
@@ -429,11 +446,17 @@ impl Shard {
                 }
             }
             let is_connected = member.connection.is_some();
-            member
-                .camera
-                .handle_time(now, member.last_heard, is_connected, &self.place);
-            if is_short && !is_connected {
-                member.camera.make_room(now, member.last_heard, &self.place);
+            let camera = &mut member.camera;
+            for (open, code) in
+                camera.handle_time(now, member.last_heard, is_connected, &self.place)
+            {
+                if let Some((token, connection)) = member
+                    .connection
+                    .and_then(|token| Some((token, self.connections.get_mut(token)?)))
+                    && let Err(ending) = connection.ingest.reply_stream(now, &open, code)
+                {
+                    endings.push((token, ending));
+                }
             }
         }
         for (token, ending) in endings {

@@ -19,7 +19,8 @@ const UNPACED_BYTES: u64 = 64 << 20;
 const UNPACED_RAW_BYTES: u64 = 256 << 20;
 /// Bytes of a slot, which is what a ring spends on a frame besides its bytes.
 const SLOT_BYTES: u64 = 128;
-/// Slots that a ring has at most, a power of two.
+/// Slots that a ring has at least and at most, powers of two.
+const SLOTS_LEAST: u32 = 64;
 const SLOTS_MOST: u32 = 65_536;
 /// Frames begin at multiples of this.
 const FRAME_ALIGNMENT: u64 = 64;
@@ -54,13 +55,33 @@ impl RingSize {
     pub(crate) const fn total_bytes(self) -> u64 {
         4096 + self.slots as u64 * SLOT_BYTES + self.data_bytes
     }
+
+    /// A ring of half the depth.
+    pub(crate) const fn halved(self) -> Self {
+        Self {
+            slots: if self.slots > SLOTS_LEAST {
+                self.slots / 2
+            } else {
+                self.slots
+            },
+            data_bytes: self.data_bytes / 2,
+        }
+    }
+
+    /// The smallest ring that this one becomes by being halved and that has at least as many bytes for frames.
+    pub(crate) fn least_above(self, data_bytes: u64) -> Self {
+        let sizes = std::iter::successors(Some(self), |size| Some(size.halved()));
+        let large_enough = sizes.take_while(|size| size.data_bytes >= data_bytes.max(1));
+        large_enough.last().unwrap_or(self)
+    }
 }
 
 /// The size of a ring for a stream whose frames have at most `frame_bytes`, and which has shown that it needs `reach`. `None` when not
 /// even a few frames fit.
 ///
 /// A camera has at most a quarter of everything in all its rings, so that the next one finds room; half, if a ring for a few
-/// of its frames needs as much.
+/// of its frames needs as much. A ring that could be smaller leaves room for one of half its depth, so that it can be made smaller when
+/// others come.
 pub(crate) fn ring_size(
     format: &StreamFormat,
     frame_bytes: u64,
@@ -71,32 +92,47 @@ pub(crate) fn ring_size(
     let frame_bytes = RingSize::place_of(frame_bytes.max(1));
     let wanted = wanted_bytes(format, frame_bytes, ring_time, room.total_bytes).max(reach.bytes);
     let largest = wanted.max(LEAST_BYTES).checked_next_power_of_two()?;
-    let least = frame_bytes.saturating_mul(LARGEST_FRAMES_LEAST);
+    let least = least_data_bytes(frame_bytes)?;
     let sizes = std::iter::successors(Some(largest), |bytes| Some(bytes / 2))
-        .take_while(|&bytes| bytes >= least && bytes > 0)
+        .take_while(|&bytes| bytes >= least)
         .map(|data_bytes| RingSize {
             slots: slots(format, frame_bytes, data_bytes).max(slots_for(reach, data_bytes)),
             data_bytes,
         });
-    let below = |part: u64| part.saturating_sub(room.camera_bytes).min(room.free_bytes);
+    let of_camera = |part: u64| part.saturating_sub(room.camera_bytes);
+    let fits = |size: &RingSize| {
+        let left_bytes = if size.data_bytes > least {
+            size.halved().total_bytes().max(room.kept_bytes)
+        } else {
+            room.kept_bytes
+        };
+        size.total_bytes().saturating_add(left_bytes) <= room.free_bytes
+    };
     let mut smallest = None;
     for size in sizes {
-        if size.total_bytes() <= below(room.total_bytes / 4) {
+        if size.total_bytes() <= of_camera(room.total_bytes / 4) && fits(&size) {
             return Some(size);
         }
         smallest = Some(size);
     }
     // Rings are powers of two, and half of the memory usually is one, too: what stands beside the frames does not count here.
-    smallest.filter(|size| {
-        size.data_bytes <= below(room.total_bytes / 2) && size.total_bytes() <= room.free_bytes
+    smallest.filter(|size| size.data_bytes <= of_camera(room.total_bytes / 2) && fits(size))
+}
+
+/// The smallest ring for a stream whose frames have at most `frame_bytes`. `None` when no ring is so large.
+pub(crate) fn least_ring_size(format: &StreamFormat, frame_bytes: u64) -> Option<RingSize> {
+    let frame_bytes = RingSize::place_of(frame_bytes.max(1));
+    let data_bytes = least_data_bytes(frame_bytes)?;
+    Some(RingSize {
+        slots: slots(format, frame_bytes, data_bytes),
+        data_bytes,
     })
 }
 
-/// What a ring for frames of at most `frame_bytes` takes at least, for people.
-pub(crate) const fn least_ring_bytes(frame_bytes: u64) -> u64 {
+fn least_data_bytes(frame_bytes: u64) -> Option<u64> {
     frame_bytes
-        .saturating_mul(LARGEST_FRAMES_LEAST)
-        .next_power_of_two()
+        .checked_mul(LARGEST_FRAMES_LEAST)?
+        .checked_next_power_of_two()
 }
 
 fn wanted_bytes(
@@ -138,7 +174,7 @@ fn slots(format: &StreamFormat, frame_bytes: u64, data_bytes: u64) -> u32 {
     let small = (typical_bytes(format, frame_bytes) / 4).max(512);
     u32::try_from(
         (data_bytes / small)
-            .clamp(64, SLOTS_MOST.into())
+            .clamp(SLOTS_LEAST.into(), SLOTS_MOST.into())
             .next_power_of_two(),
     )
     .unwrap_or(SLOTS_MOST)
@@ -176,6 +212,7 @@ mod tests {
             total_bytes,
             free_bytes: total_bytes - camera_bytes,
             camera_bytes,
+            ..Room::default()
         };
         let time = Duration::from_secs(2);
         ring_size(format, frame_bytes, time, Reach::default(), room)
@@ -197,7 +234,7 @@ mod tests {
             let room = Room {
                 total_bytes,
                 free_bytes: total_bytes,
-                camera_bytes: 0,
+                ..Room::default()
             };
             ring_size(&format, 100_000, Duration::from_secs(2), reach, room).unwrap()
         };
@@ -254,6 +291,50 @@ mod tests {
             );
             assert!(size.data_bytes >= 1 << 18);
         }
+    }
+
+    #[test]
+    fn a_ring_leaves_room_to_make_it_smaller_unless_it_is_the_smallest() {
+        let format = StreamFormat {
+            fourcc: FourCc::YUYV,
+            width: 0,
+            height: 0,
+            rate: FrameRate::from_whole(30),
+        };
+        let size = |free_kib: u64, kept_kib: u64| {
+            let room = Room {
+                total_bytes: 64 << 20,
+                free_bytes: free_kib << 10,
+                kept_bytes: kept_kib << 10,
+                ..Room::default()
+            };
+            let time = Duration::from_secs(2);
+            let size = ring_size(&format, 1 << 20, time, Reach::default(), room);
+            size.map(|size| size.data_bytes >> 20)
+        };
+        let (whole_kib, half_kib) = ((8 << 10) + 12, (4 << 10) + 12);
+        assert_eq!(size(whole_kib + half_kib, 0), Some(8));
+        assert_eq!(size(whole_kib + half_kib - 1, 0), Some(4));
+        assert_eq!(size(whole_kib + half_kib, half_kib + 1), Some(4));
+        assert_eq!(size(half_kib, 0), Some(4));
+        assert_eq!(size(half_kib, 1), None);
+        let least = least_ring_size(&format, 1 << 20).unwrap();
+        assert_eq!(least.total_bytes(), half_kib << 10);
+    }
+
+    #[test]
+    fn halves_of_a_ring_end_at_the_least() {
+        let size = RingSize {
+            slots: 256,
+            data_bytes: 8 << 20,
+        };
+        let part = |data_bytes| {
+            let least = size.least_above(data_bytes);
+            (least.slots, least.data_bytes >> 20)
+        };
+        assert_eq!(part(1 << 20), (64, 1));
+        assert_eq!(part(3 << 20), (128, 4));
+        assert_eq!(part(16 << 20), (256, 8));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Stream {
     pub(crate) open: OpenStream,
     ring: Ring,
     /// The ring that comes after it, as soon as the frame is whole that is being written.
-    next: Option<Ring>,
+    next: Option<Next>,
     is_in_frame: bool,
     depth: Depth,
     last_number: Option<u64>,
@@ -49,6 +49,14 @@ pub(crate) struct Ring {
     pub(crate) share: Share,
 }
 
+/// A ring that takes another's place.
+#[derive(Debug)]
+struct Next {
+    ring: Ring,
+    /// How long the other one keeps its memory for those who still read.
+    other_kept: Duration,
+}
+
 #[derive(Debug)]
 struct MeasuredRate {
     since: Timestamp,
@@ -59,6 +67,8 @@ struct MeasuredRate {
 
 impl Stream {
     pub(crate) fn new(now: Timestamp, open: OpenStream, ring: Ring) -> Self {
+        // It may have come after the ring of a camera that was lost.
+        ring.share.set_lost(false);
         Self {
             open,
             next: None,
@@ -77,9 +87,9 @@ impl Stream {
         }
     }
 
-    /// What the ring takes of the budget.
-    pub(crate) const fn ring_bytes(&self) -> u64 {
-        self.ring.share.bytes()
+    /// What the ring has of the budget.
+    pub(crate) const fn share(&self) -> &Share {
+        &self.ring.share
     }
 
     /// In whose name the ring is.
@@ -133,34 +143,52 @@ impl Stream {
         self.depth.was_refused(now)
     }
 
-    /// Another ring of the same run is there for it, which was made from this one's. It is taken between two frames.
-    pub(crate) fn set_next(&mut self, mut ring: Ring) {
-        ring.writer.set_state(self.state);
-        self.next = Some(ring);
+    /// The ring is made smaller for others: no deeper one is asked for at once.
+    pub(crate) fn is_halved(&mut self, now: Timestamp) {
+        self.depth.wait(now);
+    }
+
+    /// Whether another ring waits for the end of a frame.
+    pub(crate) const fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Whether its ring waits for a camera that is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.state == StreamState::Lost
+    }
+
+    /// Another ring of the same run is there for it, which was made from this one's. It is taken between two frames; this one's is
+    /// then kept for so long.
+    pub(crate) fn set_next(&mut self, mut ring: Ring, other_kept: Duration) {
+        ring.set_state(self.state);
+        self.next = Some(Next { ring, other_kept });
     }
 
     /// Goes over to the next ring, if there is one and it may be done: gives the old one.
     ///
     /// The keeper has copied what there was until the ring had its name. What came since then is copied here: less work than
     /// receiving it was, which was done by the same thread in the same time.
-    pub(crate) fn go_over(&mut self, release_at: Timestamp) -> Option<EndedRing> {
+    pub(crate) fn go_over(&mut self, now: Timestamp) -> Option<EndedRing> {
         if self.is_in_frame {
             return None;
         }
-        let mut next = self.next.take()?;
+        let Next {
+            ring: mut next,
+            other_kept,
+        } = self.next.take()?;
         next.writer
             .follow(&self.ring.writer.predecessor(TakenOver::LastIntervals));
         next.writer.set_measured_rate(self.rate.frames_per_1000_s);
-        next.writer.set_state(self.state);
         let mut old = std::mem::replace(&mut self.ring, next);
         old.writer.was_replaced();
-        Some(old.ended(release_at))
+        Some(old.ended(now + other_kept))
     }
 
     /// As [`Self::go_over`], and gives up the frame that is being written.
-    pub(crate) fn settle(&mut self, release_at: Timestamp) -> Option<EndedRing> {
+    pub(crate) fn settle(&mut self, now: Timestamp) -> Option<EndedRing> {
         self.is_in_frame = false;
-        self.go_over(release_at)
+        self.go_over(now)
     }
 
     /// The same instance has come back.
@@ -174,14 +202,17 @@ impl Stream {
     pub(crate) fn pause(&mut self) {
         self.is_open = false;
         self.gap = Gap::WhileAway;
-        self.set_state(StreamState::Stale);
+        // One that is lost already is not less so.
+        if !self.is_lost() {
+            self.set_state(StreamState::Stale);
+        }
     }
 
     /// Says what the stream arrives over.
     pub(crate) fn set_link(&mut self, link: Link) {
         self.ring.writer.set_link(link);
         if let Some(next) = &mut self.next {
-            next.writer.set_link(link);
+            next.ring.writer.set_link(link);
         }
     }
 
@@ -196,10 +227,10 @@ impl Stream {
             return None;
         }
         self.state = state;
-        self.ring.writer.set_state(state);
+        self.ring.set_state(state);
         // Who has found it already waits there.
         if let Some(next) = &mut self.next {
-            next.writer.set_state(state);
+            next.ring.set_state(state);
         }
         Some(state)
     }
@@ -273,20 +304,17 @@ impl Stream {
 
     /// Whether somebody removed the ring's file.
     pub(crate) fn lost_its_name(&self) -> bool {
-        self.next
-            .as_ref()
-            .unwrap_or(&self.ring)
-            .writer
-            .is_replaced()
+        let next = self.next.as_ref().map(|next| &next.ring);
+        next.unwrap_or(&self.ring).writer.is_replaced()
     }
 
-    /// A newer ring has its name.
+    /// A newer ring has its name, or will have: the memory is needed, or the camera did not come back. Readers look under the name again.
     pub(crate) fn replaced(mut self, release_at: Timestamp) -> EndedRing {
         self.ring.writer.was_replaced();
         self.ring.ended(release_at)
     }
 
-    /// The camera says that the stream has ended, or is given up.
+    /// The camera says that the stream has ended.
     pub(crate) fn closed(mut self, release_at: Timestamp) -> EndedRing {
         self.ring.writer.set_state(StreamState::Closed);
         self.ring.ended(release_at)
@@ -294,8 +322,17 @@ impl Stream {
 }
 
 impl Ring {
+    fn set_state(&mut self, state: StreamState) {
+        let is_lost = |state| state == StreamState::Lost;
+        if is_lost(state) != is_lost(self.writer.state()) {
+            self.share.set_lost(is_lost(state));
+        }
+        self.writer.set_state(state);
+    }
+
     /// Keeps it for those who still read.
     pub(crate) fn ended(self, release_at: Timestamp) -> EndedRing {
+        self.share.leave();
         EndedRing {
             ring: self.writer,
             share: self.share,

@@ -74,11 +74,11 @@ pub enum StreamState {
     Live,
     /// The link has been silent for 3 s, or was cut.
     Stale,
-    /// Silent for 60 s. The ring is kept, and goes on if the same instance comes back.
+    /// Silent for 60 s. The ring is kept for ten minutes more, or until others need its memory, and goes on if the same instance comes back.
     Lost,
     /// The camera said that the stream ended.
     Closed,
-    /// A newer ring of the same stream exists under the same name.
+    /// No more frames come here; what comes next is in another ring under the same name. There may be none until the camera is back.
     Moved,
 }
 

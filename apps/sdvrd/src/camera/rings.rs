@@ -1,6 +1,7 @@
 //! The rings of a camera: which are ordered of the ring keeper, and what becomes of one that was made.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, StreamId, Timestamp};
@@ -8,13 +9,13 @@ use sdvr_ring::{CreateError, RingOptions};
 use sdvr_session::{OpenStream, StreamCode};
 use tracing::{debug, error, info, warn};
 
-use super::{CLOSED_KEPT, Camera, release};
-use crate::budget::{Budget, Share};
+use super::{CLOSED_KEPT, Camera, HALVED_KEPT, release};
+use crate::budget::{Budget, Effort, Reserved, Share, Ticket};
 use crate::depth::Reach;
 use crate::figures::ShardCounters;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade, RingOrder};
 use crate::shard::ShardHandle;
-use crate::sizing::{RingSize, least_ring_bytes, ring_size};
+use crate::sizing::RingSize;
 use crate::stream::{Ring, Stream};
 
 /// What rings are made of and by whom, the same for all cameras of a shard.
@@ -26,16 +27,36 @@ pub(crate) struct RingPlace {
     pub(crate) budget: Budget,
     pub(crate) ring_time: Duration,
     pub(crate) counters: Arc<ShardCounters>,
+    /// How many rings were ordered.
+    pub(crate) orders: AtomicU64,
 }
 
 /// A ring that is being made.
 #[derive(Debug)]
 pub(super) struct Making {
-    /// Tells it from one that was ordered before for the same stream, and is not wanted any more.
-    order: u64,
     pub(super) open: OpenStream,
-    size: RingSize,
     pub(super) reason: Reason,
+    pub(super) stage: Stage,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Others make room for it.
+    Waiting { ticket: Ticket, until: Timestamp },
+    /// The ring keeper makes it.
+    Ordered {
+        /// Tells it from one that was ordered before for the same stream, and is not wanted any more.
+        order: u64,
+        size: RingSize,
+    },
+}
+
+impl Making {
+    /// Whether the keeper makes it by this order.
+    const fn is_of(&self, order: u64) -> bool {
+        matches!(self.stage, Stage::Ordered { order: own, .. } if own == order)
+    }
 }
 
 /// Why a ring is made.
@@ -47,6 +68,18 @@ pub(super) enum Reason {
     Removed,
     /// It does not reach back to the last key frame but one. The camera knows nothing of it.
     Shallow,
+    /// Others need the memory. The camera knows nothing of it.
+    Halved,
+}
+
+impl Reason {
+    /// How long the ring that is replaced keeps its memory.
+    const fn other_kept(self) -> Duration {
+        match self {
+            Self::Asked | Self::Removed | Self::Shallow => CLOSED_KEPT,
+            Self::Halved => HALVED_KEPT,
+        }
+    }
 }
 
 impl Camera {
@@ -79,24 +112,15 @@ impl Camera {
             }
             return Err(StreamCode::TooOften);
         }
-        let reach = self.known_reach(now, open);
-        let Some((size, share)) = self.reserve(open, reach, place) else {
-            place.budget.was_short();
-            if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
-                let room = place.budget.room(&self.account, 0);
-                let needed_kib = least_ring_bytes(u64::from(open.frame_kib) * 1024) >> 10;
-                let may_kib = (room.total_bytes / 2).min(room.free_bytes) >> 10;
-                error!(camera = %self.label, frame_kib = open.frame_kib, needed_kib, camera_may_kib = may_kib, camera_has_kib = room.camera_bytes >> 10, free_kib = room.free_bytes >> 10, memory_kib = room.total_bytes >> 10,
-                    "stream refused: not enough shared memory for it (a camera may have half of --memory at most). Raise --memory, and make /dev/shm larger if that is too small for it (mount -o remount,size=…)");
-            }
-            return Err(StreamCode::NoMemory);
-        };
-        self.make_ring(open, Reason::Asked, size, share, place);
-        Ok(())
+        if self.begin_ring(now, open, Reason::Asked, place) {
+            return Ok(());
+        }
+        self.say_no_memory(now, open, Reason::Asked, place);
+        Err(StreamCode::NoMemory)
     }
 
     /// Has a ring made, instead of another that may be under way for the same stream.
-    fn make_ring(
+    pub(super) fn make_ring(
         &mut self,
         open: &OpenStream,
         reason: Reason,
@@ -105,12 +129,12 @@ impl Camera {
         place: &RingPlace,
     ) {
         self.making.retain(|made| made.open.stream != open.stream);
-        self.orders += 1;
+        // Relaxed: only the numbers have to differ.
+        let order = place.orders.fetch_add(1, Ordering::Relaxed);
         self.making.push(Making {
-            order: self.orders,
             open: open.clone(),
-            size,
             reason,
+            stage: Stage::Ordered { order, size },
         });
         let old = self
             .streams
@@ -122,7 +146,7 @@ impl Camera {
             .map_or(self.key, Stream::ring_key);
         place.keeper.make(RingOrder {
             camera: self.key,
-            order: self.orders,
+            order,
             options: self.ring_options(name, open, size),
             share,
             before: old.and_then(|old| old.predecessor(open)),
@@ -131,32 +155,12 @@ impl Camera {
     }
 
     /// What the run of `open` has shown to need, if it is there already.
-    fn known_reach(&self, now: Timestamp, open: &OpenStream) -> Reach {
+    pub(super) fn known_reach(&self, now: Timestamp, open: &OpenStream) -> Reach {
         let is_of_run = |stream: &&Stream| {
             (stream.open.stream, stream.open.instance) == (open.stream, open.instance)
         };
         let stream = self.streams.iter().find(is_of_run);
         stream.map_or_else(Reach::default, |stream| stream.known_reach(now))
-    }
-
-    /// Takes memory for a ring.
-    fn reserve(
-        &self,
-        open: &OpenStream,
-        reach: Reach,
-        place: &RingPlace,
-    ) -> Option<(RingSize, Share)> {
-        // The ring that is replaced has its memory for two seconds more; it does not count against its successor.
-        let replaced_bytes = self
-            .streams
-            .iter()
-            .find(|stream| stream.open.stream == open.stream)
-            .map_or(0, Stream::ring_bytes);
-        let room = place.budget.room(&self.account, replaced_bytes);
-        let frame_bytes = u64::from(open.frame_kib) * 1024;
-        let size = ring_size(&open.format, frame_bytes, place.ring_time, reach, room)?;
-        let share = place.budget.take(size.total_bytes(), &self.account)?;
-        Some((size, share))
     }
 
     fn ring_options(&self, name: PublicKey, open: &OpenStream, size: RingSize) -> RingOptions {
@@ -182,8 +186,13 @@ impl Camera {
         place: &RingPlace,
     ) -> Option<(OpenStream, StreamCode)> {
         let RingMade { order, result, .. } = made;
-        let waited = self.making.iter().position(|making| making.order == order);
-        let Some(making) = waited.map(|index| self.making.swap_remove(index)) else {
+        let waited = self.making.iter().position(|making| making.is_of(order));
+        let Some(Making {
+            open,
+            reason,
+            stage: Stage::Ordered { size, .. },
+        }) = waited.map(|index| self.making.swap_remove(index))
+        else {
             // Not wanted any more: the camera has changed its mind, or was away.
             if let Ok((ring, share)) = result {
                 place.keeper.release(EndedRing {
@@ -191,12 +200,10 @@ impl Camera {
                     share,
                     release_at: now,
                 });
+                self.renew_names(now, place);
             }
             return None;
         };
-        let Making {
-            open, size, reason, ..
-        } = making;
         let code = match result {
             Ok((mut writer, share)) => {
                 // It may have come by another one since the ring was asked for.
@@ -212,40 +219,77 @@ impl Camera {
                 }
                 match reason {
                     Reason::Asked => self.install(now, Stream::new(now, open.clone(), ring), place),
-                    Reason::Removed | Reason::Shallow => self.replace_ring(now, &open, ring, place),
+                    Reason::Removed | Reason::Shallow | Reason::Halved => {
+                        self.replace_ring(now, &open, reason, ring, place);
+                    }
                 }
                 StreamCode::Open
             }
-            Err(problem) if reason == Reason::Shallow => {
-                self.say_shallow(now, &open, &problem.to_string());
-                return None;
-            }
             Err(problem) => {
-                let code = if matches!(problem, CreateError::NoSpace { .. }) {
-                    place.budget.was_short();
-                    StreamCode::NoMemory
-                } else {
-                    StreamCode::Internal
-                };
-                if self.may_say_refusal(now, open.stream, code) {
-                    error!(camera = %self.label, "stream refused: {problem}");
+                if let CreateError::NoSpace { bytes, free_bytes } = problem {
+                    place.budget.was_short(bytes.saturating_sub(free_bytes));
                 }
-                if reason == Reason::Asked {
-                    self.pause(open.stream);
-                }
-                code
+                self.could_not_be_made(now, &open, reason, &problem)
             }
         };
+        if reason != Reason::Asked {
+            return None;
+        }
         place.counters.count_answer(code);
-        (reason == Reason::Asked).then_some((open, code))
+        Some((open, code))
+    }
+
+    /// The ring keeper could not make a ring: gives the answer, should the camera wait for one.
+    fn could_not_be_made(
+        &mut self,
+        now: Timestamp,
+        open: &OpenStream,
+        reason: Reason,
+        problem: &CreateError,
+    ) -> StreamCode {
+        let code = if matches!(problem, CreateError::NoSpace { .. }) {
+            StreamCode::NoMemory
+        } else {
+            StreamCode::Internal
+        };
+        let may_say = matches!(reason, Reason::Asked | Reason::Removed)
+            && self.may_say_refusal(now, open.stream, code);
+        let stream = self.streams.iter().find(|stream| stream.open == *open);
+        match reason {
+            Reason::Asked => {
+                if may_say {
+                    error!(camera = %self.label, "stream refused: {problem}");
+                }
+                self.pause(open.stream);
+            }
+            Reason::Removed if may_say => {
+                error!(camera = %self.label, stream = open.stream.0, "the ring's file is gone, and it cannot be made anew: {problem}");
+            }
+            Reason::Removed => {}
+            Reason::Shallow => self.say_shallow(now, open, &problem.to_string()),
+            Reason::Halved => {
+                debug!(camera = %self.label, stream = open.stream.0, "the ring cannot be made smaller: {problem}");
+                if let Some(stream) = stream {
+                    stream.share().decline();
+                }
+            }
+        }
+        code
     }
 
     /// Gives a stream another ring, of which its camera knows nothing.
-    fn replace_ring(&mut self, now: Timestamp, open: &OpenStream, ring: Ring, place: &RingPlace) {
+    fn replace_ring(
+        &mut self,
+        now: Timestamp,
+        open: &OpenStream,
+        reason: Reason,
+        ring: Ring,
+        place: &RingPlace,
+    ) {
         // What is made belongs to a stream that is there: when one ends, what is made for it is not wanted any more.
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.open == *open) {
-            stream.set_next(ring);
-            release(stream.go_over(now + CLOSED_KEPT), place);
+            stream.set_next(ring, reason.other_kept());
+            release(stream.go_over(now), place);
         } else {
             place.keeper.release(ring.ended(now));
         }
@@ -253,34 +297,39 @@ impl Camera {
 
     /// Remakes rings whose file somebody removed.
     pub(crate) fn restore_rings(&mut self, now: Timestamp, place: &RingPlace) {
-        let removed: Vec<OpenStream> = self
-            .streams
-            .iter()
-            .filter(|stream| stream.lost_its_name())
-            .map(|stream| stream.open.clone())
-            .filter(|open| {
-                self.making
-                    .iter()
-                    .all(|made| made.open.stream != open.stream)
-            })
-            .collect();
-        for open in removed {
+        for open in self.nameless() {
             // As often as any ring may be made, and said as often.
             if !self.openings.take(now) {
                 continue;
             }
-            let reach = self.known_reach(now, &open);
-            let Some((size, share)) = self.reserve(&open, reach, place) else {
-                place.budget.was_short();
-                if self.may_say_refusal(now, open.stream, StreamCode::NoMemory) {
-                    warn!(camera = %self.label, stream = open.stream.0,
-                        "somebody removed the ring's file, and there is no memory for another; readers that have it open read on, others find it when there is. Raise --memory");
-                }
-                continue;
-            };
-            warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
-            self.make_ring(&open, Reason::Removed, size, share, place);
+            if !self.begin_ring(now, &open, Reason::Removed, place) {
+                self.say_no_memory(now, &open, Reason::Removed, place);
+            } else if self.chatter.may_say(now) {
+                warn!(camera = %self.label, stream = open.stream.0, "somebody removed the ring's file; making it anew");
+            }
         }
+    }
+
+    /// Remakes rings that lost their name to others that were ordered and are not wanted any more. Those have paid for these.
+    fn renew_names(&mut self, now: Timestamp, place: &RingPlace) {
+        for open in self.nameless() {
+            if !self.begin_ring(now, &open, Reason::Removed, place) {
+                self.say_no_memory(now, &open, Reason::Removed, place);
+            }
+        }
+    }
+
+    /// Streams whose rings have lost their name, and for which no others are being made.
+    fn nameless(&self) -> Vec<OpenStream> {
+        let nameless = self.streams.iter().filter(|stream| stream.lost_its_name());
+        nameless
+            .map(|stream| stream.open.clone())
+            .filter(|open| !self.is_making(open.stream))
+            .collect()
+    }
+
+    pub(super) fn is_making(&self, id: StreamId) -> bool {
+        self.making.iter().any(|made| made.open.stream == id)
     }
 
     /// Has deeper rings made for streams whose key frames are further apart than their rings reach back.
@@ -294,13 +343,14 @@ impl Camera {
             })
             .collect();
         for (open, present, reach) in shallow {
-            let is_under_way = |made: &Making| made.open.stream == open.stream;
-            if self.making.iter().any(is_under_way) || !self.openings.take(now) {
+            if self.is_making(open.stream) || !self.openings.take(now) {
                 continue;
             }
-            let reserved = self
-                .reserve(&open, reach, place)
-                .filter(|(size, _)| size.is_deeper_than(present));
+            let reserved = match self.reserve(&open, reach, None, Effort::TakeSpare, place) {
+                Reserved::Now(size, share) => Some((size, share)),
+                Reserved::Soon(_) | Reserved::Never => None,
+            }
+            .filter(|(size, _)| size.is_deeper_than(present));
             if reserved.as_ref().is_none_or(|(size, _)| !size.holds(reach)) {
                 self.say_shallow(
                     now,
