@@ -83,7 +83,7 @@ impl RingKeeper {
         let held = stale.into_iter().map(|ring| {
             let bytes = ring.bytes().min(budget.total_room().free_bytes);
             let share = budget.take_over(bytes);
-            Held::stale(ring, share, release_at)
+            Held::stale(ring, Some(share), release_at)
         });
         let held: Vec<Held> = held.collect();
         let thread = thread::Builder::new()
@@ -111,7 +111,7 @@ impl RingKeeper {
 struct Held {
     ring: HeldRing,
     /// Counts in the budget until the memory is given back.
-    share: Share,
+    share: Option<Share>,
     release_at: Timestamp,
 }
 
@@ -126,12 +126,12 @@ impl Held {
     fn ended(ended: EndedRing) -> Self {
         Self {
             ring: HeldRing::Ended(ended.ring),
-            share: ended.share,
+            share: Some(ended.share),
             release_at: ended.release_at,
         }
     }
 
-    const fn stale(ring: StaleRing, share: Share, release_at: Timestamp) -> Self {
+    const fn stale(ring: StaleRing, share: Option<Share>, release_at: Timestamp) -> Self {
         Self {
             ring: HeldRing::Stale(ring),
             share,

@@ -34,12 +34,14 @@ impl Bench {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let directory = RingDirectory::create(&folder.path().join("rings"), None).unwrap();
         let directory = Arc::new(directory);
-        let (keeper, _) = RingKeeper::start(Arc::clone(&directory), ()).unwrap();
+        let budget = Budget::new(memory_bytes);
+        let (keeper, _) =
+            RingKeeper::start(Arc::clone(&directory), Vec::new(), &budget, ()).unwrap();
         let (shard, to_shard, poller) = ShardHandle::for_tests();
         let place = RingPlace {
             keeper,
             shard,
-            budget: Budget::new(memory_bytes),
+            budget,
             ring_time: Duration::from_secs(2),
             counters: Arc::default(),
             orders: AtomicU64::new(0),
@@ -106,6 +108,7 @@ impl Bench {
                 offset: part.start.try_into().unwrap(),
                 fragment_bytes: 0,
                 since: 0,
+                is_parity: false,
             },
             bytes: &frame[part],
             missed: 0,
