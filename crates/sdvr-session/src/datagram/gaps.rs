@@ -120,10 +120,6 @@ impl Gaps {
         self.runs.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && !self.is_given_up
-    }
-
     /// No answer would come in time: nothing is asked for from now on, and nobody is to come back for it.
     pub(crate) const fn give_up(&mut self) {
         self.is_given_up = true;
