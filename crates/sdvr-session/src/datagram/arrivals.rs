@@ -8,6 +8,8 @@
 //!      ├────────────────────────┼───── fragments, requests, answers ─────┤ given up
 //! ```
 
+mod transit;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use super::gaps::{Gaps, RoundTrip};
 use super::parity::{Cover, Groups};
 use super::partial::{Clearing, FrameFacts, PartialFrame, Piece, Taken};
 use crate::error::SessionError;
+use transit::Transit;
 
 /// Frames of a stream that may be on their way at once, at most.
 const OPEN_MOST: usize = 64;
@@ -26,8 +29,6 @@ const OPEN_MOST: usize = 64;
 const GAPS_MOST: usize = 1024;
 /// Fragments of a stream that are not asked for because parity may give them back, at most: each packet looks through them.
 const COVERED_MOST: u32 = 1024;
-/// Over how long the least transit is sought: twice this, in two halves.
-const TRANSIT_HALF: Duration = Duration::from_secs(5);
 /// All fragments, however many a frame has of which none has arrived.
 pub(crate) const ALL_FRAGMENTS: Range<u32> = 0..u32::MAX;
 
@@ -478,33 +479,6 @@ fn silence(round_trip: RoundTrip) -> Duration {
         .checked_div(8)
         .unwrap_or_default()
         .max(LEAST)
-}
-
-/// The least time from capture to arrival lately, by two clocks: only differences of it mean something.
-#[derive(Debug, Default)]
-struct Transit {
-    /// Of the half that goes on, and when it began.
-    present: Option<(i64, Timestamp)>,
-    /// Of the half before.
-    before: Option<i64>,
-}
-
-impl Transit {
-    /// A frame has begun to arrive; gives the least transit, in nanoseconds.
-    fn add(&mut self, now: Timestamp, captured: Timestamp) -> i64 {
-        let transit = now
-            .as_nanoseconds()
-            .saturating_sub(captured.as_nanoseconds());
-        let (least, began) = match self.present {
-            Some((least, began)) if now < began + TRANSIT_HALF => (least.min(transit), began),
-            present => {
-                self.before = present.map(|(least, _)| least);
-                (transit, now)
-            }
-        };
-        self.present = Some((least, began));
-        self.before.map_or(least, |before| before.min(least))
-    }
 }
 
 #[cfg(test)]
