@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, MacAddress, ServerAddress};
-use sdvr_session::KeyLimits;
+use sdvr_session::{KeyLimits, PARITY_MOST_PERCENT};
 use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
@@ -21,6 +21,7 @@ Examples:
   sdvrc -d nvr.lan -i /dev/video2 -s 1280x720        another one, in this size
   sdvrc -d nvr.lan --all                             every camera of this host, as they come and go
   sdvrc -u -d nvr.lan                                by UDP: over wireless and other links that lose packets
+  sdvrc -u -d nvr.lan --fec 20 --latency 150     to the other side of the world: a fifth more is sent, and nothing asked for
   sdvrc -o eth0 -d 02:73:64:76:72:0a                 by raw Ethernet, to a card on the same switch (`ip link` there)
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
@@ -60,6 +61,10 @@ pub struct Arguments {
     /// Let frames wait so long for parts that were lost on the way [default: four round trips, 40 to 120]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(10..=10_000))]
     latency: Option<u16>,
+    /// Send so many per cent of each frame again as parity, which makes up for lost parts without asking: for round trips longer than the
+    /// latency
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(PARITY_MOST_PERCENT)))]
+    fec: u8,
     /// Where the frames come from [default: the first camera of this host]
     #[arg(short = 'i', value_name = "SOURCE")]
     source: Option<SourceSpec>,
@@ -124,6 +129,8 @@ pub struct Config {
     pub(crate) server: Destination,
     /// How long frames may wait at the server for what was lost, if the user says it.
     pub(crate) latency: Option<Duration>,
+    /// How much parity frames have.
+    pub(crate) parity_percent: u8,
     pub(crate) source: SourceSpec,
     pub(crate) capture: CaptureOptions,
     pub(crate) label: Label,
@@ -201,11 +208,16 @@ impl Arguments {
             self.latency.is_none() || server.is_by_datagrams(),
             "--latency goes with -u or -o: over TCP nothing is lost on the way"
         );
+        anyhow::ensure!(
+            self.fec == 0 || server.is_by_datagrams(),
+            "--fec goes with -u or -o: over TCP nothing is lost on the way"
+        );
         Ok(Config {
             server,
             latency: self
                 .latency
                 .map(|latency_ms| Duration::from_millis(latency_ms.into())),
+            parity_percent: self.fec,
             label_is_chosen: self.label.is_some(),
             label: self.label.unwrap_or_else(|| own_label(&name)),
             source,
@@ -329,6 +341,7 @@ mod tests {
             &["--server-key", "x"],
             &["--key-seconds", "1"],
             &["-u", "--latency", "9"],
+            &["-u", "--fec", "51"],
             &["-u", "-o", "eth0", "-d", "02:73:64:76:72:0a"],
             &["-o", "eth0"],
             &["--ethertype", "0x1337"],

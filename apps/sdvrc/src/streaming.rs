@@ -338,11 +338,8 @@ impl Streaming {
             }
             return Ok(Sent::Dropped);
         }
-        // Where frames need each other, half of them are of no use.
-        if is_live
-            && !announcement.open().format.fourcc.is_inter_coded()
-            && !self.thinning.takes_next()
-        {
+        if is_live && self.is_too_much(is_key, announcement) {
+            self.frame_was_dropped(now, announcement);
             return Ok(Sent::Dropped);
         }
         let most_kib = self.session.granted().frame_kib;
@@ -406,6 +403,15 @@ impl Streaming {
     fn pass_on(&mut self, now: Timestamp, frame: &CapturedFrame<'_>) -> Result<(), Ending> {
         self.frames_sent += 1;
         self.carrier.send_frame(now, &mut self.session, frame)
+    }
+
+    /// Whether a frame is left out since the link does not carry all. Of frames that need each other, half are of no use: only key frames are sent.
+    fn is_too_much(&mut self, is_key: bool, announcement: &Announcement) -> bool {
+        if announcement.open().format.fourcc.is_inter_coded() {
+            self.thinning.one_in() > 1 && !is_key
+        } else {
+            !self.thinning.takes_next()
+        }
     }
 
     /// A frame was captured and not sent: what depends on it is of no use.

@@ -7,7 +7,7 @@ use getrandom::rand_core::UnwrapErr;
 use sdvr_frame::Timestamp;
 use sdvr_session::{Event, Report, SetupCode, StreamCode};
 use sdvr_source::CapturedFrame;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Ending, StreamState, Streaming};
 use crate::announcement::{Announcement, REFUSED_WAIT};
@@ -49,8 +49,10 @@ impl Streaming {
             let found_again = self.frames_lost.saturating_sub(most);
             self.frames_lost -= found_again;
             self.frames_found_again += found_again;
+            let before = self.thinning.one_in();
             self.thinning
                 .handle_report(now, self.frames_arrived, self.frames_lost);
+            self.tell_thinning(before);
         }
     }
 
@@ -89,11 +91,34 @@ impl Streaming {
             // The server's, which the session does not let through at a client.
             Event::Setup(_) | Event::OpenStream(_) | Event::CloseStream(_) | Event::NewId(_) => {}
             Event::KeyframeRequested(_) => self.wants_key = true,
-            Event::SendLess { .. } | Event::SendAll => {}
+            Event::SendLess { keep_one_in } => self.follow_advice(keep_one_in),
+            Event::SendAll => self.follow_advice(1),
             // Only of one who has asked where the other end is.
             Event::PathResponse(_) => {}
         }
         Ok(())
+    }
+
+    /// The session has seen what the link carries.
+    fn follow_advice(&mut self, keep_one_in: u32) {
+        let before = self.thinning.one_in();
+        self.thinning.set_advised(keep_one_in);
+        self.tell_thinning(before);
+    }
+
+    /// Says whether fewer frames are sent than before, or more.
+    fn tell_thinning(&self, before: u64) {
+        let one_in = self.thinning.one_in();
+        if one_in > before {
+            warn!(
+                one_in,
+                "the link carries less than the camera gives: one frame of so many is sent from now on, and of video whose frames need each other the key frames only"
+            );
+        } else if one_in < before && one_in == 1 {
+            info!("the link carries more again: all frames are sent");
+        } else if one_in < before {
+            info!(one_in, "the link carries more again");
+        }
     }
 
     fn handle_stream_reply(

@@ -2,6 +2,9 @@
 //!
 //! A link that loses by chance loses some frames; one that is too slow loses a part of nearly every one. So it is the share of lost frames that
 //! decides. Where that does not help, nothing is gained by sending everything.
+//!
+//! The session looks at packets in the same way, and at how long they take: it knows of a link that is overrun and of which frames are whole all
+//! the same, since most of what is lost can be sent again. The stronger of both holds.
 
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ const EVERY_MOST: u64 = 16;
 pub(super) struct Thinning {
     /// One of so many.
     every: u64,
+    /// … and what the session advises.
+    advised: u64,
     /// Frames that there were, sent or not.
     offered: u64,
     began: Option<Timestamp>,
@@ -42,6 +47,7 @@ impl Thinning {
     pub(super) const fn new() -> Self {
         Self {
             every: 1,
+            advised: 1,
             offered: 0,
             began: None,
             arrived: 0,
@@ -55,7 +61,21 @@ impl Thinning {
     /// Whether the next frame is sent.
     pub(super) const fn takes_next(&mut self) -> bool {
         self.offered = self.offered.wrapping_add(1);
-        self.offered.is_multiple_of(self.every)
+        self.offered.is_multiple_of(self.one_in())
+    }
+
+    /// One frame of so many is sent.
+    pub(super) const fn one_in(&self) -> u64 {
+        if self.every > self.advised {
+            self.every
+        } else {
+            self.advised
+        }
+    }
+
+    /// The session advises to send one frame of so many.
+    pub(super) fn set_advised(&mut self, one_in: u32) {
+        self.advised = u64::from(one_in).max(1);
     }
 
     /// So many frames of the session have arrived, and so many were lost.
@@ -137,6 +157,21 @@ mod tests {
             let arrived = run(&mut Thinning::new(), 100, carried);
             assert!(arrived >= expected / 2, "{carried}: {arrived}");
         }
+    }
+
+    #[test]
+    fn the_stronger_of_two_reasons_holds() {
+        let mut thinning = Thinning::new();
+        thinning.set_advised(4);
+        assert_eq!(thinning.one_in(), 4);
+        let sent = (0..32).filter(|_| thinning.takes_next()).count();
+        assert_eq!(sent, 8);
+        for second in 0..20 {
+            thinning.handle_report(NOW + Duration::from_secs(second), 0, 32 * second);
+        }
+        assert!(thinning.one_in() > 4, "{}", thinning.one_in());
+        thinning.set_advised(1);
+        assert!(thinning.one_in() > 4, "{}", thinning.one_in());
     }
 
     #[test]

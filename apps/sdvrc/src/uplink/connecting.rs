@@ -96,6 +96,7 @@ impl Uplink<'_> {
             return Ok(());
         };
         session.set_key_limits(self.config.key_limits);
+        session.set_parity(self.config.parity_percent);
         match Streaming::start(
             now,
             greeting.greeted(session),
