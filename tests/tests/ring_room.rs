@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
+use sdvr::{Camera, Start};
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::for_tests::{Control, MediaHeader};
 use sdvr_session::{Event, OpenStream, StreamCode};
@@ -44,6 +45,17 @@ fn with_budget_kept<T>(system: &System, action: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Ends a camera; what is live afterwards is another one.
+fn end(system: &System, mut camera: Running) {
+    assert!(camera.terminate().success(), "{}", camera.log());
+    // It has the answer before its readers know.
+    wait_until("it is not live", || {
+        let list = system.list();
+        list.iter()
+            .all(|camera| camera["label"] != "camera" || camera["state"] != "live")
+    });
+}
+
 #[test]
 fn a_camera_that_is_started_again_has_as_large_a_ring_as_before() {
     let mut system = System::new();
@@ -52,11 +64,11 @@ fn a_camera_that_is_started_again_has_as_large_a_ring_as_before() {
         let source = format!("test:?format=BNCH&bytes={bytes}&fps=10");
         let mut first = None;
         for _ in 0..4 {
-            let mut camera = system.start_client("camera", &source, &[]);
+            let camera = system.start_client("camera", &source, &[]);
             system.wait_for_state("camera", "live");
             let kib = ring_kib(&system);
             assert_eq!(*first.get_or_insert_with(|| kib.clone()), kib);
-            assert!(camera.terminate().success());
+            end(&system, camera);
         }
         wait_until("it has gone", || system.list().is_empty());
     }
@@ -79,21 +91,23 @@ fn two_raw_cameras_fit_into_64_mib_and_come_again_at_once() {
         system.wait_for_state(label, "live");
         camera
     };
-    let mut one = start("one");
+    let one = start("camera");
     let _other = start("other");
     with_budget_kept(&system, || {
         // Once it says that it ends, once it cannot.
-        assert!(one.terminate().success());
-        let mut one = start("one");
+        end(&system, one);
+        let mut one = start("camera");
         one.kill();
-        let runs = |system: &System| {
-            let list = system.list();
-            let camera = list.iter().find(|camera| camera["label"] == "one");
-            camera.map(|camera| camera["frames"].as_u64().unwrap())
+        let instance = || {
+            let camera = Camera::open_in(&system.shm(), "camera", Start::Now);
+            camera.ok()?.info().map(|info| info.instance)
         };
-        let before = runs(&system);
-        let one = start("one");
-        wait_until("frames come", || runs(&system) > before.min(Some(1)));
+        let killed = instance();
+        let one = start("camera");
+        wait_until("the next run is there", || {
+            instance().is_some_and(|instance| Some(instance) != killed)
+        });
+        system.wait_for_state("camera", "live");
         assert_eq!(one.times_said("no shared memory left"), 0, "{}", one.log());
         assert_eq!(ring_kib(&system).len(), 2);
     });
@@ -157,6 +171,7 @@ fn send_part(camera: &mut HostileCamera, frame: &[u8], part: std::ops::Range<usi
         flags: FrameFlags::KEY,
         is_first: part.start == 0,
         is_last: part.end == frame.len(),
+        is_parity: false,
         offset: part.start.try_into().unwrap(),
         fragment_bytes: 0,
         since: 0,

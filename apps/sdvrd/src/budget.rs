@@ -201,20 +201,17 @@ impl Budget {
         }
     }
 
-    /// Counts what an earlier daemon's ring has, which is given back soon.
-    pub(crate) fn take_over(&self, bytes: u64) -> Share {
-        let size = RingSize {
-            slots: 0,
-            data_bytes: bytes,
-        };
+    /// Counts what an earlier daemon's ring has, which is given back soon, as far as the budget goes. `None` when nothing is left of that.
+    pub(crate) fn take_over(&self, bytes: u64) -> Option<Share> {
         let mut ledger = self.shared.lock();
+        let size = RingSize::of_total_bytes(bytes.min(ledger.room().free_bytes))?;
         let number = ledger.enter(Entry::new(size, size, Account::default()), None);
         ledger.leave(number);
         drop(ledger);
-        Share {
+        Some(Share {
             shared: Arc::clone(&self.shared),
             number,
-        }
+        })
     }
 
     /// The file system has not as much as it should: has lost cameras give up rings, if that makes up for the `missing_bytes`.

@@ -238,11 +238,7 @@ impl Camera {
 
     /// The daemon ends: readers look for the next one.
     pub(crate) fn shut_down(&mut self, now: Timestamp, place: &RingPlace) {
-        self.making.clear();
-        for mut stream in self.streams.drain(..) {
-            release(stream.settle(now), place);
-            place.keeper.release(stream.replaced(now + CLOSED_KEPT));
-        }
+        self.give_up_all(now, place);
     }
 
     /// Acts on time that has passed since the camera was heard last. Gives the answers for which it has waited.

@@ -81,9 +81,8 @@ impl RingKeeper {
         let (sender, receiver) = channel();
         let release_at = Timestamp::now() + CLOSED_KEPT;
         let held = stale.into_iter().map(|ring| {
-            let bytes = ring.bytes().min(budget.total_room().free_bytes);
-            let share = budget.take_over(bytes);
-            Held::stale(ring, Some(share), release_at)
+            let share = budget.take_over(ring.bytes());
+            Held::stale(ring, share, release_at)
         });
         let held: Vec<Held> = held.collect();
         let thread = thread::Builder::new()

@@ -17,6 +17,8 @@ const LARGEST_FRAMES_LEAST: u64 = 3;
 const UNPACED_BYTES: u64 = 64 << 20;
 /// Uncompressed, that is a file of gigabytes, and a reader that writes it down is slower than the link.
 const UNPACED_RAW_BYTES: u64 = 256 << 20;
+/// Bytes before the slots.
+const HEADER_BYTES: u64 = 4096;
 /// Bytes of a slot, which is what a ring spends on a frame besides its bytes.
 const SLOT_BYTES: u64 = 128;
 /// Slots that a ring has at least and at most, powers of two.
@@ -53,7 +55,15 @@ impl RingSize {
 
     /// What the ring takes of the budget.
     pub(crate) const fn total_bytes(self) -> u64 {
-        4096 + self.slots as u64 * SLOT_BYTES + self.data_bytes
+        HEADER_BYTES + self.slots as u64 * SLOT_BYTES + self.data_bytes
+    }
+
+    /// What takes so much of the budget, for what is not made anew.
+    pub(crate) fn of_total_bytes(bytes: u64) -> Option<Self> {
+        Some(Self {
+            slots: 0,
+            data_bytes: bytes.checked_sub(HEADER_BYTES)?,
+        })
     }
 
     /// A ring of half the depth.

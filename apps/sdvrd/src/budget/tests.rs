@@ -294,3 +294,21 @@ fn a_ring_that_cannot_be_made_smaller_is_not_asked_for_again() {
     // Nothing has to be kept any more for making rings smaller.
     assert!(cameras[4].ring.is_some());
 }
+
+#[test]
+fn what_an_earlier_daemon_has_left_counts_as_far_as_the_budget_goes() {
+    let budget = Budget::new(33 << 20);
+    let left = [budget.take_over(20 << 20), budget.take_over(20 << 20)];
+    let used = |budget: &Budget| {
+        let room = budget.total_room();
+        room.total_bytes - room.free_bytes
+    };
+    assert_eq!(used(&budget), 33 << 20);
+    assert!(budget.take_over(20 << 20).is_none());
+    // It is waited for.
+    let mut camera = Camera::new(1_000_000);
+    assert!(camera.ask(&budget, Effort::MakeRoom) && camera.ring.is_none());
+    drop(left);
+    assert_eq!(used(&budget), 0);
+    assert!(camera.ask(&budget, Effort::MakeRoom) && camera.ring.is_some());
+}
