@@ -87,18 +87,18 @@ const CELLS: [Cell; 10] = [
         target: ">= 95 %",
     },
     Cell {
-        name: "2 % outages of 50 ms",
+        name: "5 % outages of 50 ms",
         loss: Loss::Outages {
-            share: 0.02,
+            share: 0.05,
             lasting: Duration::from_millis(50),
         },
         latency_ms: 120,
         target: "recovered within 300 ms",
     },
     Cell {
-        name: "2 % outages of 50 ms, 300 ms",
+        name: "5 % outages of 50 ms, 300 ms",
         loss: Loss::Outages {
-            share: 0.02,
+            share: 0.05,
             lasting: Duration::from_millis(50),
         },
         latency_ms: 300,

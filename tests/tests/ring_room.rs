@@ -175,7 +175,6 @@ fn send_part(camera: &mut HostileCamera, frame: &[u8], part: std::ops::Range<usi
         offset: part.start.try_into().unwrap(),
         fragment_bytes: 0,
         since: 0,
-        is_parity: false,
     };
     let mut message = Vec::new();
     header.write(&mut message);

@@ -52,8 +52,13 @@ pub struct Arguments {
     /// Send by UDP instead of TCP: what is lost on the way is sent again only as long as it is of use, and delays no other frame
     #[arg(short = 'u', long)]
     udp: bool,
-    /// Send in frames of Ethernet by this network interface, without IP: needs the right to (CAP_NET_RAW)
-    #[arg(short = 'o', value_name = "IFACE", requires = "server", conflicts_with_all = ["udp", "port"])]
+    /// Send in frames of Ethernet by this network interface, without IP, also with -u: needs the right to (CAP_NET_RAW)
+    #[arg(
+        short = 'o',
+        value_name = "IFACE",
+        requires = "server",
+        conflicts_with = "port"
+    )]
     interface: Option<String>,
     /// The frames' ethertype
     #[arg(long, value_name = "N", default_value = "0x1337", requires = "interface", value_parser = parse_ethertype)]
@@ -342,7 +347,6 @@ mod tests {
             &["--key-seconds", "1"],
             &["-u", "--latency", "9"],
             &["-u", "--fec", "51"],
-            &["-u", "-o", "eth0", "-d", "02:73:64:76:72:0a"],
             &["-o", "eth0"],
             &["--ethertype", "0x1337"],
             &[

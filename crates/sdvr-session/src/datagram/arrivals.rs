@@ -396,6 +396,15 @@ impl Arrivals {
         }
     }
 
+    /// Whether nothing is known to be missing, as mostly is so: packets that come in order need no more looking.
+    pub(crate) fn lacks_nothing(&self) -> bool {
+        !self.needed_is_missing
+            && self.coming.values().all(|coming| match coming {
+                Coming::Heard { gaps, .. } => gaps.len() == 0,
+                Coming::Unheard { .. } => false,
+            })
+    }
+
     /// What to ask for now, when packets up to `newest` have arrived.
     pub(crate) fn poll_requests(
         &mut self,

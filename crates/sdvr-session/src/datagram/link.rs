@@ -232,7 +232,8 @@ impl DatagramLink {
         {
             let parity = Parity::of(&facts, &bytes, self.parity_percent);
             let parities = parity.as_ref().map_or(0, Parity::count);
-            pace.begin(now, facts.fragments().saturating_add(parities));
+            let fragments = facts.fragments().saturating_add(parities);
+            pace.begin(now, fragments, facts.fragment_bytes);
             frames.push(now, facts, bytes, parity);
         }
     }

@@ -203,7 +203,9 @@ impl Session {
         };
         let piece = Piece::of(&header, bytes);
         arrivals.take(now, counter, facts, header.since, piece)?;
-        link.ask(now);
+        if !arrivals.lacks_nothing() {
+            link.ask(now);
+        }
         Ok(())
     }
 
