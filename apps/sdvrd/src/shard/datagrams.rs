@@ -25,6 +25,8 @@ use crate::knock::{Arrival, STRANGER_TIME};
 const BATCHES_MOST: u32 = 4;
 /// No session has two turns in less, unless something comes for it.
 const TIMER_LEAST: Duration = Duration::from_micros(500);
+/// So many datagrams of one call may be all that it can give.
+const FULL_BATCH: usize = 32;
 /// How long a camera is told again that its session has ended. After that it finds out by silence.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
@@ -259,11 +261,12 @@ impl Shard {
                 let now = *now.get_or_insert_with(Timestamp::now);
                 self.handle_datagram(now, from, datagram);
             });
-            if !matches!(received, Ok(1..)) {
+            self.answer_datagrams();
+            // Where a call did not give all that it can, the next one would mostly give nothing: the poller says when there is more.
+            if !matches!(received, Ok(FULL_BATCH..)) {
                 self.datagrams.buffer = buffer;
                 return received.map(drop);
             }
-            self.answer_datagrams();
         }
         self.datagrams.buffer = buffer;
         Ok(())
