@@ -14,7 +14,7 @@ use rustix::fs::Mode;
 use sdvr_frame::Timestamp;
 use sdvr_ring::{RingDirectory, StaleRing, StaleRings};
 use sdvr_session::server::Door as Handshake;
-use sdvr_session::{Limits, Suites};
+use sdvr_session::{Limits, ReassemblyBudget, Suites};
 use sdvr_trust::{KeyDirectory, KnownCameras, SecretKey, ServerKeyWatch};
 use tracing::{error, info, warn};
 
@@ -119,6 +119,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let (poller, waker) = Door::<UnwrapErr<SysRng>>::poller(&listener, media.of_door())
         .context("cannot wait for connections")?;
     let (door_handle, messages) = DoorHandle::new(waker.clone());
+    let reassembly = reassembly_budget(&budget);
     for shard in 0..config.threads {
         let counters = Arc::default();
         figures.shards.push(Arc::clone(&counters));
@@ -129,6 +130,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             counters,
             door_handle.clone(),
             media.of_shard(shard),
+            reassembly.clone(),
         )
         .context("cannot make a shard")?;
         shards.push(shard);
@@ -287,6 +289,13 @@ fn memory_budget(
         );
     }
     Ok(Budget::new(total))
+}
+
+/// An eighth as much as rings may have, and not so little that one large frame finds no room.
+fn reassembly_budget(budget: &Budget) -> ReassemblyBudget {
+    const LEAST_BYTES: u64 = 64 << 20;
+    let bytes = (budget.total_room().total_bytes / 8).max(LEAST_BYTES);
+    ReassemblyBudget::new(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 /// Asks once, so that later failures are impossible: the system's generator, once it answers, always does.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
-use sdvr_session::{CloseCode, NewIdCode};
+use sdvr_session::{CloseCode, NewIdCode, ReassemblyBudget};
 use sdvr_transport::{DatagramSocket, Interest, Poller, Ready, Waker};
 use sdvr_trust::{Announced, Removal};
 use tracing::{info, warn};
@@ -123,6 +123,7 @@ impl Shard {
         counters: Arc<ShardCounters>,
         door: DoorHandle,
         sockets: Vec<Arc<DatagramSocket>>,
+        reassembly: ReassemblyBudget,
     ) -> std::io::Result<(Self, ShardHandle)> {
         let poller = Poller::new()?;
         for (token, socket) in (FIRST_SOCKET..).zip(&sockets) {
@@ -151,7 +152,7 @@ impl Shard {
             door,
             cameras: HashMap::new(),
             connections: Slots::new(),
-            datagrams: DatagramSessions::new(sockets),
+            datagrams: DatagramSessions::new(sockets, reassembly),
             buffer: vec![0; BUFFER_BYTES],
             next_tick: now,
             next_restore: now,

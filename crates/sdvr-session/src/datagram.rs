@@ -7,6 +7,7 @@
 mod arrivals;
 mod breaker;
 mod gaps;
+mod held;
 mod lane;
 mod link;
 mod mtu;
@@ -23,6 +24,7 @@ mod sent;
 
 pub(crate) use arrivals::{ArrivalLimits, WholeFrame};
 pub(crate) use gaps::RoundTrip;
+pub use held::ReassemblyBudget;
 pub(crate) use link::{DatagramLink, LATENCY, fragments_of};
 pub(crate) use partial::{FrameFacts, Piece};
 pub use path::PeerPath;

@@ -46,7 +46,7 @@ mod site;
 mod token;
 
 pub use clock::{CaptureTime, ClockSample, PeerClock};
-pub use datagram::{DataHeader, FragmentRequest, PeerPath, Rejected};
+pub use datagram::{DataHeader, FragmentRequest, PeerPath, ReassemblyBudget, Rejected};
 pub use error::{HandshakeError, Malformed, SessionError};
 pub use hello::{Limits, RECORD_LIMIT_DEFAULT_BYTES};
 pub use key_limits::{KeyLimits, ParseKeyLimitsError};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sdvr_frame::{Label, LinkAddress, PublicKey, Timestamp};
-use sdvr_session::{DataHeader, Event, KeyLimits, Session, Setup, SetupReply};
+use sdvr_session::{DataHeader, Event, KeyLimits, ReassemblyBudget, Session, Setup, SetupReply};
 use sdvr_transport::{DatagramBuffer, DatagramSocket};
 
 use super::{FIRST_SOCKET, Shard};
@@ -104,16 +104,19 @@ pub(super) struct DatagramSessions {
     timers: BinaryHeap<Reverse<(Timestamp, u32)>>,
     /// Those that have been handed something in this turn.
     touched: Vec<u32>,
+    /// What frames on their way may take.
+    reassembly: ReassemblyBudget,
 }
 
 impl DatagramSessions {
-    pub(super) fn new(sockets: Vec<Arc<DatagramSocket>>) -> Self {
+    pub(super) fn new(sockets: Vec<Arc<DatagramSocket>>, reassembly: ReassemblyBudget) -> Self {
         Self {
             sockets,
             buffer: DatagramBuffer::default(),
             entries: HashMap::new(),
             timers: BinaryHeap::new(),
             touched: Vec::new(),
+            reassembly,
         }
     }
 
@@ -222,6 +225,7 @@ impl Shard {
                 key_limits,
             } => {
                 session.set_key_limits(key_limits);
+                session.set_reassembly_budget(self.datagrams.reassembly.clone());
                 session.accept(Timestamp::now(), label.clone());
                 self.arrive(Arrival {
                     session,

@@ -18,6 +18,7 @@ use sdvr_frame::{FrameFlags, FrameNumber, Timestamp};
 
 use super::FragmentRequest;
 use super::gaps::{Gaps, RoundTrip};
+use super::held::{Held, ReassemblyBudget};
 use super::parity::{Cover, Groups};
 use super::partial::{Clearing, FrameFacts, PartialFrame, Piece, Taken};
 use crate::error::SessionError;
@@ -58,6 +59,7 @@ pub(crate) struct ArrivalLimits {
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     limits: ArrivalLimits,
+    held: Held,
     coming: BTreeMap<u64, Coming>,
     clearing: Clearing,
     transit: Transit,
@@ -144,9 +146,10 @@ impl Coming {
 }
 
 impl Arrivals {
-    pub(crate) fn new(limits: ArrivalLimits) -> Self {
+    pub(crate) fn new(limits: ArrivalLimits, budget: &ReassemblyBudget) -> Self {
         Self {
             limits,
+            held: Held::of(budget),
             coming: BTreeMap::new(),
             clearing: Clearing::new(limits.frame_most_bytes),
             transit: Transit::default(),
@@ -323,24 +326,30 @@ impl Arrivals {
 
     /// Holds no more than it may: what is oldest is given up.
     fn bound(&mut self) {
-        let held = |coming: &BTreeMap<u64, Coming>| -> usize {
-            coming.values().map(Coming::held_bytes).sum()
-        };
+        self.count_held();
         let gaps = |coming: &BTreeMap<u64, Coming>| -> usize {
             coming.values().map(Coming::gap_count).sum()
         };
         while self.coming.len() > OPEN_MOST
             || gaps(&self.coming) > GAPS_MOST
-            || self.coming.len() > 1 && held(&self.coming) > self.limits.held_most_bytes
+            || self.coming.len() > 1 && self.held.bytes() > self.limits.held_most_bytes
+            || self.held.must_yield()
         {
             self.give_up_first();
         }
+    }
+
+    /// What all frames hold counts in the budget from now on.
+    fn count_held(&mut self) {
+        self.held
+            .set(self.coming.values().map(Coming::held_bytes).sum());
     }
 
     fn give_up_first(&mut self) {
         let Some((number, coming)) = self.coming.pop_first() else {
             return;
         };
+        self.count_held();
         self.given_up = self.given_up.saturating_add(1);
         let is_discardable = match &coming {
             Coming::Heard { frame, .. } => frame.facts().flags.contains(FrameFlags::DISCARDABLE),
@@ -375,6 +384,7 @@ impl Arrivals {
             let Coming::Heard { frame, .. } = first.remove() else {
                 return None;
             };
+            self.count_held();
             let facts = *frame.facts();
             let number = facts.number.0;
             if facts.flags.contains(FrameFlags::KEY) {

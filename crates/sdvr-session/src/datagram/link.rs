@@ -9,6 +9,7 @@ use sdvr_frame::{StreamId, Timestamp};
 use super::arrivals::{ArrivalLimits, Arrivals};
 use super::breaker::{Breaker, SendTimes};
 use super::gaps::RoundTrip;
+use super::held::ReassemblyBudget;
 use super::lane::{LaneReceiver, LaneSender};
 use super::mtu::DatagramLength;
 use super::pace::Pace;
@@ -51,6 +52,8 @@ pub(crate) struct DatagramLink {
     /// Client: when its datagrams were sent.
     send_times: SendTimes,
     breaker: Breaker,
+    /// Server: in which the frames of streams that are opened count.
+    pub(crate) budget: ReassemblyBudget,
     /// Client: how much parity frames have from now on.
     pub(crate) parity_percent: u8,
     /// Client: its streams.
@@ -100,6 +103,7 @@ impl DatagramLink {
             told: (0, 0),
             send_times: SendTimes::default(),
             breaker: Breaker::new(),
+            budget: ReassemblyBudget::default(),
             parity_percent: 0,
             outgoing: Vec::new(),
             arrivals: Vec::new(),
@@ -309,7 +313,7 @@ impl DatagramLink {
         self.close_stream(stream);
         self.arrivals.push(Incoming {
             stream,
-            arrivals: Arrivals::new(limits),
+            arrivals: Arrivals::new(limits, &self.budget),
             key_frame_asked: None,
             is_inter_coded,
         });

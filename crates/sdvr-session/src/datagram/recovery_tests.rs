@@ -14,6 +14,7 @@ use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use super::FragmentRequest;
 use super::arrivals::{ArrivalLimits, Arrivals};
 use super::gaps::RoundTrip;
+use super::held::ReassemblyBudget;
 use super::link::media_header;
 use super::parity::Parity;
 use super::partial::{FrameFacts, Piece};
@@ -113,11 +114,12 @@ fn run(way: Way, seed: u64, frames: u64) -> Outcome {
         burst_rest: 0,
     };
     let mut sender = SentFrames::new(latency, 4 << 20);
-    let mut receiver = Arrivals::new(ArrivalLimits {
+    let limits = ArrivalLimits {
         frame_most_bytes: 1 << 20,
         held_most_bytes: 4 << 20,
         latency,
-    });
+    };
+    let mut receiver = Arrivals::new(limits, &ReassemblyBudget::default());
     let mut flying: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
     let mut packets: std::collections::HashMap<u64, Packet> = std::collections::HashMap::new();
     let mut outcome = Outcome {

@@ -4,7 +4,9 @@ use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 
 use super::carrier::Carrier;
 use super::{Role, Session, State};
-use crate::datagram::{DatagramLink, FrameFacts, Piece, Rejected, RoundTrip, WholeFrame};
+use crate::datagram::{
+    DatagramLink, FrameFacts, Piece, ReassemblyBudget, Rejected, RoundTrip, WholeFrame,
+};
 use crate::error::{Malformed, SessionError};
 use crate::media::{MEDIA_TYPE, MediaFragment, MediaHeader};
 use crate::message::Control;
@@ -288,6 +290,13 @@ impl Session {
         };
         link.send_frame(now, facts, bytes);
         Ok(())
+    }
+
+    /// Server: what frames of streams that are opened from now on take counts in this budget. Nothing in a session over a byte stream.
+    pub fn set_reassembly_budget(&mut self, budget: ReassemblyBudget) {
+        if let Some(link) = self.datagram_link() {
+            link.budget = budget;
+        }
     }
 
     /// Client: sends parity with each frame from now on, so many per cent of its fragments, rounded up; at most [`PARITY_MOST_PERCENT`], 0 for

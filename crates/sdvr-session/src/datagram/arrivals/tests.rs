@@ -23,11 +23,12 @@ fn after(milliseconds: u64) -> Timestamp {
 }
 
 fn arrivals() -> Arrivals {
-    Arrivals::new(ArrivalLimits {
+    let limits = ArrivalLimits {
         frame_most_bytes: 1 << 20,
         held_most_bytes: 1 << 21,
         latency: LATENCY,
-    })
+    };
+    Arrivals::new(limits, &ReassemblyBudget::default())
 }
 
 /// A frame of the number, captured 33 ms after the one before.
@@ -435,4 +436,45 @@ fn who_was_just_looked_at_has_nothing_to_do_at_once() {
             assert!(due > now, "{late} ms: {due:?}");
         }
     }
+}
+
+/// Two streams that hold as much as both may have: a third that wants much more gets nothing of it, and one of small frames all it needs.
+#[test]
+fn what_all_sessions_hold_is_bounded_and_small_frames_come_through() {
+    let budget = ReassemblyBudget::new(4 << 20);
+    let limits = ArrivalLimits {
+        frame_most_bytes: 4 << 20,
+        held_most_bytes: 16 << 20,
+        latency: LATENCY,
+    };
+    let mut large = [(); 3].map(|()| Arrivals::new(limits, &budget));
+    let fragments = 3000_u32;
+    for arrivals in &mut large {
+        for fragment in 0..fragments - 1 {
+            let offset = fragment * u32::from(FRAGMENT);
+            let bytes = &[0; 1000];
+            let facts = facts(0, fragments * u32::from(FRAGMENT));
+            let piece = Piece::Fragment { offset, bytes };
+            arrivals
+                .take(START, fragment.into(), facts, 0, piece)
+                .unwrap();
+        }
+    }
+    // A step of memory of each is what they may be beyond it.
+    assert!(
+        budget.held_bytes() <= (4 << 20) + (1 << 20),
+        "{}",
+        budget.held_bytes()
+    );
+    let given_up: u64 = large.iter().map(Arrivals::given_up).sum();
+    assert!(given_up > 0);
+    let mut small = Arrivals::new(limits, &budget);
+    let piece = Piece::Fragment {
+        offset: 0,
+        bytes: &[7; 1000],
+    };
+    small.take(START, 0, facts(0, 1000), 0, piece).unwrap();
+    assert_eq!(small.poll(START).unwrap().bytes, [7; 1000]);
+    drop((large, small));
+    assert_eq!(budget.held_bytes(), 0);
 }
