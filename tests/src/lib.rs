@@ -11,6 +11,7 @@
     reason = "every function here panics when the system does not do what it should"
 )]
 
+pub mod across;
 pub mod consumer;
 pub mod datagram_camera;
 pub mod footage;
@@ -122,6 +123,11 @@ impl System {
         command
             .args(["-l", "127.0.0.1", "-p", &self.port.to_string()])
             .args(arguments);
+        self.start_daemon_by(&mut command);
+    }
+
+    /// Starts the daemon by this command, and waits until it says that it is ready.
+    pub fn start_daemon_by(&mut self, command: &mut Command) {
         let daemon = self.start(command.stdout(Stdio::piped()), "sdvrd");
         self.daemon = Some(daemon);
         let line = self.daemon().first_line();
