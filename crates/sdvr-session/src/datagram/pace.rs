@@ -2,7 +2,8 @@
 //! overrun something on the way.
 //!
 //! A sender that always spreads its frames over their interval adds half of it to every frame's delay; one that never does loses the ends of
-//! frames in the first switch with a small buffer. So it begins short, and what is lost decides.
+//! frames in the first switch with a small buffer. So it begins short, and what is lost decides: where frames that leave slowly lose as much,
+//! bursts are not to blame, and nothing is gained by the delay.
 
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ const BURST_BYTES: u32 = 24 * 1024;
 const LOSS_SLOWS: u64 = 200;
 /// So many reports without losses make it faster again.
 const CLEAN_REPORTS: u32 = 20;
+/// After so many reports it is known whether leaving slowly takes a third of the losses away …
+const TRIAL_REPORTS: u32 = 20;
+/// … and if it does not, it is not tried for so many: half a minute of reports ten times a second.
+const FUTILE_REPORTS: u32 = 300;
 
 /// The pace of one stream.
 #[derive(Debug)]
@@ -29,7 +34,22 @@ pub(crate) struct Pace {
     most: Option<Duration>,
     last_frame: Option<Timestamp>,
     clean_reports: u32,
+    /// Whether leaving slowly helps is being found out.
+    trial: Option<Trial>,
+    /// For so many reports more it is known that it does not.
+    futile_reports: u32,
     frame: Option<Leaving>,
+}
+
+/// What is lost while frames leave slowly.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    /// Lost of a thousand when they left fast, as far as one report can tell; half of it is the least that it may have been.
+    before: u64,
+    before_least: u64,
+    reports: u32,
+    lost: u64,
+    sent: u64,
 }
 
 /// The frame that leaves.
@@ -50,6 +70,8 @@ impl Pace {
             most: None,
             last_frame: None,
             clean_reports: 0,
+            trial: None,
+            futile_reports: 0,
             frame: None,
         }
     }
@@ -94,8 +116,12 @@ impl Pace {
     }
 
     /// The other end says that of `sent` packets since its last report `lost` were lost. Whether bursts are to blame shows by trying: where
-    /// losses stay, it becomes faster again.
+    /// losses stay, it becomes fast again.
     pub(crate) fn handle_losses(&mut self, lost: u64, sent: u64) {
+        if self.futile_reports > 0 {
+            self.futile_reports = self.futile_reports.saturating_sub(1);
+            return;
+        }
         if lost.saturating_mul(LOSS_SLOWS) <= sent {
             self.clean_reports = self.clean_reports.saturating_add(1);
             if self.clean_reports >= CLEAN_REPORTS {
@@ -106,8 +132,53 @@ impl Pace {
             self.clean_reports = 0;
             let most = self.most.unwrap_or(SHORT).max(SHORT);
             self.spread = self.spread.saturating_mul(2).min(most);
+            let before = of_thousand(lost, sent);
+            self.trial.get_or_insert(Trial {
+                before,
+                before_least: before.checked_div(2).unwrap_or(0),
+                reports: 0,
+                lost: 0,
+                sent: 0,
+            });
+        }
+        self.judge(lost, sent);
+    }
+
+    /// Ends a trial that has lasted long enough.
+    fn judge(&mut self, lost: u64, sent: u64) {
+        let Some(trial) = &mut self.trial else {
+            return;
+        };
+        trial.reports = trial.reports.saturating_add(1);
+        trial.lost = trial.lost.saturating_add(lost);
+        trial.sent = trial.sent.saturating_add(sent);
+        if trial.reports < TRIAL_REPORTS {
+            return;
+        }
+        let now = of_thousand(trial.lost, trial.sent);
+        let still_loses = now.saturating_mul(LOSS_SLOWS) > 1000;
+        if still_loses && now.saturating_mul(3) >= trial.before.saturating_mul(2) {
+            self.spread = SHORT;
+            self.futile_reports = FUTILE_REPORTS;
+            self.trial = None;
+        } else if self.spread == SHORT {
+            self.trial = None;
+        } else {
+            // The report that began it may have had bad luck.
+            let less = trial.before.saturating_mul(3).checked_div(4).unwrap_or(0);
+            *trial = Trial {
+                before: less.max(trial.before_least),
+                reports: 0,
+                lost: 0,
+                sent: 0,
+                ..*trial
+            };
         }
     }
+}
+
+fn of_thousand(lost: u64, sent: u64) -> u64 {
+    lost.saturating_mul(1000).checked_div(sent).unwrap_or(0)
 }
 
 fn shorter(spread: Duration) -> Duration {
@@ -155,10 +226,10 @@ mod tests {
         (times[99].saturating_since(began), largest)
     }
 
-    /// Frames, one report after each.
-    fn frames(pace: &mut Pace, count: u32, lost_of_thousand: u64) -> Duration {
+    /// Frames of these numbers, one report after each; gives how long the last one took to leave.
+    fn frames(pace: &mut Pace, numbers: std::ops::Range<u32>, lost_of_thousand: u64) -> Duration {
         let mut took = Duration::ZERO;
-        for number in 0..count {
+        for number in numbers {
             (took, _) = leave(pace, NOW + INTERVAL.saturating_mul(number));
             pace.handle_losses(lost_of_thousand, 1000);
         }
@@ -194,16 +265,43 @@ mod tests {
     #[test]
     fn losses_spread_frames_over_half_of_their_interval_at_most() {
         let mut pace = Pace::new();
-        let took = frames(&mut pace, 20, 30);
+        let took = frames(&mut pace, 0..15, 30);
         assert!(took > INTERVAL / 3 && took < INTERVAL / 2, "{took:?}");
     }
 
     #[test]
     fn and_no_losses_make_it_fast_again() {
         let mut pace = Pace::new();
-        frames(&mut pace, 20, 30);
-        let took = frames(&mut pace, 300, 0);
+        frames(&mut pace, 0..15, 30);
+        let took = frames(&mut pace, 15..315, 0);
         assert!(took < SHORT, "{took:?}");
+    }
+
+    #[test]
+    fn where_leaving_slowly_does_not_help_frames_leave_fast() {
+        let mut pace = Pace::new();
+        let took = frames(&mut pace, 0..25, 30);
+        assert!(took < SHORT, "{took:?}");
+        let took = frames(&mut pace, 25..275, 30);
+        assert!(took < SHORT, "{took:?}");
+        // It is tried again: the network may be another one.
+        let took = frames(&mut pace, 275..335, 30);
+        assert!(took > INTERVAL / 3, "{took:?}");
+    }
+
+    #[test]
+    fn where_it_helps_they_leave_slowly_as_long_as_it_does() {
+        let mut pace = Pace::new();
+        for round in 0..120 {
+            // Bursts lose 3 %, frames that leave slowly next to nothing; the reports tell of both while it changes.
+            let lost = if pace.spread > SHORT.saturating_mul(4) {
+                3
+            } else {
+                30
+            };
+            frames(&mut pace, round * 5..round * 5 + 5, lost);
+            assert_eq!(pace.futile_reports, 0, "{round}");
+        }
     }
 
     #[test]
