@@ -58,7 +58,7 @@ fn a_budget_smaller_than_a_frame_is_said() {
     let log = system.daemon().log();
     // What a ring for it takes, and what there is.
     for part in [
-        "needed_kib=16384",
+        "needed_kib=16396",
         "camera_may_kib=512",
         "memory_kib=1024",
         "Raise --memory",

@@ -48,12 +48,6 @@ impl Account {
             .map(|(_, number)| number)
     }
 
-    /// Whether frame `number` of `run` was handed out, or a later one. Numbers only grow in a run: what a ring takes over from another after
-    /// it was read there comes a second time.
-    pub(crate) fn was_handed_out(&self, run: InstanceId, number: FrameNumber) -> bool {
-        self.last_of(run).is_some_and(|last| number <= last)
-    }
-
     /// Goes on where the ring that ended last was left, with the frame that is given, if the count of `reader` goes on with that
     /// one's.
     ///

@@ -93,6 +93,8 @@ struct OpenRing {
     /// The next frame to look at, by the ring's count.
     next: u64,
     progress: Progress,
+    /// The last frame of its run that was handed out of a ring before, until a later one came.
+    handed_out: Option<FrameNumber>,
     /// Whether the end was told.
     end_was_told: bool,
 }
@@ -339,10 +341,13 @@ impl Camera {
                 Ok((meta, seen)) => {
                     ring.next = n + 1;
                     let info = ring.reader.info();
-                    if self.account.was_handed_out(info.instance, meta.number) {
+                    // What the ring took over and was read in the one before. From the first new frame on the ring is told as it is, in whatever
+                    // order its frames are.
+                    if ring.handed_out.is_some_and(|last| meta.number <= last) {
                         Account::pass_over(&mut ring.progress, n);
                         continue;
                     }
+                    ring.handed_out = None;
                     let about = About {
                         meta,
                         format: info.format,
@@ -461,6 +466,7 @@ impl OpenRing {
             reader,
         } = found;
         let instance = reader.info().instance;
+        let handed_out = account.last_of(instance);
         if let Begin::First = begin
             && let Some((progress, next)) = account.continue_ring(&reader)
         {
@@ -470,10 +476,11 @@ impl OpenRing {
                 reader,
                 next,
                 progress,
+                handed_out,
                 end_was_told: false,
             };
         }
-        let next = match (begin, account.last_of(instance)) {
+        let next = match (begin, handed_out) {
             (_, Some(number)) => first_after(&reader, number),
             // And not the oldest that is left: what was overwritten meanwhile was missed.
             (Begin::First, None) => reader.info().first,
@@ -489,6 +496,7 @@ impl OpenRing {
             progress: account.begin_ring(instance, next),
             reader,
             next,
+            handed_out,
             end_was_told: false,
         }
     }

@@ -133,7 +133,7 @@ impl Pace {
             let most = self.most.unwrap_or(SHORT).max(SHORT);
             self.spread = self.spread.saturating_mul(2).min(most);
             let before = of_thousand(lost, sent);
-            self.trial.get_or_insert(Trial {
+            self.trial.get_or_insert_with(|| Trial {
                 before,
                 before_least: before.checked_div(2).unwrap_or(0),
                 reports: 0,
