@@ -10,7 +10,10 @@ use sdvr_frame::{
     FourCc, FrameRate, InstanceId, Label, StreamFormat, StreamId, StreamKind, Timestamp,
 };
 use sdvr_session::client::ExpectHelloReply;
-use sdvr_session::{Event, Limits, OpenStream, Packet, Session, Setup, Suites, next_record};
+use sdvr_session::for_tests::Control;
+use sdvr_session::{
+    Event, Limits, OpenStream, Packet, Session, Setup, StreamCode, Suites, next_record,
+};
 
 use crate::System;
 
@@ -178,6 +181,20 @@ impl HostileCamera {
             match self.stream.read(&mut buffer) {
                 Ok(0) | Err(_) => return None,
                 Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
+            }
+        }
+    }
+
+    /// Asks for a stream, and waits for the answer.
+    pub fn open_stream(&mut self, open: &OpenStream) -> StreamCode {
+        let mut message = Vec::new();
+        Control::OpenStream(open.clone()).write(&mut message);
+        self.send(&message);
+        loop {
+            match self.event() {
+                Some(Event::StreamReply { stream, code }) if stream == open.stream => return code,
+                Some(_) => {}
+                None => panic!("the server has hung up"),
             }
         }
     }

@@ -20,6 +20,8 @@ pub mod hostile_camera;
 pub mod memory;
 pub mod proxy;
 pub mod random;
+#[path = "../../crates/sdvr/tests/daemon/options.rs"]
+pub mod rings;
 pub mod small_disk;
 
 use std::io::{BufRead, BufReader, Read};

@@ -16,18 +16,11 @@ use sdvr_tests::wait_until;
 
 /// A fragment of a frame that has ten of a thousand bytes, captured at `captured`.
 fn fragment(captured: Timestamp, edit: impl FnOnce(&mut MediaHeader), bytes: usize) -> Vec<u8> {
+    let facts = (FrameNumber(1), captured, FrameFlags::NONE);
     let mut header = MediaHeader {
-        stream: StreamId(0),
-        frame_bytes: 10_000,
-        number: FrameNumber(1),
-        captured,
-        flags: FrameFlags::NONE,
-        is_first: true,
         is_last: false,
-        is_parity: false,
-        offset: 0,
         fragment_bytes: 1000,
-        since: 0,
+        ..MediaHeader::whole(StreamId(0), facts, 10_000)
     };
     edit(&mut header);
     let mut message = Vec::new();

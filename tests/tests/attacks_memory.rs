@@ -9,23 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sdvr::{Camera, Policy, Start};
 use sdvr_frame::StreamState;
-use sdvr_session::for_tests::Control;
-use sdvr_session::{Event, OpenStream, StreamCode};
+use sdvr_session::StreamCode;
 use sdvr_tests::hostile_camera::{HostileCamera, random, stream};
 use sdvr_tests::{PATIENCE, Running, System, wait_until};
-
-fn ask(camera: &mut HostileCamera, open: &OpenStream) -> StreamCode {
-    let mut message = Vec::new();
-    Control::OpenStream(open.clone()).write(&mut message);
-    camera.send(&message);
-    loop {
-        match camera.event() {
-            Some(Event::StreamReply { stream, code }) if stream == open.stream => return code,
-            Some(_) => {}
-            None => panic!("the server has hung up"),
-        }
-    }
-}
 
 fn ring_bytes(system: &System) -> u64 {
     let rings = system.rings();
@@ -45,7 +31,7 @@ fn one_camera_takes_half_of_the_memory_at_most() {
     for number in 0..8 {
         let mut open = stream(number);
         open.frame_kib = 2500;
-        codes.push(ask(&mut greedy, &open));
+        codes.push(greedy.open_stream(&open));
     }
     assert!(
         codes.contains(&StreamCode::Open) && codes.contains(&StreamCode::NoMemory),
@@ -73,7 +59,7 @@ fn a_camera_that_opens_streams_all_the_time_is_slowed_down_and_delays_nobody() {
             let mut open = stream(0);
             open.instance.0 = [number; 16];
             open.frame_kib = 60_000;
-            ask(&mut churning, &open)
+            churning.open_stream(&open)
         })
         .collect();
     let made = codes

@@ -253,18 +253,16 @@ fn media(
     bytes: &[u8],
 ) -> Vec<u8> {
     let mut message = Vec::new();
+    let facts = (
+        sdvr_frame::FrameNumber(number),
+        Timestamp::now(),
+        sdvr_frame::FrameFlags::KEY,
+    );
     let header = MediaHeader {
-        stream: StreamId(0),
-        frame_bytes,
-        number: sdvr_frame::FrameNumber(number),
-        captured: Timestamp::now(),
-        flags: sdvr_frame::FrameFlags::KEY,
         is_first,
         is_last,
-        is_parity: false,
         offset,
-        fragment_bytes: 0,
-        since: 0,
+        ..MediaHeader::whole(StreamId(0), facts, frame_bytes)
     };
     header.write(&mut message);
     message.extend_from_slice(bytes);

@@ -234,19 +234,8 @@ fn send_frame(camera: &mut HostileCamera, number: u64, bytes: &[u8]) {
 }
 
 fn write_frame(message: &mut Vec<u8>, stream: StreamId, number: u64, bytes: &[u8]) {
-    let header = MediaHeader {
-        stream,
-        frame_bytes: bytes.len().try_into().unwrap(),
-        number: FrameNumber(number),
-        captured: Timestamp::now(),
-        flags: FrameFlags::KEY,
-        is_first: true,
-        is_last: true,
-        is_parity: false,
-        offset: 0,
-        fragment_bytes: 0,
-        since: 0,
-    };
+    let facts = (FrameNumber(number), Timestamp::now(), FrameFlags::KEY);
+    let header = MediaHeader::whole(stream, facts, bytes.len().try_into().unwrap());
     header.write(message);
     message.extend_from_slice(bytes);
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustix::fs::FallocateFlags;
 use sdvr::{Camera, Start};
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
+use sdvr_session::StreamCode;
 use sdvr_session::for_tests::{Control, MediaHeader};
-use sdvr_session::{Event, OpenStream, StreamCode};
 use sdvr_tests::hostile_camera::{HostileCamera, stream};
 use sdvr_tests::small_disk::SmallDisk;
 use sdvr_tests::{Running, System, wait_until};
@@ -148,33 +148,18 @@ fn equal_cameras_all_find_room_and_readers_of_rings_that_become_smaller_lose_not
     assert_eq!(log.matches("a ring of half the depth").count(), 3, "{log}");
 }
 
-fn ask(camera: &mut HostileCamera, open: &OpenStream) -> StreamCode {
-    let mut message = Vec::new();
-    Control::OpenStream(open.clone()).write(&mut message);
-    camera.send(&message);
-    loop {
-        match camera.event() {
-            Some(Event::StreamReply { stream, code }) if stream == open.stream => return code,
-            Some(_) => {}
-            None => panic!("the server has hung up"),
-        }
-    }
-}
-
 /// Sends a part of the first frame of the first stream.
 fn send_part(camera: &mut HostileCamera, frame: &[u8], part: std::ops::Range<usize>) {
+    let facts = (
+        FrameNumber(0),
+        Timestamp::from_nanoseconds(1),
+        FrameFlags::KEY,
+    );
     let header = MediaHeader {
-        stream: StreamId(0),
-        frame_bytes: frame.len().try_into().unwrap(),
-        number: FrameNumber(0),
-        captured: Timestamp::from_nanoseconds(1),
-        flags: FrameFlags::KEY,
         is_first: part.start == 0,
         is_last: part.end == frame.len(),
-        is_parity: false,
         offset: part.start.try_into().unwrap(),
-        fragment_bytes: 0,
-        since: 0,
+        ..MediaHeader::whole(StreamId(0), facts, frame.len().try_into().unwrap())
     };
     let mut message = Vec::new();
     header.write(&mut message);
@@ -196,10 +181,10 @@ fn what_becomes_of_one_stream_costs_another_no_frame() {
     });
     std::fs::remove_file(&ring).unwrap();
     wait_until("another ring has the name", || ring.exists());
-    assert_eq!(ask(&mut camera, &stream(1)), StreamCode::Open);
+    assert_eq!(camera.open_stream(&stream(1)), StreamCode::Open);
     let mut anew = stream(1);
     anew.instance.0 = [9; 16];
-    assert_eq!(ask(&mut camera, &anew), StreamCode::Open);
+    assert_eq!(camera.open_stream(&anew), StreamCode::Open);
     let mut message = Vec::new();
     Control::CloseStream(StreamId(1)).write(&mut message);
     camera.send(&message);

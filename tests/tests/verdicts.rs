@@ -14,10 +14,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sdvr_frame::bench_frame::{self, BenchHeader};
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Link, PublicKey, StreamFormat,
-    StreamId, StreamKind, StreamState, Timestamp,
+    FourCc, FrameFlags, FrameNumber, FrameRate, StreamFormat, StreamState, Timestamp,
 };
 use sdvr_ring::{FrameMeta, RingDirectory, RingOptions, RingWriter};
+use sdvr_tests::rings::options;
 use sdvr_tests::{Running, System, text, wait_until};
 
 const FRAME_BYTES: usize = 64;
@@ -32,22 +32,16 @@ struct TestCamera {
 impl TestCamera {
     fn new(system: &System, format: FourCc) -> Self {
         let directory = RingDirectory::create(&system.shm(), None).unwrap();
+        let small = options("door", 7, 1);
         let options = RingOptions {
-            camera: PublicKey([7; 32]),
-            label: "door".parse().unwrap(),
-            stream: StreamId(0),
-            kind: StreamKind::Video,
-            instance: InstanceId([1; 16]),
             format: StreamFormat {
                 fourcc: format,
-                width: 0,
-                height: 0,
                 rate: FrameRate::from_whole(50),
+                ..small.format
             },
-            extradata: Vec::new(),
-            link: Link::Tcp,
             slots: 1024,
             data_bytes: 1 << 20,
+            ..small
         };
         let ring = RingWriter::create(&directory, options).unwrap();
         Self {

@@ -9,10 +9,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sdvr_frame::{
-    FourCc, FrameRate, InstanceId, Link, PublicKey, StreamFormat, StreamId, StreamKind,
-};
-use sdvr_ring::{RingDirectory, RingOptions, RingWriter};
+use sdvr_ring::{RingDirectory, RingWriter};
+use sdvr_tests::rings::options;
 use sdvr_tests::{binary, text};
 
 /// Users without an entry anywhere.
@@ -47,7 +45,7 @@ impl SharedMemory {
         let directory = RingDirectory::create(&path, None).unwrap();
         let rings = keys
             .iter()
-            .map(|key| RingWriter::create(&directory, options(label, *key)).unwrap())
+            .map(|key| RingWriter::create(&directory, options(label, *key, 1)).unwrap())
             .collect();
         chown(&path, Some(user), Some(user)).unwrap();
         (directory, rings)
@@ -72,26 +70,6 @@ impl SharedMemory {
     fn sdvr(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(binary("sdvr"));
         command.args(arguments).output().unwrap()
-    }
-}
-
-fn options(label: &str, key: u8) -> RingOptions {
-    RingOptions {
-        camera: PublicKey([key; 32]),
-        label: label.parse().unwrap(),
-        stream: StreamId(0),
-        kind: StreamKind::Video,
-        instance: InstanceId([1; 16]),
-        format: StreamFormat {
-            fourcc: FourCc::BNCH,
-            width: 0,
-            height: 0,
-            rate: FrameRate::from_whole(25),
-        },
-        extradata: Vec::new(),
-        link: Link::Tcp,
-        slots: 4,
-        data_bytes: 4096,
     }
 }
 

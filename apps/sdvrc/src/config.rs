@@ -5,15 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use sdvr_frame::{Fingerprint, FourCc, FrameRate, Label, MacAddress, ServerAddress};
+use sdvr_frame::{Ethertype, Fingerprint, FourCc, FrameRate, Label, MacAddress, ServerAddress};
 use sdvr_session::{KeyLimits, PARITY_MOST_PERCENT};
 use sdvr_source::v4l2::ControlSetting;
 use sdvr_source::{CaptureOptions, Source, SourceSpec};
 
 use crate::destination::{Destination, EthernetPeer};
-
-/// Numbers below are the lengths of older frames.
-const ETHERTYPE_LEAST: u16 = 0x0600;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,8 +58,8 @@ pub struct Arguments {
     )]
     interface: Option<String>,
     /// The frames' ethertype
-    #[arg(long, value_name = "N", default_value = "0x1337", requires = "interface", value_parser = parse_ethertype)]
-    ethertype: u16,
+    #[arg(long, value_name = "N", default_value_t = Ethertype::DEFAULT, requires = "interface")]
+    ethertype: Ethertype,
     /// Let frames wait so long for parts that were lost on the way [default: four round trips, 40 to 120]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(10..=10_000))]
     latency: Option<u16>,
@@ -284,15 +281,6 @@ fn parse_server_mac(text: &str) -> anyhow::Result<MacAddress> {
         "{mac} is not the address of one network card, which a server has"
     );
     Ok(mac)
-}
-
-fn parse_ethertype(text: &str) -> Result<u16, String> {
-    let number = match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    let ethertype = number.ok().filter(|number| *number >= ETHERTYPE_LEAST);
-    ethertype.ok_or_else(|| "use a number from 0x0600 to 0xffff".to_owned())
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {

@@ -59,7 +59,9 @@ impl DatagramLink {
     pub(crate) fn open(server: &Peer) -> Result<Self, SocketError> {
         let (socket, server) = match server {
             Peer::Udp(address) => (udp_for_server(*address)?, LinkAddress::from(*address)),
-            Peer::Ethernet(peer) => ethernet_for_server(&peer.interface, peer.ethertype, peer.mac)?,
+            Peer::Ethernet(peer) => {
+                ethernet_for_server(&peer.interface, peer.ethertype.number(), peer.mac)?
+            }
         };
         Ok(Self {
             socket,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sdvr_frame::{MacAddress, ServerAddress};
+use sdvr_frame::{Ethertype, MacAddress, ServerAddress};
 
 /// Where the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum Destination {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EthernetPeer {
     pub(crate) interface: String,
-    pub(crate) ethertype: u16,
+    pub(crate) ethertype: Ethertype,
     pub(crate) mac: MacAddress,
 }
 

@@ -57,7 +57,7 @@ impl FromStr for Ethertype {
     type Err = ParseEthertypeError;
 
     fn from_str(text: &str) -> Result<Self, ParseEthertypeError> {
-        let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        let number = match text.strip_prefix("0x") {
             Some(digits) => u16::from_str_radix(digits, 16),
             None => text.parse(),
         };

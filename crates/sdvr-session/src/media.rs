@@ -51,6 +51,28 @@ pub struct MediaHeader {
 }
 
 impl MediaHeader {
+    /// Of a frame that comes in one piece.
+    #[must_use]
+    pub const fn whole(
+        stream: StreamId,
+        (number, captured, flags): (FrameNumber, Timestamp, FrameFlags),
+        frame_bytes: u32,
+    ) -> Self {
+        Self {
+            stream,
+            frame_bytes,
+            number,
+            captured,
+            flags,
+            is_first: true,
+            is_last: true,
+            is_parity: false,
+            offset: 0,
+            fragment_bytes: 0,
+            since: 0,
+        }
+    }
+
     /// Appends the header to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let flags = [

@@ -44,18 +44,11 @@ fn bytes_of(message: &Control) -> Vec<u8> {
 }
 
 fn fragment(edit: impl FnOnce(&mut MediaHeader), bytes: &[u8]) -> Vec<u8> {
+    let facts = (FrameNumber(1), NOW, FrameFlags::NONE);
     let mut header = MediaHeader {
-        stream: StreamId(0),
-        frame_bytes: 10_000,
-        number: FrameNumber(1),
-        captured: NOW,
-        flags: FrameFlags::NONE,
-        is_first: true,
         is_last: false,
-        is_parity: false,
-        offset: 0,
         fragment_bytes: 1000,
-        since: 0,
+        ..MediaHeader::whole(StreamId(0), facts, 10_000)
     };
     edit(&mut header);
     let mut message = Vec::new();

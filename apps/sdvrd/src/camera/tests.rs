@@ -96,19 +96,18 @@ impl Bench {
     }
 
     fn send(&self, camera: &mut Camera, stream: u16, frame: &[u8], part: std::ops::Range<usize>) {
+        let facts = (
+            FrameNumber(0),
+            Timestamp::from_nanoseconds(1),
+            FrameFlags::KEY,
+        );
+        let frame_bytes = frame.len().try_into().unwrap();
         let fragment = MediaFragment {
             header: MediaHeader {
-                stream: StreamId(stream),
-                frame_bytes: frame.len().try_into().unwrap(),
-                number: FrameNumber(0),
-                captured: Timestamp::from_nanoseconds(1),
-                flags: FrameFlags::KEY,
                 is_first: part.start == 0,
                 is_last: part.end == frame.len(),
                 offset: part.start.try_into().unwrap(),
-                fragment_bytes: 0,
-                since: 0,
-                is_parity: false,
+                ..MediaHeader::whole(StreamId(stream), facts, frame_bytes)
             },
             bytes: &frame[part],
             missed: 0,

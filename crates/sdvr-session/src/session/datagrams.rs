@@ -230,19 +230,11 @@ impl Session {
         counters.frames_received = counters.frames_received.saturating_add(1);
         counters.frames_lost = counters.frames_lost.saturating_add(missed);
         Some(ArrivedFrame {
-            header: MediaHeader {
-                stream: facts.stream,
-                frame_bytes: facts.frame_bytes,
-                number: facts.number,
-                captured: facts.captured,
-                flags: facts.flags,
-                is_first: true,
-                is_last: true,
-                is_parity: false,
-                offset: 0,
-                fragment_bytes: 0,
-                since: 0,
-            },
+            header: MediaHeader::whole(
+                facts.stream,
+                (facts.number, facts.captured, facts.flags),
+                facts.frame_bytes,
+            ),
             bytes,
             missed,
             lost,

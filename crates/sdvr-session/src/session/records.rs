@@ -164,18 +164,16 @@ impl Session {
             .saturating_sub(MEDIA_HEADER_BYTES + RECORD_OVERHEAD_BYTES);
         let piece = rest.get(..piece_most_bytes).unwrap_or(rest);
         let too_long = |_| SessionError::Frame("it is longer than 4 GiB");
+        let whole = MediaHeader::whole(
+            frame.stream,
+            (frame.number, frame.captured, frame.flags),
+            u32::try_from(payload.len()).map_err(too_long)?,
+        );
         let header = MediaHeader {
-            stream: frame.stream,
-            frame_bytes: u32::try_from(payload.len()).map_err(too_long)?,
-            number: frame.number,
-            captured: frame.captured,
-            flags: frame.flags,
             is_first: frame.sent_bytes == 0,
             is_last: piece.len() == rest.len(),
-            is_parity: false,
             offset: u32::try_from(frame.sent_bytes).map_err(too_long)?,
-            fragment_bytes: 0,
-            since: 0,
+            ..whole
         };
         sealer.seal(out, piece.len().saturating_add(MEDIA_HEADER_BYTES), |out| {
             header.write(out);

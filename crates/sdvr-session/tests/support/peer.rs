@@ -47,19 +47,8 @@ pub(crate) fn bytes_of(message: &Control) -> Vec<u8> {
 }
 
 pub(crate) fn media(edit: impl FnOnce(&mut MediaHeader), piece: &[u8]) -> Vec<u8> {
-    let mut header = MediaHeader {
-        stream: StreamId(0),
-        frame_bytes: piece.len() as u32,
-        number: FrameNumber(1),
-        captured: NOW,
-        flags: FrameFlags::KEY,
-        is_first: true,
-        is_last: true,
-        is_parity: false,
-        offset: 0,
-        fragment_bytes: 0,
-        since: 0,
-    };
+    let facts = (FrameNumber(1), NOW, FrameFlags::KEY);
+    let mut header = MediaHeader::whole(StreamId(0), facts, piece.len() as u32);
     edit(&mut header);
     let mut bytes = Vec::new();
     header.write(&mut bytes);

@@ -1,9 +1,11 @@
-use sdvr_frame::{
-    FourCc, FrameRate, InstanceId, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState,
-};
-use sdvr_ring::{RingDirectory, RingOptions, RingWriter};
+use sdvr_frame::StreamState;
+use sdvr_ring::{RingDirectory, RingWriter};
 
+use self::options::options;
 use super::*;
+
+#[path = "../../tests/daemon/options.rs"]
+mod options;
 
 /// The directories of three users, this one's first, each with its daemon.
 struct Users {
@@ -28,23 +30,7 @@ impl Users {
     }
 
     fn publish(&self, user: usize, label: &str, key: u8) -> RingWriter {
-        let options = RingOptions {
-            camera: PublicKey([key; 32]),
-            label: label.parse().unwrap(),
-            stream: StreamId(0),
-            kind: StreamKind::Video,
-            instance: InstanceId([1; 16]),
-            format: StreamFormat {
-                fourcc: FourCc::BNCH,
-                width: 0,
-                height: 0,
-                rate: FrameRate::from_whole(25),
-            },
-            extradata: Vec::new(),
-            link: Link::Tcp,
-            slots: 4,
-            data_bytes: 4096,
-        };
+        let options = options(label, key, 1);
         RingWriter::create(&self.daemons[user], options).unwrap()
     }
 

@@ -4,14 +4,12 @@
     reason = "each test program uses a part of what they all share"
 )]
 
+mod options;
+
 use std::path::Path;
 use std::time::Duration;
 
-use sdvr::{
-    FourCc, FrameFlags, FrameMeta, FrameNumber, FrameRate, InstanceId, Link, StreamFormat,
-    StreamId, StreamKind, Timestamp,
-};
-use sdvr_frame::PublicKey;
+use sdvr::{FrameFlags, FrameMeta, FrameNumber, Timestamp};
 use sdvr_ring::{RingDirectory, RingOptions, RingWriter, TakenOver};
 
 /// How long anything may take on a busy machine.
@@ -68,21 +66,9 @@ impl Daemon {
 
 fn options(label: &str, key: u8, instance: u8) -> RingOptions {
     RingOptions {
-        camera: PublicKey([key; 32]),
-        label: label.parse().expect("it is a label"),
-        stream: StreamId(0),
-        kind: StreamKind::Video,
-        instance: InstanceId([instance; 16]),
-        format: StreamFormat {
-            fourcc: FourCc::BNCH,
-            width: 0,
-            height: 0,
-            rate: FrameRate::from_whole(25),
-        },
-        extradata: Vec::new(),
-        link: Link::Tcp,
         slots: SLOTS,
         data_bytes: 1 << 16,
+        ..options::options(label, key, instance)
     }
 }
 
