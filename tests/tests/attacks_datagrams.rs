@@ -25,8 +25,11 @@
 )]
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::thread::ScopedJoinHandle;
+use std::time::Instant;
 
 use sdvr_session::for_tests::{Control, seal_datagram};
+use sdvr_tests::PATIENCE;
 use sdvr_tests::datagram_camera::live::{Scene, Stranger};
 use sdvr_tests::datagram_camera::{DatagramCamera, exchange, initiate, receive, socket_from};
 use sdvr_tests::hostile_camera::{hello, random};
@@ -221,6 +224,40 @@ fn greetings_from_many_addresses_do_no_harm() {
             1,
             "{:?}",
             stranger.heard_lengths
+        );
+    });
+}
+
+/// A medium's part of the 20,000 HELLOs a second for who has not shown where he is, beside connections: a quarter. The camera comes from where
+/// others are that were let in.
+#[test]
+fn a_flood_of_greetings_is_answered_in_part_and_keeps_no_known_site_out() {
+    Scene::new(&[]).loses_nothing_by(|scene, stranger| {
+        let flood = stranger_at(scene, stranger, ELSEWHERE);
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let mut comes_back = None;
+            while comes_back
+                .as_ref()
+                .is_none_or(|it: &ScopedJoinHandle<'_, ()>| !it.is_finished())
+            {
+                for _ in 0..2_000 {
+                    stranger.say(&flood, &hello().1);
+                }
+                stranger.hear();
+                if comes_back.is_none() && scene.system.figures()["strangers_crowded"] != 0 {
+                    comes_back =
+                        Some(scope.spawn(|| drop(DatagramCamera::handshake(&scene.system))));
+                }
+                assert!(begin.elapsed() < 2 * PATIENCE, "too few are left out");
+            }
+        });
+        stranger.hear();
+        let answers = stranger.heard_bytes / 192;
+        let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap() + 1;
+        assert!(
+            (1..=5_000 * seconds).contains(&answers),
+            "{answers} in {seconds} s"
         );
     });
 }

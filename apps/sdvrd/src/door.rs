@@ -6,6 +6,7 @@
 mod datagrams;
 mod deciding;
 mod descriptors;
+mod hellos;
 mod homes;
 mod key_changes;
 mod report;
@@ -30,6 +31,7 @@ use self::datagrams::DatagramDoor;
 use self::deciding::{Introduction, Place};
 pub(crate) use self::descriptors::Descriptors;
 use self::descriptors::STRANGERS_MOST;
+use self::hellos::Hellos;
 use self::homes::Homes;
 use self::report::{Matter, Report};
 pub(crate) use self::strangers::Stranger;
@@ -106,6 +108,7 @@ struct Running<R> {
     poller: Poller,
     strangers: Strangers<Knock>,
     datagrams: DatagramDoor,
+    hellos: Hellos,
     homes: Homes,
     waiting: Vec<Introduction>,
     /// Given up to accept and close one connection when there is no other descriptor.
@@ -137,18 +140,21 @@ impl<R: CryptoRng> Door<R> {
     /// Only when the system takes away what it gave at the start.
     pub(crate) fn run(self, poller: Poller) -> anyhow::Result<()> {
         let shards = self.shards.len();
-        let report = Report::new(Timestamp::now(), Arc::clone(&self.counters));
+        let now = Timestamp::now();
+        let report = Report::new(now, Arc::clone(&self.counters));
+        let hellos = Hellos::new(now, self.sockets.len());
         let datagrams = DatagramDoor::new(self.sockets.clone());
         let mut running = Running {
             door: self,
             poller,
             strangers: Strangers::new(),
             datagrams,
+            hellos,
             homes: Homes::new(shards),
             waiting: Vec::new(),
             reserve: File::open("/dev/null").ok(),
             accept_again: None,
-            next_refresh: Timestamp::now(),
+            next_refresh: now,
             report,
         };
         let mut ready = Vec::new();
@@ -251,6 +257,16 @@ impl<R: CryptoRng> Running<R> {
         }
     }
 
+    /// Somebody's HELLO was one too many.
+    fn leave_unanswered(&mut self) {
+        if self.report.gets_line(Matter::Unanswered) {
+            warn!(
+                "more HELLOs come than are answered in a second, as in an attack by forged senders. Cameras that are connected go on; others \
+                 ask again until they are answered"
+            );
+        }
+    }
+
     /// Nothing can be accepted: turns one stranger away, who would otherwise wait for nothing, and rests.
     fn rest(&mut self, now: Timestamp, error: &std::io::Error) {
         if Errno::from_io_error(error) == Some(Errno::MFILE) {
@@ -282,7 +298,8 @@ impl<R: CryptoRng> Running<R> {
             ..
         } = &mut self.door;
         let refuses = |key: &PublicKey| known.refuses_unheard(key);
-        match knock.handle_readable(now, handshake, refuses, random) {
+        let hellos = self.hellos.connections();
+        match knock.handle_readable(now, handshake, hellos, refuses, random) {
             Ok(Progress::Waiting) => {}
             Ok(Progress::Introduced(session, setup)) => {
                 self.door.counters.handshakes.count();
@@ -312,6 +329,7 @@ impl<R: CryptoRng> Running<R> {
         self.door.descriptors.closed();
         self.door.counters.count_turned_away(reason);
         match knock.key() {
+            _ if matches!(reason, TurnedAway::Unanswered) => self.leave_unanswered(),
             _ if matches!(reason, TurnedAway::Unknown(_)) => {
                 if self.report.gets_line(Matter::Refused) {
                     warn!(peer = %knock.peer, "camera refused: {reason}");

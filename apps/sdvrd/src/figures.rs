@@ -117,7 +117,7 @@ impl DoorCounters {
         let counter = match reason {
             TurnedAway::Gone => &strangers.gone,
             TurnedAway::Slow => &strangers.slow,
-            TurnedAway::Crowded => &strangers.crowded,
+            TurnedAway::Crowded | TurnedAway::Unanswered => &strangers.crowded,
             TurnedAway::TooMuch | TurnedAway::Handshake(HandshakeError::Malformed(_)) => {
                 &strangers.not_sdvr
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand_core::CryptoRng;
-use sdvr_frame::{Fingerprint, Label, PublicKey, Timestamp};
+use sdvr_frame::{Allowance, Fingerprint, Label, PublicKey, Timestamp};
 use sdvr_session::server::Door as Handshake;
 use sdvr_session::{
     Event, HandshakeError, Packet, Session, SessionError, Setup, Site, SourceAddress,
@@ -34,6 +34,8 @@ pub(crate) enum TurnedAway {
     Slow,
     #[error("others came that wait for less long")]
     Crowded,
+    #[error("more greet at once than are answered")]
+    Unanswered,
     #[error("it sent more than a greeting")]
     TooMuch,
     #[error("the key {0} is not known, and --accept closed takes no new ones")]
@@ -110,11 +112,13 @@ impl Knock {
         }
     }
 
-    /// Reads what the stranger sent and answers it. Nothing more is computed for who names a key that `refuses`.
+    /// Reads what the stranger sent and answers it. `hellos` says how many may still be answered that begin, and
+    /// nothing more is computed for who names a key that `refuses`.
     pub(crate) fn handle_readable(
         &mut self,
         now: Timestamp,
         handshake: &mut Handshake,
+        hellos: &mut Allowance,
         refuses: impl Fn(&PublicKey) -> bool,
         random: &mut dyn CryptoRng,
     ) -> Result<Progress, TurnedAway> {
@@ -133,7 +137,7 @@ impl Knock {
         }
         while let Some(mut packet) = self.next_packet()? {
             if let Some(introduced) =
-                self.handle_packet(now, &mut packet, handshake, &refuses, random)?
+                self.handle_packet(now, &mut packet, handshake, hellos, &refuses, random)?
             {
                 return Ok(introduced);
             }
@@ -164,12 +168,16 @@ impl Knock {
         now: Timestamp,
         packet: &mut [u8],
         handshake: &mut Handshake,
+        hellos: &mut Allowance,
         refuses: impl Fn(&PublicKey) -> bool,
         random: &mut dyn CryptoRng,
     ) -> Result<Option<Progress>, TurnedAway> {
         let source = self.source;
         match std::mem::replace(&mut self.state, State::Greeting) {
             State::Greeting => {
+                if !hellos.take(now) {
+                    return Err(TurnedAway::Unanswered);
+                }
                 let reply = handshake.handle_hello(now, &source, packet, None, random)?;
                 self.send(&reply)?;
                 self.state = State::Proving(Handshake::check_version(packet));

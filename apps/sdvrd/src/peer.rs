@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use sdvr_frame::{HostAddress, Link, LinkAddress};
+use sdvr_session::{Site, SourceAddress};
 
 /// The address of a camera, or of who claims to be one.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,14 @@ impl Peer {
         match self {
             Self::Connection(address) => address.ip().to_canonical().into(),
             Self::Datagrams(address) => address.host(),
+        }
+    }
+
+    /// The site that it belongs to.
+    pub(crate) fn site(self) -> Site {
+        match self {
+            Self::Connection(address) => SourceAddress::from(address).site(),
+            Self::Datagrams(address) => SourceAddress::from(address).site(),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use sdvr_frame::{LinkAddress, Timestamp};
-use sdvr_session::{PacketType, Site, SourceAddress};
+use sdvr_session::{HELLO_REPLY_BYTES, PacketType, Site, SourceAddress};
 use sdvr_transport::{DatagramBuffer, DatagramSocket};
 use tracing::warn;
 
 use super::deciding::{Introduction, Place};
 use super::report::Matter;
 use super::strangers::{Stranger, Strangers};
-use super::{FIRST_SOCKET, Running};
+use super::{Door, FIRST_SOCKET, Running};
 use crate::knock::TurnedAway;
 use crate::peer::Peer;
 use crate::shard::{Decision, Introduced, Newcomer, ToShard};
@@ -149,12 +149,8 @@ impl<R: CryptoRng> Running<R> {
         };
         let result = match PacketType::of(packet) {
             Some(PacketType::Hello) => {
-                let source = SourceAddress::from(from);
-                let (handshake, random) = (&mut self.door.handshake, &mut self.door.random);
-                handshake
-                    .handle_hello(now, &source, packet, None, random)
-                    .map(|reply| answer(&reply))
-                    .map_err(TurnedAway::from)
+                let result = self.reply_to_hello(now, medium, from, packet);
+                result.map(|reply| answer(&reply))
             }
             Some(PacketType::Initiation) => {
                 if let Some(response) = self.datagrams.answer_again(from, packet) {
@@ -172,15 +168,37 @@ impl<R: CryptoRng> Running<R> {
         }
     }
 
+    /// The answer to a HELLO, unless too many are answered already.
+    fn reply_to_hello(
+        &mut self,
+        now: Timestamp,
+        medium: usize,
+        from: LinkAddress,
+        packet: &[u8],
+    ) -> Result<[u8; HELLO_REPLY_BYTES], TurnedAway> {
+        let source = SourceAddress::from(from);
+        if !self.hellos.take(now, medium, source.site()) {
+            return Err(TurnedAway::Unanswered);
+        }
+        let Door {
+            handshake, random, ..
+        } = &mut self.door;
+        Ok(handshake.handle_hello(now, &source, packet, None, random)?)
+    }
+
     fn tell_turned_away(&mut self, from: LinkAddress, reason: &TurnedAway) {
         self.door.counters.count_turned_away(reason);
-        if matches!(reason, TurnedAway::Unknown(_)) {
-            if self.report.gets_line(Matter::Refused) {
-                warn!(peer = %from, "camera refused: {reason}");
+        match reason {
+            TurnedAway::Unanswered => self.leave_unanswered(),
+            TurnedAway::Unknown(_) => {
+                if self.report.gets_line(Matter::Refused) {
+                    warn!(peer = %from, "camera refused: {reason}");
+                }
             }
-        } else {
-            self.report.gets_line(Matter::Stranger);
-            tracing::debug!(peer = %from, %reason, "turned away");
+            _ => {
+                self.report.gets_line(Matter::Stranger);
+                tracing::debug!(peer = %from, %reason, "turned away");
+            }
         }
     }
 

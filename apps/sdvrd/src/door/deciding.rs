@@ -85,8 +85,12 @@ impl<R: CryptoRng> Running<R> {
 
     fn admit(&mut self, now: Timestamp, introduction: Introduction, label: Label) {
         let Introduction {
-            key, setup, place, ..
+            key,
+            peer,
+            setup,
+            place,
         } = introduction;
+        self.hellos.remember(peer.site());
         if setup.label != label && self.report.gets_line(Matter::OtherLabel) {
             info!(camera = %label, wanted = %setup.label, "the camera is known under another label, which it keeps");
         }

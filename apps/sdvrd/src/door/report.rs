@@ -36,6 +36,8 @@ pub(super) enum Matter {
     NewKey,
     /// There was no descriptor for a stranger. One line an interval.
     NoDescriptor,
+    /// More strangers came at once than are answered. One line an interval.
+    Unanswered,
     /// Something is wrong at this end.
     Fault,
 }
@@ -52,6 +54,7 @@ pub(super) struct Report {
     new: u64,
     waiting: u64,
     no_descriptor: u64,
+    unanswered: u64,
     stranger_lines: u32,
     new_lines: u32,
     fault_lines: u32,
@@ -68,6 +71,7 @@ impl Report {
             new: 0,
             waiting: 0,
             no_descriptor: 0,
+            unanswered: 0,
             stranger_lines: STRANGER_LINES_MOST,
             new_lines: NEW_LINES_MOST,
             fault_lines: FAULT_LINES_MOST,
@@ -85,6 +89,11 @@ impl Report {
                 self.counters.without_descriptor.count();
                 self.no_descriptor += 1;
                 return self.no_descriptor == 1;
+            }
+            Matter::Unanswered => {
+                self.strangers += 1;
+                self.unanswered += 1;
+                return self.unanswered == 1;
             }
             Matter::Unfinished => {
                 self.strangers += 1;
@@ -126,6 +135,7 @@ impl Report {
                 strangers = self.strangers,
                 refused = self.refused,
                 without_descriptor = self.no_descriptor,
+                unanswered = self.unanswered,
                 under_another_label = self.other_labels,
                 waiting = self.waiting,
                 new_cameras = self.new,
@@ -182,7 +192,11 @@ mod tests {
         assert_eq!(lines(&mut report, Matter::New), 1024);
         assert_eq!(lines(&mut report, Matter::Fault), 20);
         assert_eq!(lines(&mut report, Matter::NoDescriptor), 1);
+        assert_eq!(lines(&mut report, Matter::Unanswered), 1);
+        report.handle_time(START + Duration::from_secs(60));
+        assert_eq!(lines(&mut report, Matter::Unanswered), 1);
     }
+
     #[test]
     fn a_camera_that_waits_is_not_one_that_was_let_in() {
         let mut report = Report::new(START, Arc::default());
