@@ -391,7 +391,13 @@ impl Joined {
             return Some(());
         }
         self.next_number += 1 + u64::from(step & 3);
-        let bytes = 1 + usize::from(size) * if step & 4 == 0 { 1 } else { 8 };
+        // Parity of large frames would be most of what is run.
+        let is_large = step & 4 != 0 && step >> 4 == 0;
+        let bytes = match (is_large, step >> 4) {
+            (true, _) => 1 + 8 * usize::from(size),
+            (false, 0) => 1 + usize::from(size),
+            (false, _) => 1 + usize::from(size) % 12_000,
+        };
         let frame = payload(self.next_number, bytes);
         let flags = if step & 8 == 0 {
             FrameFlags::NONE
