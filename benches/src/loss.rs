@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use sdvr::{Camera, Policy};
 use sdvr_test_link::{Impairment, Link, Loss, Settings, Side};
 
+use crate::interruptions;
 use crate::latencies::Latencies;
 use crate::srt;
 use crate::system::{Keys, Network, System};
@@ -17,9 +18,9 @@ pub(crate) const CAMERAS: usize = 10;
 pub(crate) const FRAME_BYTES: usize = 100_000;
 pub(crate) const FRAMES_PER_SECOND: u32 = 30;
 /// Half of the round trip.
-const ONE_WAY: Duration = Duration::from_millis(10);
+pub(crate) const ONE_WAY: Duration = Duration::from_millis(10);
 /// Until the links are measured, the pace is found and datagrams have grown.
-const WARM_UP: Duration = Duration::from_secs(3);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
 
 /// One kind of bad network.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +159,7 @@ fn milliseconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1000.0
 }
 
-/// `only` names the cells to measure, by a part of their names.
+/// `only` names the cells and interruptions to measure, by a part of their names.
 pub(crate) fn run(programs: &Path, frames: usize, only: Option<&str>) -> anyhow::Result<()> {
     let time = Duration::from_secs(1) * u32::try_from(frames / CAMERAS)? / FRAMES_PER_SECOND;
     println!(
@@ -181,7 +182,7 @@ pub(crate) fn run(programs: &Path, frames: usize, only: Option<&str>) -> anyhow:
             srt::measure(&link, cell.latency_ms, WARM_UP, time)?.print("SRT ", "");
         }
     }
-    Ok(())
+    interruptions::run(programs, only)
 }
 
 fn link(cell: &Cell) -> anyhow::Result<Link> {

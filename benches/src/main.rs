@@ -4,6 +4,7 @@ mod crowd;
 mod datagram_floor;
 mod floor;
 mod idle;
+mod interruptions;
 mod keys;
 mod latencies;
 mod loss;

@@ -192,6 +192,7 @@ fn unsafe_code_is_where_it_is_expected() {
             "crates/sdvr-ring/src/file_lock.rs",
             "crates/sdvr-ring/src/shared_memory.rs",
             "crates/sdvr-source/src/v4l2/device.rs",
+            "crates/sdvr-transport/src/packet_ring.rs",
             "crates/sdvr-transport/src/packet_socket.rs",
             "crates/sdvr-transport/src/socket_options.rs"
         ]

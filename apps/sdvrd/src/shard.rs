@@ -2,6 +2,7 @@
 
 mod arriving;
 mod datagrams;
+mod pauses;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tracing::{info, warn};
 use self::arriving::Member;
 use self::datagrams::DatagramSessions;
 pub(crate) use self::datagrams::{Decision, Introduced, Newcomer};
+use self::pauses::{PAUSE, Pauses, Taken};
 use crate::budget::Budget;
 use crate::camera::{LOST_AFTER, RingPlace};
 use crate::door::{DoorHandle, ToDoor};
@@ -167,18 +169,23 @@ impl Shard {
     /// Only when the system takes away what it gave at the start.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut ready: Vec<Ready> = Vec::new();
+        let mut pauses = Pauses::default();
         loop {
+            self.place.counters.turn.end();
+            if pauses.is_due() {
+                std::thread::sleep(PAUSE);
+            }
             let tick = if self.cameras.is_empty() {
                 Timestamp::NEVER
             } else {
                 self.next_tick
             };
             let next = tick.min(self.datagrams.poll_timeout());
-            let timeout =
-                (next != Timestamp::NEVER).then(|| next.saturating_since(Timestamp::now()));
-            self.place.counters.turn.end();
+            let asleep_since = Timestamp::now();
+            let timeout = (next != Timestamp::NEVER).then(|| next.saturating_since(asleep_since));
             self.poller.wait(timeout, &mut ready)?;
-            self.place.counters.turn.begin(Timestamp::now());
+            let awake_since = Timestamp::now();
+            self.place.counters.turn.begin(awake_since);
             if ready.iter().any(|event| event.token == WAKER) {
                 self.waker.clear();
             }
@@ -187,13 +194,15 @@ impl Shard {
                 self.stop();
                 return Ok(());
             }
+            let mut taken = Taken::default();
             for event in &ready {
                 match event.token {
                     WAKER => {}
-                    FIRST_SOCKET.. => self.handle_socket(event.token)?,
+                    FIRST_SOCKET.. => taken += self.handle_socket(event.token)?,
                     _ => self.handle_connection(*event),
                 }
             }
+            pauses.turn(awake_since.saturating_since(asleep_since), taken);
             self.answer_datagrams();
             self.handle_timers();
             self.handle_time();

@@ -177,7 +177,7 @@ impl DatagramSocket {
     /// many there were: none when nothing has arrived.
     ///
     /// What fills up a short frame of Ethernet is cut off, by the length that each datagram says of itself; one that says nonsense is handed
-    /// over as it came.
+    /// over as it came. `handle` must not receive from the same socket: it would wait for itself.
     ///
     /// # Errors
     ///
@@ -247,7 +247,10 @@ impl DatagramSocket {
     ///
     /// When the system does not tell.
     pub fn dropped(&self) -> io::Result<u32> {
-        dropped_packets(self)
+        match &self.0 {
+            Kind::Udp(socket) => dropped_packets(socket),
+            Kind::Ethernet(socket) => socket.dropped(),
+        }
     }
 
     /// What to do if the kernel may hold so little that packets of a few cameras are lost when this host is busy.
@@ -255,7 +258,7 @@ impl DatagramSocket {
     pub fn remedy(&self) -> Option<String> {
         match &self.0 {
             Kind::Udp(socket) => socket.receive_buffer().remedy(),
-            Kind::Ethernet(socket) => socket.receive_buffer().remedy(),
+            Kind::Ethernet(socket) => socket.remedy(),
         }
     }
 }

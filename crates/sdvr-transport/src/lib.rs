@@ -7,6 +7,7 @@
 mod datagram_socket;
 mod ethernet;
 mod hearing;
+mod packet_ring;
 mod packet_socket;
 mod poller;
 mod receive_buffer;

@@ -1,7 +1,7 @@
 //! The socket options for which there is no safe call: which socket of a group gets a packet, and how many packets were dropped.
 #![expect(
     unsafe_code,
-    reason = "no crate that is kept well sets SO_ATTACH_REUSEPORT_CBPF or options of packet sockets, or reads SO_MEMINFO"
+    reason = "no crate that is kept well sets SO_ATTACH_REUSEPORT_CBPF or options of packet sockets, or reads SO_MEMINFO or PACKET_STATISTICS"
 )]
 
 use std::io;
@@ -11,8 +11,6 @@ use libc::{c_int, c_uint};
 
 /// Where the number of dropped packets stands among what SO_MEMINFO gives (`SK_MEMINFO_DROPS`, linux/sock_diag.h).
 const DROPS: usize = 8;
-/// How long an option is that is a number.
-const NUMBER_BYTES: libc::socklen_t = 4;
 
 /// One instruction of the classic Berkeley packet filter.
 pub(crate) const fn instruction(
@@ -61,23 +59,8 @@ fn set_program(
         len: u16::try_from(program.len()).unwrap_or(u16::MAX),
         filter: program.as_mut_ptr(),
     };
-    let length = size_of::<libc::sock_fprog>();
-    // SAFETY: the descriptor is open as long as `socket` is borrowed. `program` and the instructions it points to are alive and of the
-    // lengths given until the call returns; the kernel copies them.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(&program).cast(),
-            libc::socklen_t::try_from(length).unwrap_or_default(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    // SAFETY: `program` and the instructions it points to are alive and of the lengths given until the call returns; the kernel copies them.
+    unsafe { set_option(socket, level, option, &program) }
 }
 
 /// Sets an option of packet sockets that is a number.
@@ -86,14 +69,36 @@ pub(crate) fn set_packet_option(
     option: c_int,
     value: c_uint,
 ) -> io::Result<()> {
-    // SAFETY: the descriptor is open as long as `socket` is borrowed. The kernel reads the number, which is as long as said.
+    // SAFETY: a number has no pointers.
+    unsafe { set_option(socket, libc::SOL_PACKET, option, &value) }
+}
+
+/// Gives a packet socket a ring of slots that it receives into.
+pub(crate) fn set_receive_ring(socket: &impl AsFd, ring: &libc::tpacket_req) -> io::Result<()> {
+    // SAFETY: the request is numbers, and has no pointers.
+    unsafe { set_option(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, ring) }
+}
+
+/// Sets an option.
+///
+/// # Safety
+///
+/// What `value` points to, if it has pointers, is what the option's description says, and is alive until the call returns.
+unsafe fn set_option<T>(
+    socket: &impl AsFd,
+    level: c_int,
+    option: c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open as long as `socket` is borrowed. The kernel reads as much as `value` has; what that points to, the caller
+    // answers for.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_PACKET,
+            level,
             option,
-            std::ptr::from_ref(&value).cast(),
-            NUMBER_BYTES,
+            std::ptr::from_ref(value).cast(),
+            libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default(),
         )
     };
     if result == 0 {
@@ -105,43 +110,42 @@ pub(crate) fn set_packet_option(
 
 /// Gives an option of packet sockets that is a number.
 pub(crate) fn packet_option(socket: &impl AsFd, option: c_int) -> io::Result<c_uint> {
-    let mut value: c_uint = 0;
-    let mut length = NUMBER_BYTES;
-    // SAFETY: the descriptor is open as long as `socket` is borrowed. The kernel writes at most `length` bytes to the number, which has as many
-    // and may hold any, and how many they are to `length`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_PACKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 {
-        Ok(value)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    get_option(socket, libc::SOL_PACKET, option).map(|[number]| number)
 }
 
 /// How many packets the kernel had no room for in the socket's receive buffer.
 pub(crate) fn dropped_packets(socket: &impl AsFd) -> io::Result<u32> {
-    let mut figures = [0_u32; DROPS + 1];
-    let mut length = libc::socklen_t::try_from(size_of_val(&figures)).unwrap_or_default();
-    // SAFETY: the descriptor is open as long as `socket` is borrowed. The kernel writes at most `length` bytes to `figures`, which has as
-    // many and may hold any, and the number of them to `length`.
+    let figures: [c_uint; DROPS + 1] = get_option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)?;
+    Ok(figures[DROPS])
+}
+
+/// How many packets the kernel had no room for in a packet socket's ring since this was asked last.
+pub(crate) fn dropped_by_ring(socket: &impl AsFd) -> io::Result<u32> {
+    // Two numbers: packets, and drops.
+    get_option(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS).map(|[_, drops]| drops)
+}
+
+/// Gives an option that is one or more numbers.
+fn get_option<const NUMBERS: usize>(
+    socket: &impl AsFd,
+    level: c_int,
+    option: c_int,
+) -> io::Result<[c_uint; NUMBERS]> {
+    let mut numbers = [0; NUMBERS];
+    let mut length = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or_default();
+    // SAFETY: the descriptor is open as long as `socket` is borrowed. The kernel writes at most `length` bytes to the numbers, which have as many
+    // and may hold any, and how many they are to `length`.
     let result = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_MEMINFO,
-            figures.as_mut_ptr().cast(),
+            level,
+            option,
+            numbers.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
     if result == 0 {
-        Ok(figures[DROPS])
+        Ok(numbers)
     } else {
         Err(io::Error::last_os_error())
     }

@@ -213,3 +213,40 @@ fn what_was_not_taken_can_be_sent_again_without_loss_or_repetition() {
     assert!(was_full);
     assert!(received.iter().copied().eq(0..6_400));
 }
+
+#[test]
+fn frames_that_become_longer_while_the_server_runs_are_whole_and_in_order() {
+    let Some(mut ends) = ends(1) else { return };
+    let longer = 9_000_u16;
+    let (client, to) = ends.namespace.enter(Side::A, || {
+        for side in ["left", "right"] {
+            configure("ip", &format!("link set {side} mtu {longer}"));
+        }
+        let server = "02:73:64:76:72:0b".parse().unwrap();
+        ethernet_for_server("left", ETHERTYPE, server).unwrap()
+    });
+    let datagram = |number: u8, bytes: u16| {
+        let [low, high] = bytes.to_le_bytes();
+        let mut datagram = vec![0x10, 0, low, high, 0, 0, 0, 0];
+        datagram.resize(bytes.into(), number);
+        datagram
+    };
+    let mut sent = Vec::new();
+    for number in 0..60 {
+        let bytes = if number % 3 == 0 { longer } else { FRAME_BYTES };
+        let datagram = datagram(number, bytes);
+        assert_eq!(
+            client.send(to, &datagram, datagram.len()).unwrap(),
+            Sent::Taken
+        );
+        sent.push(datagram);
+    }
+    let mut received = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while received.len() < sent.len() {
+        let take = |_, datagram: &mut [u8]| received.push(datagram.to_vec());
+        ends.server[1].receive(&mut ends.buffer, take).unwrap();
+        assert!(Instant::now() < deadline, "{} came", received.len());
+    }
+    assert!(received == sent);
+}

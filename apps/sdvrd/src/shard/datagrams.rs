@@ -16,6 +16,7 @@ use sdvr_frame::{Label, LinkAddress, PublicKey, Timestamp};
 use sdvr_session::{DataHeader, Event, KeyLimits, ReassemblyBudget, Session, Setup, SetupReply};
 use sdvr_transport::{DatagramBuffer, DatagramSocket};
 
+use super::pauses::Taken;
 use super::{FIRST_SOCKET, Shard};
 use crate::door::ToDoor;
 use crate::ingest::{Carrier, DatagramCarrier, DatagramSession};
@@ -253,27 +254,39 @@ impl Shard {
     }
 
     /// Takes what has come by a socket.
-    pub(super) fn handle_socket(&mut self, token: u64) -> std::io::Result<()> {
+    pub(super) fn handle_socket(&mut self, token: u64) -> std::io::Result<Taken> {
         let medium = usize::try_from(token - FIRST_SOCKET).unwrap_or(usize::MAX);
         let Some(socket) = self.datagrams.sockets.get(medium).map(Arc::clone) else {
-            return Ok(());
+            return Ok(Taken::default());
         };
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
+        let taken = self.take_batches(&socket, &mut buffer);
+        self.datagrams.buffer = buffer;
+        taken
+    }
+
+    fn take_batches(
+        &mut self,
+        socket: &DatagramSocket,
+        buffer: &mut DatagramBuffer,
+    ) -> std::io::Result<Taken> {
+        let mut taken = Taken::default();
         for _ in 0..BATCHES_MOST {
             let mut now = None;
-            let received = socket.receive(&mut buffer, |from, datagram| {
+            let received = socket.receive(buffer, |from, datagram| {
                 let now = *now.get_or_insert_with(Timestamp::now);
                 self.handle_datagram(now, from, datagram);
             });
             self.answer_datagrams();
+            let datagrams = received?;
+            taken.datagrams += datagrams;
             // Where a call did not give all that it can, the next one would mostly give nothing: the poller says when there is more.
-            if !matches!(received, Ok(FULL_BATCH..)) {
-                self.datagrams.buffer = buffer;
-                return received.map(drop);
+            if datagrams < FULL_BATCH {
+                return Ok(taken);
             }
         }
-        self.datagrams.buffer = buffer;
-        Ok(())
+        taken.is_part = true;
+        Ok(taken)
     }
 
     fn handle_datagram(&mut self, now: Timestamp, from: LinkAddress, datagram: &mut [u8]) {
