@@ -215,16 +215,26 @@ impl Scene {
         self.camera.wait_for_frames(10);
         self.camera.stop();
         let sent = self.camera.sent_frames();
-        let row = |label: &str| {
-            let list = self.system.list();
-            let row = list.iter().find(|camera| camera["label"] == label);
-            row.unwrap_or_else(|| panic!("{label} is gone")).clone()
-        };
         wait_until("all frames of the camera over UDP are there", || {
-            row("by-udp")["frames"] == sent
+            self.row("by-udp")["frames"] == sent
         });
-        assert_eq!(row("by-udp")["lost"], 0);
-        let by_tcp = row("by-tcp");
+        assert_eq!(self.row("by-udp")["lost"], 0);
+        self.connection_lost_nothing();
+    }
+
+    /// What `sdvr ls` says of a camera.
+    #[track_caller]
+    #[must_use]
+    pub fn row(&self, label: &str) -> serde_json::Value {
+        let list = self.system.list();
+        let row = list.iter().find(|camera| camera["label"] == label);
+        row.unwrap_or_else(|| panic!("{label} is gone")).clone()
+    }
+
+    /// Ends the camera over TCP, which has lost nothing. Of the one over UDP, whole frames have come, in order.
+    #[track_caller]
+    pub fn connection_lost_nothing(&mut self) {
+        let by_tcp = self.row("by-tcp");
         let client = self.by_tcp.take().unwrap();
         client.assert_nothing_lost(
             &serde_json::json!({ "torn": 0, "missing": by_tcp["lost"].as_u64().unwrap() }),

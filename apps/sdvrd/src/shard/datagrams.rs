@@ -19,11 +19,13 @@ use sdvr_transport::{DatagramBuffer, DatagramSocket};
 use super::pauses::Taken;
 use super::{FIRST_SOCKET, Shard};
 use crate::door::ToDoor;
-use crate::ingest::{Carrier, DatagramCarrier, DatagramSession};
+use crate::ingest::{Carrier, DatagramCarrier, DatagramSession, READ_BYTES};
 use crate::knock::{Arrival, STRANGER_TIME};
 
 /// Batches taken of one socket in one turn, so that others get theirs.
 const BATCHES_MOST: u32 = 4;
+/// Nothing more is taken of it in the turn after so much: twice what one connection gets. A call may give megabytes.
+const TURN_BYTES: usize = 2 * READ_BYTES;
 /// No session has two turns in less, unless something comes for it.
 const TIMER_LEAST: Duration = Duration::from_micros(500);
 /// So many datagrams of one call may be all that it can give.
@@ -270,11 +272,12 @@ impl Shard {
         socket: &DatagramSocket,
         buffer: &mut DatagramBuffer,
     ) -> std::io::Result<Taken> {
-        let mut taken = Taken::default();
+        let (mut taken, mut bytes) = (Taken::default(), 0);
         for _ in 0..BATCHES_MOST {
             let mut now = None;
             let received = socket.receive(buffer, |from, datagram| {
                 let now = *now.get_or_insert_with(Timestamp::now);
+                bytes += datagram.len();
                 self.handle_datagram(now, from, datagram);
             });
             self.answer_datagrams();
@@ -283,6 +286,9 @@ impl Shard {
             // Where a call did not give all that it can, the next one would mostly give nothing: the poller says when there is more.
             if datagrams < FULL_BATCH {
                 return Ok(taken);
+            }
+            if bytes >= TURN_BYTES {
+                break;
             }
         }
         taken.is_part = true;
