@@ -218,6 +218,40 @@ fn half_a_frame_at_the_end_of_a_session_keeps_nobody_busy() {
     scene.lost_nothing();
 }
 
+/// In new datagrams, which are no replays: a number that is there is not published again, nor is what comes after it, and halves that come twice
+/// are no whole.
+#[test]
+fn frames_that_are_said_again_and_halves_that_are_said_twice_are_dropped() {
+    let mut scene = Scene::new(&["--threads", "1"]);
+    let mut camera = DatagramCamera::handshake(&scene.system);
+    camera.introduce_stream("again", patient(64));
+    let captured = Timestamp::now();
+    let mut say = |number: u64, places: std::ops::Range<u32>| {
+        for place in places {
+            let edit = |header: &mut MediaHeader| {
+                header.number = FrameNumber(number);
+                header.offset = place * 1000;
+            };
+            camera.say(&fragment(captured, edit, 1000));
+        }
+    };
+    for _ in 0..3 {
+        say(5, 0..10);
+    }
+    say(3, 0..10);
+    for _ in 0..3 {
+        say(6, 0..5);
+    }
+    // It waits until nobody waits for the other half of the one before.
+    say(7, 0..10);
+    let frames = |scene: &Scene| scene.row("again")["frames"].as_u64().unwrap();
+    wait_until("the last frame is there", || frames(&scene) >= 2);
+    camera.go_on(Duration::from_millis(500));
+    assert_eq!(frames(&scene), 2, "{}", scene.row("again"));
+    assert_eq!(scene.system.figures()["sessions_broken"], 0);
+    scene.lost_nothing();
+}
+
 /// What is held of them is bounded: the oldest is given up for the newest.
 #[test]
 fn thousands_of_open_frames_take_neither_memory_nor_the_session() {

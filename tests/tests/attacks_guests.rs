@@ -6,6 +6,8 @@
 
 use std::net::Ipv4Addr;
 
+use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
+use sdvr_session::for_tests::MediaHeader;
 use sdvr_session::{Event, SetupCode};
 use sdvr_tests::datagram_camera::live::Scene;
 use sdvr_tests::datagram_camera::{DatagramCamera, socket_from};
@@ -55,6 +57,28 @@ fn an_introduction_from_elsewhere_counts_for_where_the_handshake_was() {
         log.contains("new camera") && !log.contains("127.0.0.44"),
         "{log}"
     );
+}
+
+/// Who sends frames before it has said who it is, is gone at once: what it says afterwards is nobody's.
+#[test]
+fn frames_before_the_introduction_end_the_session() {
+    let system = System::with_daemon();
+    let mut camera = DatagramCamera::handshake(&system);
+    let facts = (FrameNumber(0), Timestamp::now(), FrameFlags::KEY);
+    let mut frame = Vec::new();
+    MediaHeader::whole(StreamId(0), facts, 100).write(&mut frame);
+    frame.resize(frame.len() + 100, 7);
+    camera.say(&frame);
+    camera.ask("early");
+    system.wait_for_figure("strangers", 1);
+    camera.turn();
+    assert_eq!(camera.session.poll_event(), None);
+    let figures = system.figures();
+    assert_eq!(
+        (&figures["sessions"], &figures["handshakes"]),
+        (&0.into(), &0.into())
+    );
+    assert!(system.list().is_empty());
 }
 
 /// One site has a quarter of the places. What is more makes room itself, and after five seconds all are gone.

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use sdvr::Policy;
+use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
 use sdvr_session::{CloseCode, Event, SetupCode};
 use sdvr_tests::datagram_camera::{DatagramCamera, exchange, initiate, receive, socket_from};
 use sdvr_tests::hostile_camera::HostileCamera;
@@ -50,6 +52,36 @@ fn a_camera_over_udp_is_there_like_any_other() {
     });
     assert_eq!(said, CloseCode::EndOfSource);
     wait_until("it is gone", || system.list().is_empty());
+}
+
+/// Microseconds in 32 bits go round after 71.6 minutes.
+#[test]
+fn frames_captured_hours_apart_keep_their_times() {
+    let system = System::with_daemon();
+    let mut camera = DatagramCamera::handshake(&system);
+    camera.introduce("hours");
+    let mut reader = sdvr::Camera::wait_for_in(&system.shm(), "hours");
+    let now = Timestamp::now();
+    let round = Duration::from_micros(1 << 32);
+    for (number, captured) in (0..).zip([now - 2 * round, now - round, now]) {
+        let facts = (FrameNumber(number), captured, FrameFlags::KEY);
+        camera
+            .session
+            .send_frame(Timestamp::now(), StreamId(0), facts, frame(1, 2_000))
+            .unwrap();
+        let mut seen = None;
+        wait_until("the frame is there", || {
+            camera.turn();
+            let next = reader.next(Policy::Every, Duration::from_millis(1));
+            seen = next.unwrap_or_default();
+            seen.is_some()
+        });
+        let wrong_by = seen.unwrap().captured().nanoseconds_since(captured);
+        assert!(
+            wrong_by.unsigned_abs() < Duration::from_secs(60).as_nanos().try_into().unwrap(),
+            "frame {number} is wrong by {wrong_by} ns"
+        );
+    }
 }
 
 #[test]

@@ -195,6 +195,22 @@ fn what_no_longer_can_be_sent_again_in_time_is_counted_at_both_ends() {
 }
 
 #[test]
+fn with_parity_what_the_link_loses_comes_back_without_a_word() {
+    // One in ten is lost, and nothing that the server asks for is heard.
+    let server = Server::start(KEY, |to, count, _| match to {
+        To::Server => count < 20 || count % 10 != 0,
+        To::Client => count < 20,
+    });
+    let source = "test:?format=BNCH&bytes=50000&fps=30&count=60";
+    let client = Client::start(server.address, &["--fec", "30", "-i", source]);
+    server.wait_until("frames are there", |told| told.frames.len() >= 30);
+    drop(client);
+    let told = server.told();
+    check_frames(&told.frames, 50_000);
+    assert!(told.restored >= 30, "{} fragments came back", told.restored);
+}
+
+#[test]
 fn a_link_that_was_cut_for_seconds_goes_on_with_the_same_run_of_the_source() {
     let server = Server::start(KEY, ALL_ARRIVES);
     let client = Client::start(

@@ -34,6 +34,8 @@ pub(crate) struct Told {
     /// Number, length, and how many are missing before it.
     pub(crate) frames: Vec<(u64, usize, u64)>,
     pub(crate) closes: Vec<Close>,
+    /// Fragments that came back from parity.
+    pub(crate) restored: u64,
     /// How often a client was found at another address.
     pub(crate) moves: u32,
 }
@@ -287,7 +289,9 @@ impl Running {
                 fragment.bytes.len(),
                 fragment.missed,
             );
-            self.told.lock().unwrap().frames.push(facts);
+            let mut told = self.told.lock().unwrap();
+            told.frames.push(facts);
+            told.restored = told.restored.max(session.datagram_figures().restored);
         }
         loop {
             let mut datagram = Vec::new();
