@@ -350,6 +350,21 @@ impl Running {
         );
     }
 
+    /// The same of one whose server may have been kept from running for seconds: it may have left a few frames out, in which time it had to.
+    #[track_caller]
+    pub fn assert_sent_arrived(mut self, findings: &serde_json::Value) {
+        assert!(self.terminate().success(), "{}", self.log());
+        let [sent, not_sent, never_made] =
+            ["sent", "not_sent", "missing_at_source"].map(|name| self.figure(name));
+        assert!(not_sent <= sent / 4, "{not_sent} beside {sent}");
+        assert_eq!(findings["torn"], 0, "{findings}");
+        let missing = findings["missing"].as_u64().unwrap();
+        assert!(
+            missing <= never_made + not_sent,
+            "{findings}; {never_made} were never made, {not_sent} not sent"
+        );
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

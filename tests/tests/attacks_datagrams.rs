@@ -10,10 +10,12 @@
 //! | aborted at lengths that cannot be, 0, near 2^32       | attacks_datagram_frames.rs, `sdvr-session`: hostile_datagrams.rs, datagram/partial.rs |
 //! | wrote past its list of sessions                       | attacks_guests.rs                                                                 |
 //! | took another camera's name over datagrams             | datagrams.rs: `trust_is_the_same_over_udp`                                        |
-//! | let one fast sender starve all                        | `forged_datagrams_of_a_live_session_do_no_harm`, attacks_datagram_frames.rs       |
+//! | let one fast sender starve all                        | attacks_fast_senders.rs, `forged_datagrams_of_a_live_session_do_no_harm`          |
 //! | kept something of each handshake for ever             | attacks_guests.rs, `handshakes_of_garbage_do_no_harm`                             |
 //! | made a second session of a repeated handshake         | `a_handshake_said_again_and_again_is_one_guest`                                   |
-//! | showed replayed halves as whole frames                | `captures_said_again_change_nothing`; `sdvr-session`: datagram/replay.rs          |
+//! | aborted at a number that came twice                   | attacks_datagram_frames.rs: `frames_that_are_said_again_and_halves_that_are_said_twice_are_dropped` |
+//! | showed replayed halves as whole frames                | the same, `captures_said_again_change_nothing`; `sdvr-session`: datagram/replay.rs |
+//! | had times of capture that go round after 71 minutes   | datagrams.rs: `frames_captured_hours_apart_keep_their_times`                      |
 //! | could not go on after one packet of junk              | `datagrams_cut_anywhere_do_no_harm`; `sdvr-session`: datagram/sealed.rs           |
 //! | sealed last fragments so that they did not open       | every live camera here; `sdvr-session`: properties.rs                             |
 //! | had no length of its own in a padded Ethernet frame   | `sdvr-session`: datagram/sealed.rs (`an_altered_byte_opens_nothing_and_moves_nothing`), `sdvr-transport` |

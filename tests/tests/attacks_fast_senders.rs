@@ -89,7 +89,7 @@ fn datagrams_without_end_take_nothing_from_connections_and_little_from_other_dat
         settled,
         "the flood is over and frames are lost"
     );
-    scene.connection_lost_nothing();
+    scene.connection_had_its_turns();
 }
 
 /// What the camera over UDP has lost, when nothing more of the flood can be waited for: it is as long ago as a frame is waited for.
