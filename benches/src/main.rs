@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-const USAGE: &str = "usage: sdvr-bench tcp|udp|ethernet|keys|idle|crowd FOLDER-OF-PROGRAMS, or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
+const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -25,8 +25,15 @@ fn main() -> anyhow::Result<()> {
     let programs = arguments.next().map(PathBuf::from).context(USAGE)?;
     match bench.as_str() {
         "tcp" => streams::tcp(&programs),
-        "udp" => streams::udp(&programs),
-        "ethernet" => streams::ethernet(&programs),
+        "udp" | "ethernet" => {
+            let minutes = arguments.next().map(|minutes| minutes.parse());
+            let minutes = minutes.transpose().context(USAGE)?;
+            if bench == "udp" {
+                streams::udp(&programs, minutes)
+            } else {
+                streams::ethernet(&programs, minutes)
+            }
+        }
         "keys" => keys::run(&programs),
         "idle" => idle::run(&programs),
         "crowd" => crowd::run(&programs),

@@ -39,7 +39,8 @@ pub(crate) fn tcp(programs: &Path) -> anyhow::Result<()> {
     run(programs, &Network::Tcp, &promises)
 }
 
-pub(crate) fn udp(programs: &Path) -> anyhow::Result<()> {
+/// With `minutes`, only what is promised of ordinary cameras, for so long.
+pub(crate) fn udp(programs: &Path, minutes: Option<usize>) -> anyhow::Result<()> {
     let promises = Promises {
         daemon: "target <= 1.7 x and <= 0.45",
         client: "target <= 0.60",
@@ -47,7 +48,7 @@ pub(crate) fn udp(programs: &Path) -> anyhow::Result<()> {
         frames: 600,
         many: Some("target <= 0.08"),
     };
-    run(programs, &Network::Udp, &promises)
+    run_or_watch(programs, &Network::Udp, &promises, minutes)
 }
 
 /// A frame leaves within 2 ms, and half of them is what its pacing adds; the promise is beyond all of it.
@@ -60,7 +61,7 @@ const DATAGRAM_LATENCIES: [(usize, &str); 2] = [
 ];
 
 /// In a network namespace that is made for it.
-pub(crate) fn ethernet(programs: &Path) -> anyhow::Result<()> {
+pub(crate) fn ethernet(programs: &Path, minutes: Option<usize>) -> anyhow::Result<()> {
     veth::make()?;
     let promises = Promises {
         daemon: "target <= 0.8 at MTU 1500",
@@ -69,14 +70,52 @@ pub(crate) fn ethernet(programs: &Path) -> anyhow::Result<()> {
         frames: 600,
         many: None,
     };
-    run(programs, &Network::Ethernet, &promises)
+    run_or_watch(programs, &Network::Ethernet, &promises, minutes)
+}
+
+fn run_or_watch(
+    programs: &Path,
+    network: &Network,
+    promises: &Promises,
+    minutes: Option<usize>,
+) -> anyhow::Result<()> {
+    match minutes {
+        None => run(programs, network, promises),
+        Some(minutes) => watch(programs, network, promises, minutes * 60 * 30),
+    }
+}
+
+/// Ordinary cameras, all at once, for so many frames.
+fn watch(
+    programs: &Path,
+    network: &Network,
+    promises: &Promises,
+    frames: usize,
+) -> anyhow::Result<()> {
+    let system = System::start_in(programs, network.clone(), Keys::AsReleased)?;
+    std::thread::scope(|scope| {
+        let watching: Vec<_> = promises
+            .latencies
+            .iter()
+            .map(|(frame_bytes, target)| {
+                scope.spawn(|| latency(&system, *frame_bytes, frames, target))
+            })
+            .collect();
+        watching
+            .into_iter()
+            .try_for_each(|camera| camera.join().ok().context("a reader has panicked")?)
+    })
 }
 
 fn run(programs: &Path, network: &Network, promises: &Promises) -> anyhow::Result<()> {
     let system = || System::start_in(programs, network.clone(), Keys::AsReleased);
     flat_out(&system()?, network, promises)?;
     for (frame_bytes, target) in promises.latencies {
-        latency(&system()?, network, *frame_bytes, promises.frames, target)?;
+        latency(&system()?, *frame_bytes, promises.frames, target)?;
+        if matches!(network, Network::Tcp | Network::Udp) {
+            let plain = plain_latencies(*frame_bytes, 300)?;
+            println!("  plain TCP  {}", Latencies::from(plain));
+        }
     }
     match promises.many {
         Some(target) => many_cameras(&system()?, target),
@@ -146,22 +185,12 @@ fn flat_out(system: &System, network: &Network, promises: &Promises) -> anyhow::
 }
 
 /// One camera of an ordinary rate, one consumer.
-fn latency(
-    system: &System,
-    network: &Network,
-    frame_bytes: usize,
-    frames: usize,
-    target: &str,
-) -> anyhow::Result<()> {
-    println!(
-        "30 fps x {} KB, capture to consumer, {} s",
-        frame_bytes / 1000,
-        frames / 30
-    );
+fn latency(system: &System, frame_bytes: usize, frames: usize, target: &str) -> anyhow::Result<()> {
+    let label = format!("paced-{frame_bytes}");
     let source = format!("test:?format=BNCH&fps=30&bytes={frame_bytes}");
-    let _client = system.client("paced", &source)?;
-    system.wait_for_cameras(1)?;
-    let mut camera = Camera::open_in(&system.rings(), "paced", sdvr::Start::Now)?;
+    let _client = system.client(&label, &source)?;
+    system.wait_for_camera(&label)?;
+    let mut camera = Camera::open_in(&system.rings(), &label, sdvr::Start::Now)?;
     let mut latencies = Latencies::default();
     let mut missed = 0;
     // The same memory for every frame, as a program would that cares.
@@ -179,11 +208,11 @@ fn latency(
             missed += frame.missed();
         }
     }
-    println!("  ours       {latencies}, {missed} missed ({target})");
-    if matches!(network, Network::Tcp | Network::Udp) {
-        let plain = plain_latencies(frame_bytes, 300)?;
-        println!("  plain TCP  {}", Latencies::from(plain));
-    }
+    println!(
+        "30 fps x {} KB, capture to consumer, {} s\n  ours       {latencies}, {missed} missed ({target})",
+        frame_bytes / 1000,
+        frames / 30
+    );
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use sdvr::CameraInfo;
 use sdvr_test_link::{Link, Side};
 
 use crate::veth;
@@ -219,16 +220,22 @@ impl System {
 
     /// Waits until so many cameras stream.
     pub(crate) fn wait_for_cameras(&self, count: usize) -> anyhow::Result<()> {
+        self.wait_until(|cameras| cameras.iter().filter(|it| it.frames > 0).count() >= count)
+    }
+
+    /// Waits until this camera streams.
+    pub(crate) fn wait_for_camera(&self, label: &str) -> anyhow::Result<()> {
+        let streams = |camera: &CameraInfo| camera.label.as_str() == label && camera.frames > 0;
+        self.wait_until(|cameras| cameras.iter().any(streams))
+    }
+
+    fn wait_until(&self, holds: impl Fn(&[CameraInfo]) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while sdvr::Cameras::list_in(&self.rings())
-            .iter()
-            .filter(|camera| camera.frames > 0)
-            .count()
-            < count
-        {
-            if Instant::now() > deadline {
-                bail!("{count} cameras did not come within 30 s");
-            }
+        while !holds(&sdvr::Cameras::list_in(&self.rings())) {
+            ensure!(
+                Instant::now() < deadline,
+                "not all cameras came within 30 s"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

@@ -31,18 +31,22 @@ pub(crate) fn tcp() -> anyhow::Result<()> {
 }
 
 /// Whole systems over UDP.
-pub(crate) fn udp() -> anyhow::Result<()> {
-    system("udp")
+pub(crate) fn udp(minutes: Option<u32>) -> anyhow::Result<()> {
+    let (programs, bench) = (build_release()?, build_bench()?);
+    let minutes = minutes.map(|minutes| minutes.to_string());
+    run(Command::new(bench).arg("udp").arg(programs).args(minutes))
 }
 
 /// Whole systems over raw Ethernet, in a network namespace that is gone afterwards.
-pub(crate) fn ethernet() -> anyhow::Result<()> {
+pub(crate) fn ethernet(minutes: Option<u32>) -> anyhow::Result<()> {
     let (programs, bench) = (build_release()?, build_bench()?);
+    let minutes = minutes.map(|minutes| minutes.to_string());
     run(Command::new("unshare")
         .args(["--net", "--"])
         .arg(bench)
         .arg("ethernet")
-        .arg(programs))
+        .arg(programs)
+        .args(minutes))
     .context("raw Ethernet is measured in a network namespace, which root may make")
 }
 

@@ -64,9 +64,17 @@ enum Bench {
     /// Daemon and client over TCP on loopback: cost, latency, many cameras
     Tcp,
     /// The same over UDP
-    Udp,
+    Udp {
+        /// Only two ordinary cameras at once, for so long
+        #[arg(long)]
+        minutes: Option<u32>,
+    },
     /// The same over raw Ethernet, between two interfaces that it makes: as root
-    Ethernet,
+    Ethernet {
+        /// Only two ordinary cameras at once, for so long
+        #[arg(long)]
+        minutes: Option<u32>,
+    },
     /// Ten cameras at once over UDP across bad networks, beside SRT where srt-tools is installed: as root
     Loss {
         /// 2,000 frames a cell instead of 20,000
@@ -100,10 +108,12 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Check => test::check(),
         Command::Bench { bench: Bench::Tcp } => bench::tcp(),
-        Command::Bench { bench: Bench::Udp } => bench::udp(),
         Command::Bench {
-            bench: Bench::Ethernet,
-        } => bench::ethernet(),
+            bench: Bench::Udp { minutes },
+        } => bench::udp(minutes),
+        Command::Bench {
+            bench: Bench::Ethernet { minutes },
+        } => bench::ethernet(minutes),
         Command::Bench {
             bench: Bench::Loss { quick, filter },
         } => bench::loss(quick, filter.as_deref()),

@@ -174,10 +174,10 @@ impl DatagramSocket {
     }
 
     /// Takes what has arrived into `buffer`, as much as one system call gives, and hands each datagram to `handle` with its sender. Gives how
-    /// many there were: none when nothing has arrived.
+    /// many there were: none when nothing has arrived, or while another thread does this.
     ///
     /// What fills up a short frame of Ethernet is cut off, by the length that each datagram says of itself; one that says nonsense is handed
-    /// over as it came. `handle` must not receive from the same socket: it would wait for itself.
+    /// over as it came.
     ///
     /// # Errors
     ///

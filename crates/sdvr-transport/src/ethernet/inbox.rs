@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 
 use crate::datagram_socket::{DatagramBuffer, is_of_the_link};
 use crate::packet_ring::{Filled, PacketRing};
@@ -20,6 +20,7 @@ pub(super) enum Inbox {
     Buffer,
     /// In memory that the kernel shares.
     Ring {
+        /// One thread takes from it, and never waits for another one to have done so.
         ring: Mutex<PacketRing>,
         /// Frames for which it had no room, of which the kernel tells once.
         dropped: AtomicU32,
@@ -52,8 +53,13 @@ impl Inbox {
             }
             Self::Ring { ring, .. } => ring,
         };
-        // A ring is whole after each of its calls, whatever became of who had it.
-        let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = match ring.try_lock() {
+            Ok(ring) => ring,
+            // A ring is whole after each of its calls, whatever became of who had it.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Whoever takes what is there has all of it.
+            Err(TryLockError::WouldBlock) => return Ok(0),
+        };
         let mut count = 0;
         while count < RECEIVE_MOST {
             let taken = ring.take(|filled| match filled {
