@@ -13,6 +13,6 @@ mod guest;
 pub mod stage;
 mod watch;
 
-pub use guest::{Guest, Output, Process, Webcam};
+pub use guest::{Guest, Output, Process, Turn, Webcam};
 pub use stage::Stage;
 pub use watch::{Seen, Watch};

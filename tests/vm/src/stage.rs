@@ -1,12 +1,11 @@
 //! One camera of the guest, streamed to a daemon on this host and read there: what nearly every test begins with.
 
-use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use sdvr_tests::System;
 
 use crate::clip::Clip;
-use crate::{Guest, Process, Watch, Webcam};
+use crate::{Guest, Process, Turn, Watch, Webcam};
 
 /// Promised are 3 s, which `cargo xtask bench camera` measures; in tests, the guest's processor is emulated on a machine that may be busy.
 pub const BACK_WITHIN: Duration = Duration::from_secs(8);
@@ -25,7 +24,7 @@ pub struct Stage {
     /// `sdvrc`, in the guest.
     pub client: Process,
     /// The guest.
-    pub guest: MutexGuard<'static, Guest>,
+    pub guest: Turn,
     /// The daemon, on this host.
     pub system: System,
 }
@@ -62,7 +61,7 @@ impl Stage {
         (Self::start(system, guest, options), webcam)
     }
 
-    fn start(system: System, mut guest: MutexGuard<'static, Guest>, options: &str) -> Self {
+    fn start(system: System, mut guest: Turn, options: &str) -> Self {
         let watch = Watch::start(&system, LABEL);
         let client = guest.start_sdvrc(&system, &format!("-n {LABEL} -i {NODE} {options}"));
         Self {
