@@ -31,7 +31,7 @@ use crate::tools::{self, cargo, target};
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The files of `tests/vm/tests` for the guest of cameras.
-const CAMERA_TESTS: [&str; 4] = ["harness", "vivid", "webcams", "refusals"];
+const CAMERA_TESTS: [&str; 5] = ["harness", "vivid", "webcams", "over_udp", "refusals"];
 /// The one for the guest of units.
 const UNIT_TESTS: [&str; 1] = ["units"];
 /// The measurements beside them.

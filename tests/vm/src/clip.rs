@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use sdvr::Frame;
+
 /// How large the pictures of every clip are.
 pub const SIZE: (u32, u32) = (640, 360);
 /// How many they are, and so many a second.
@@ -104,6 +106,25 @@ impl Clip {
     #[must_use]
     pub fn index_of(&self, frame: &[u8]) -> Option<usize> {
         self.frames.iter().position(|own| own == frame)
+    }
+}
+
+impl Clip {
+    /// Frame by frame, it goes on as the numbers do: what is missing has its number.
+    #[track_caller]
+    pub fn assert_goes_on(&self, frames: &[Frame]) {
+        let index_of = |frame: &Frame| self.index_of(frame.bytes());
+        let count = self.frames.len() as u64;
+        let before = index_of(&frames[0]).unwrap() as u64 + count - frames[0].number().0 % count;
+        for frame in frames {
+            let expected = (frame.number().0 + before) % count;
+            assert_eq!(
+                index_of(frame),
+                usize::try_from(expected).ok(),
+                "{}",
+                frame.number()
+            );
+        }
     }
 }
 

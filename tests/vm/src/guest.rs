@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,10 @@ pub struct Guest {
     /// Numbers the logs.
     started: u32,
 }
+
+/// A test's turn with the guest. Where the test fails, it ends with what programs in the guest have said.
+#[derive(Debug)]
+pub struct Turn(MutexGuard<'static, Guest>);
 
 /// What a command in the guest did.
 #[derive(Clone, Debug)]
@@ -62,15 +68,42 @@ impl Webcam {
     }
 }
 
+impl Deref for Turn {
+    type Target = Guest;
+
+    fn deref(&self) -> &Guest {
+        &self.0
+    }
+}
+
+impl DerefMut for Turn {
+    fn deref_mut(&mut self) -> &mut Guest {
+        &mut self.0
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        // The guest may be what has failed: a panic that left this place would hide the test's own.
+        let logs = catch_unwind(AssertUnwindSafe(|| self.0.run("head -n 200 /tmp/*.log")));
+        if let Ok(logs) = logs {
+            eprintln!("--- in the guest ---\n{}", logs.text);
+        }
+    }
+}
+
 impl Guest {
     /// Takes the guest, as it was after its start: no cameras, none of our programs.
-    pub fn enter() -> MutexGuard<'static, Self> {
+    pub fn enter() -> Turn {
         static GUEST: OnceLock<Mutex<Guest>> = OnceLock::new();
         let guest = GUEST.get_or_init(|| Mutex::new(Self::connect()));
         // A test that failed leaves nothing that the cleaning does not clean.
         let mut guest = guest.lock().unwrap_or_else(PoisonError::into_inner);
         guest.clean();
-        guest
+        Turn(guest)
     }
 
     fn connect() -> Self {

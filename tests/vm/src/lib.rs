@@ -10,9 +10,11 @@
 
 pub mod clip;
 mod guest;
+mod relay;
 pub mod stage;
 mod watch;
 
-pub use guest::{Guest, Output, Process, Webcam};
+pub use guest::{Guest, Output, Process, Turn, Webcam};
+pub use relay::Relay;
 pub use stage::Stage;
 pub use watch::{Seen, Watch};

@@ -4,10 +4,8 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
-use std::sync::MutexGuard;
-
-use sdvr_vm::Guest;
 use sdvr_vm::stage::ONE_CAMERA;
+use sdvr_vm::{Guest, Turn};
 
 const README: &str = include_str!("../../../deploy/README.md");
 /// The folder that the README's commands are typed in.
@@ -168,7 +166,7 @@ fn a_daemon_that_fails_is_tried_until_it_works() {
 }
 
 /// Takes the guest with all units installed as the README says, and none started.
-fn enter() -> MutexGuard<'static, Guest> {
+fn enter() -> Turn {
     let mut guest = Guest::enter();
     for user in ["alice", "mallory"] {
         guest.expect(&format!("id {user} || useradd --create-home {user}"));
@@ -191,7 +189,7 @@ fn enter() -> MutexGuard<'static, Guest> {
 }
 
 /// Takes the guest with some units started, but no camera.
-fn start(units: &[&str]) -> MutexGuard<'static, Guest> {
+fn start(units: &[&str]) -> Turn {
     let mut guest = enter();
     guest.expect(&format!("systemctl start {}", units.join(" ")));
     guest

@@ -312,6 +312,27 @@ fn another_signal_opens_the_stream_anew_in_its_size() {
 }
 
 #[test]
+fn another_signal_is_noticed_by_a_host_that_never_catches_up() {
+    let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| hdmi(guest, Signal::Vga));
+    stage.watch.wait_for(10);
+    // Whenever it may go on for a moment, the driver has a frame more.
+    let id = stage.client.id();
+    let slowed = stage.guest.start(&format!(
+        "(while kill -STOP {id} && sleep 0.1 && kill -CONT {id} && sleep 0.03; do :; done)"
+    ));
+    stage.watch.wait_for(5);
+    signal(&mut stage.guest, Signal::Dvd);
+    stage.wait_for_log("the picture is now GREY 720x480");
+    stage.guest.stop(&slowed);
+    stage.guest.expect(&format!("kill -CONT {id}"));
+    wait_until("frames of the new size come", || {
+        let frames = stage.watch.take();
+        frames.iter().any(|frame| frame.format().width == 720)
+    });
+    stage.end();
+}
+
+#[test]
 fn a_signal_that_is_missing_is_said_and_waited_for() {
     let mut stage = Stage::vivid(HDMI, "-f GREY", |guest| hdmi(guest, Signal::Vga));
     stage.watch.wait_for(10);

@@ -42,6 +42,8 @@ impl Streaming {
         code: CloseCode,
         text: &'static str,
     ) -> Result<(), Ending> {
+        // It waits for a stream that will not be opened any more.
+        self.frames_given_up += u64::from(self.holds_frame());
         let is_sent_whole = code == CloseCode::EndOfSource;
         let most = if is_sent_whole { SILENCE_MOST } else { LEAVING };
         let settling = Settling {

@@ -57,10 +57,11 @@ impl Uplink<'_> {
             Err(_) => false,
         };
         let unconfirmed = streaming.frames_unconfirmed();
+        self.dropped.count(now, streaming.take_given_up());
         self.lost.count(now, streaming.take_lost());
         self.lost.take_back(streaming.take_found_again());
-        // Over a connection the server has had all that came before the end.
-        if is_confirmed && streaming.loses() && matches!(finish, Finish::EndOfSource) {
+        // Over a connection the server has had all that came before the end; of datagrams it takes none after it.
+        if is_confirmed && streaming.loses() {
             self.lost.count(now, unconfirmed);
         }
         let link = std::mem::replace(&mut self.link, Link::Waiting { until: now });

@@ -213,14 +213,20 @@ impl Capture {
     /// Stops the camera and starts it again: what it gives first can be decoded by itself. What it has given up to now is counted.
     pub(crate) fn restart(&mut self, numbering: &mut Numbering) -> Result<(), Errno> {
         self.taken = None;
+        self.count_filled(numbering)?;
+        numbering.restart();
+        self.stream.restart()
+    }
+
+    /// Counts everything that is filled; it is not handed out, and does not go back.
+    fn count_filled(&mut self, numbering: &mut Numbering) -> Result<(), Errno> {
         for _ in 0..LOOKS_MOST {
             let Some(filled) = self.stream.dequeue()? else {
                 break;
             };
             self.note(&filled, numbering);
         }
-        numbering.restart();
-        self.stream.restart()
+        Ok(())
     }
 
     /// Takes the next usable frame from the driver. What is unusable is counted and given back.
@@ -228,10 +234,16 @@ impl Capture {
         &mut self,
         numbering: &mut Numbering,
     ) -> Result<Result<Ready, Nothing>, Errno> {
+        // Before the frames: where the host never catches up, one always waits.
+        if self.has_source_changed() {
+            // A driver may say that in place of frames; it is no other end.
+            let _ = self.count_filled(numbering);
+            return Ok(Err(Nothing::SourceChanged));
+        }
         self.release()?;
         for _ in 0..LOOKS_MOST {
             let Some(filled) = self.stream.dequeue()? else {
-                return Ok(Err(self.event()));
+                return Ok(Err(Nothing::Yet));
             };
             let captured = self.note(&filled, numbering);
             if let Some(place) = self.place(&filled)
@@ -309,15 +321,15 @@ impl Capture {
         payload(&self.stream, &self.joined, ready)
     }
 
-    /// Whether the driver has something to say, if it has no frame.
-    fn event(&self) -> Nothing {
+    /// Whether the driver has said that the picture that comes in has become another one. Costs nothing at devices where it cannot.
+    fn has_source_changed(&self) -> bool {
         let mut event = abi::Event::default();
         while self.has_events && self.stream.device().dequeue_event(&mut event).is_ok() {
             if event.kind == abi::EVENT_SOURCE_CHANGE {
-                return Nothing::SourceChanged;
+                return true;
             }
         }
-        Nothing::Yet
+        false
     }
 }
 

@@ -1,5 +1,6 @@
 //! `control DEVICE [NAME [VALUE]]`: the controls of a camera, for tests that must not trust `sdvrc` with it; `control DEVICE --input N` chooses
-//! one of its inputs.
+//! one of its inputs,
+//! `control DEVICE --encoder` gives a webcam's driver the control by which its encoder is asked for a key frame, as tools of such webcams do.
 //!
 //! Without a name it lists the controls; without a value it says what the control's is. A button is pressed with any value.
 
@@ -27,6 +28,7 @@ fn main() -> anyhow::Result<()> {
         [name, number] if name == "--input" => {
             device.set_input(number.parse().context("an input is a whole number")?)
         }
+        [name] if name == "--encoder" => device.map_key_frame_control(),
         [name] => {
             println!("{}", device.value(id_of(&device, name)?)?);
             Ok(())

@@ -1,4 +1,5 @@
-//! The three requests of V4L2's control interface, and the one that chooses an input (the kernel's `include/uapi/linux/videodev2.h`).
+//! The three requests of V4L2's control interface, the one that chooses an input (the kernel's `include/uapi/linux/videodev2.h`), and the one that
+//! gives the driver of webcams another control (`include/uapi/linux/uvcvideo.h`).
 #![expect(unsafe_code, reason = "ioctl, which no safe function wraps")]
 
 use std::fs::File;
@@ -11,6 +12,7 @@ const GET_CONTROL: Opcode = opcode::read_write::<Control>(b'V', 27);
 const SET_CONTROL: Opcode = opcode::read_write::<Control>(b'V', 28);
 const QUERY_CONTROL: Opcode = opcode::read_write::<ControlDescription>(b'V', 36);
 const SET_INPUT: Opcode = opcode::read_write::<i32>(b'V', 39);
+const MAP_CONTROL: Opcode = opcode::read_write::<ControlMapping>(b'u', 0x20);
 /// In an id: the first control after it.
 const NEXT_CONTROL: u32 = 0x8000_0000;
 
@@ -40,6 +42,26 @@ pub(crate) struct ControlDescription {
 struct Control {
     id: u32,
     value: i32,
+}
+
+/// `struct uvc_xu_control_mapping`: which bits of a webcam's own control a control of V4L2 is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct ControlMapping {
+    id: u32,
+    name: [u8; 32],
+    /// The GUID of the webcam's unit.
+    entity: [u8; 16],
+    /// The control of that unit.
+    selector: u8,
+    size_bits: u8,
+    offset_bits: u8,
+    kind: u32,
+    data_kind: u32,
+    /// A pointer, null where it is no menu.
+    menu: u64,
+    menu_count: u32,
+    reserved: [u32; 4],
 }
 
 impl Device {
@@ -93,6 +115,30 @@ impl Device {
         let request = unsafe { Updater::<SET_INPUT, _>::new(&mut number) };
         // SAFETY: the request is one of the device's, and its argument is valid for it.
         unsafe { ioctl::ioctl(&self.0, request) }.context("the input cannot be chosen")
+    }
+
+    /// Gives the driver `V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME` by a control of the webcam's encoder that has two fields of 16 bits: the picture's
+    /// layer, and its kind, of which 1 is a key frame ("Video Device Class Specification for H.264" 1.0, section 3.3.9).
+    pub(crate) fn map_key_frame_control(&self) -> anyhow::Result<()> {
+        const BUTTON: u32 = 4;
+        const UNSIGNED: u32 = 2;
+        let mut name = [0; 32];
+        name[..15].copy_from_slice(b"Force Key Frame");
+        let mut mapping = ControlMapping {
+            id: 0x0099_0900 + 229,
+            name,
+            entity: *b"\x41\x76\x9e\xa2\x04\xde\xe3\x47\x8b\x2b\xf4\x34\x1a\xff\x00\x3b",
+            selector: 9,
+            size_bits: 1,
+            offset_bits: 16,
+            kind: BUTTON,
+            data_kind: UNSIGNED,
+            ..ControlMapping::default()
+        };
+        // SAFETY: the request reads and writes a `struct uvc_xu_control_mapping`, which this is.
+        let request = unsafe { Updater::<MAP_CONTROL, _>::new(&mut mapping) };
+        // SAFETY: the request is one of the driver's, and its argument is valid for it; the null pointer has no entries.
+        unsafe { ioctl::ioctl(&self.0, request) }.context("the driver takes no such control")
     }
 }
 

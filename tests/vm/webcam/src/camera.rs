@@ -31,6 +31,10 @@ pub(crate) struct Camera {
     arguments: Arguments,
     /// For the next frame.
     pub(crate) fault: Option<Fault>,
+    /// Whether the clip begins anew with the next frame, which is then a key frame.
+    begins_anew: bool,
+    /// Changes with each frame, so that the driver sees where one begins.
+    frame_id: bool,
     mjpg: Vec<Vec<u8>>,
     h264: Vec<Vec<u8>>,
     negotiated: Probe,
@@ -60,6 +64,8 @@ impl Camera {
         Ok(Self {
             link,
             fault: None,
+            begins_anew: false,
+            frame_id: false,
             mjpg: read_clip(&arguments.mjpg)?,
             h264: read_clip(&arguments.h264)?,
             negotiated: Probe {
@@ -101,6 +107,11 @@ impl Camera {
         if let Streaming::Waiting { index, due } = self.streaming
             && now >= due
         {
+            let index = if std::mem::take(&mut self.begins_anew) {
+                0
+            } else {
+                index
+            };
             let interval = Duration::from_nanos(u64::from(self.negotiated.interval) * 100);
             self.streaming = Streaming::Sending {
                 payload: self.payload(index),
@@ -147,11 +158,11 @@ impl Camera {
             Format::H264 => &self.h264,
         };
         let mut frame = clip[index % clip.len()].as_slice();
-        // Changes with each frame, so that the driver sees where one begins.
         let mut flags = END_OF_FRAME | END_OF_HEADER;
-        if index % 2 == 1 {
+        if self.frame_id {
             flags |= FRAME_ID;
         }
+        self.frame_id = !self.frame_id;
         match self.fault.take() {
             None => {}
             Some(Fault::Truncated) => frame = &frame[..frame.len() / 2],
@@ -193,6 +204,15 @@ impl Camera {
             Asked::Probe(Access::GetInfo) | Asked::Commit(Access::GetInfo) => vec![3],
             Asked::Probe(Access::Set) | Asked::Commit(Access::Set) => {
                 self.negotiated = self.negotiated.wanted_by(&submit.data);
+                return Ok(self.link.write_all(&usbip::taken_reply(submit))?);
+            }
+            // Its layer and its kind, two bytes each: none is being asked for.
+            Asked::PictureType(Access::Get) => vec![0; 4],
+            Asked::PictureType(Access::GetLength) => vec![4, 0],
+            Asked::PictureType(Access::GetInfo) => vec![3],
+            Asked::PictureType(Access::Set) => {
+                eprintln!("webcam: a key frame is asked for");
+                self.begins_anew = true;
                 return Ok(self.link.write_all(&usbip::taken_reply(submit))?);
             }
             Asked::Accept => return Ok(self.link.write_all(&usbip::taken_reply(submit))?),

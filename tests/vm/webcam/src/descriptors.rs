@@ -1,6 +1,6 @@
 //! What the webcam says of itself: USB 2.0, section 9.6, and the "USB Device Class Definition for Video Devices" 1.1 (UVC).
 //!
-//! Interface 0 controls: a sensor, and a way out of it over USB. Interface 1 streams: MJPG and H.264, one size and rate, over a bulk endpoint.
+//! Interface 0 controls: a sensor, an encoder behind it, and a way out over USB. Interface 1 streams: MJPG and H.264, one size and rate, over a bulk endpoint.
 
 use crate::arguments::Arguments;
 use crate::probe::{CLOCK_HZ, MAX_PAYLOAD_BYTES};
@@ -30,9 +30,15 @@ const VIDEO_COLLECTION: u8 = 3;
 
 /// `MEDIASUBTYPE_H264`, 34363248-0000-0010-8000-00AA00389B71.
 const H264_GUID: &[u8] = b"H264\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
+/// Of the unit that encodes, a29e7641-de04-47e3-8b2b-f4341aff003b ("Video Device Class Specification for H.264" 1.0, section 3.3).
+const ENCODER_GUID: &[u8] = b"\x41\x76\x9e\xa2\x04\xde\xe3\x47\x8b\x2b\xf4\x34\x1a\xff\x00\x3b";
 const SENSOR: u8 = 1;
 const WAY_OUT: u8 = 2;
+/// The encoder's number among the units, by which its controls are asked for.
+pub(crate) const ENCODER: u8 = 3;
 const STREAM_ENDPOINT: u8 = 0x81;
+/// Of the encoder's control that asks for a key frame (the same, section 3.3.9).
+pub(crate) const PICTURE_TYPE_SELECTOR: u8 = 9;
 /// The one that high speed prescribes for bulk.
 const PACKET_BYTES: u16 = 512;
 
@@ -165,8 +171,23 @@ fn control_interface() -> Vec<u8> {
             U8(WAY_OUT),
             U16(0x0101), // TT_STREAMING
             U8(0),       // bAssocTerminal
-            U8(SENSOR),  // bSourceID
+            U8(ENCODER), // bSourceID
             U8(0),       // iTerminal
+        ],
+    );
+    // Table 3-12.
+    let encoder = descriptor(
+        OF_INTERFACE_CLASS,
+        &[
+            U8(6), // VC_EXTENSION_UNIT
+            U8(ENCODER),
+            Bytes(ENCODER_GUID),
+            U8(1), // bNumControls
+            U8(1), // bNrInPins
+            U8(SENSOR),
+            U8(2),                                 // bControlSize
+            U16(1 << (PICTURE_TYPE_SELECTOR - 1)), // bmControls
+            U8(0),                                 // iExtension
         ],
     );
     // Table 3-3.
@@ -183,8 +204,15 @@ fn control_interface() -> Vec<u8> {
             ],
         )
     };
-    let head = head(total(&[&head(0), &sensor, &way_out]));
-    [interface(0, 0, VIDEO_CONTROL), head, sensor, way_out].concat()
+    let head = head(total(&[&head(0), &sensor, &encoder, &way_out]));
+    [
+        interface(0, 0, VIDEO_CONTROL),
+        head,
+        sensor,
+        encoder,
+        way_out,
+    ]
+    .concat()
 }
 
 fn streaming_interface(arguments: &Arguments) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! The kernel's `vhci_hcd` is a USB host controller whose devices are at the other end of a socket, for devices on other hosts (USB/IP). This
 //! program is such an other end. It sends the frames of two clips, one of MJPG and one of H.264, over and over, each stream from its first frame.
+//! Whoever asks its encoder for a key frame is told of on standard error, and has the clip begin anew.
 //!
 //! `webcam --port N --serial TEXT --size WxH --fps N --mjpg CLIP --h264 CLIP`; a clip is a file of frames, each after its length (u32,
 //! little-endian). On standard input it takes a word a line: `plug`, `unplug` (it starts plugged), and for the next frame `truncate`, `mark`, `empty`.

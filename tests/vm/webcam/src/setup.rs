@@ -1,5 +1,7 @@
 //! What a control transfer is about.
 
+use crate::descriptors::{ENCODER, PICTURE_TYPE_SELECTOR};
+
 /// The setup packet (USB 2.0, section 9.3). Integers are little-endian.
 ///
 /// ```text
@@ -35,6 +37,8 @@ pub(crate) enum Asked {
     /// UVC 1.1, section 4.3.1.1: negotiates, or settles, what is streamed.
     Probe(Access),
     Commit(Access),
+    /// "Video Device Class Specification for H.264" 1.0, section 3.3.9: has the encoder make a key frame.
+    PictureType(Access),
     /// What this device does not have.
     Unknown,
 }
@@ -55,6 +59,7 @@ const STANDARD_GET: u8 = 0x80;
 const STANDARD_GET_OF_INTERFACE: u8 = 0x81;
 const CLASS_SET: u8 = 0x21;
 const CLASS_GET: u8 = 0xa1;
+const CONTROL_INTERFACE: u8 = 0;
 const STREAMING_INTERFACE: u8 = 1;
 
 impl Setup {
@@ -82,7 +87,7 @@ impl Setup {
             (STANDARD_GET_OF_INTERFACE, 10) => Asked::Interface,
             // To the device, an interface or an endpoint.
             (0..=2, _) => Asked::Accept,
-            (CLASS_SET | CLASS_GET, request) if (interface, entity) == (STREAMING_INTERFACE, 0) => {
+            (CLASS_SET | CLASS_GET, request) => {
                 let access = match request {
                     0x01 => Access::Set,
                     0x81..=0x83 | 0x87 => Access::Get,
@@ -90,9 +95,12 @@ impl Setup {
                     0x86 => Access::GetInfo,
                     _ => return Asked::Unknown,
                 };
-                match high {
-                    1 => Asked::Probe(access),
-                    2 => Asked::Commit(access),
+                match (interface, entity, high) {
+                    (STREAMING_INTERFACE, 0, 1) => Asked::Probe(access),
+                    (STREAMING_INTERFACE, 0, 2) => Asked::Commit(access),
+                    (CONTROL_INTERFACE, ENCODER, PICTURE_TYPE_SELECTOR) => {
+                        Asked::PictureType(access)
+                    }
                     _ => Asked::Unknown,
                 }
             }
