@@ -88,5 +88,5 @@ fn frames_leave_slowly_where_a_buffer_on_the_way_is_small() {
         buffer_bytes: 40_000,
         ..CALM
     };
-    check(weather, (28, 30), 1.15);
+    check(weather, (20, 28), 1.15);
 }

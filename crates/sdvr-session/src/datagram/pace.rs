@@ -248,7 +248,8 @@ fn judge(before: Losses, from: u64, since: Losses, slowest: Duration) -> Mode {
     let are_few = since.lost.saturating_mul(3) < before.expected_of(since.sent);
     if is_telling && are_few || is_last {
         return Mode::Slow {
-            spread: slowest,
+            // Losses make it slower again, and that costs less than to be too slow for long.
+            spread: slowest.checked_div(2).unwrap_or(SHORT).max(SHORT),
             before,
             before_least: before.lost.checked_div(2).unwrap_or(0),
             clean_reports: 0,
