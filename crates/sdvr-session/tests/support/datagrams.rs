@@ -83,7 +83,7 @@ pub(crate) struct Simulation {
     pub(crate) client: Session,
     pub(crate) server: Session,
     pub(crate) random: Seeded,
-    pub(crate) weather: Weather,
+    weather: Weather,
     /// How many more are lost now, to each end.
     burst_rest: [u32; 2],
     /// Longer datagrams vanish.
@@ -176,6 +176,12 @@ impl Simulation {
     pub(crate) fn set_key_limits(&mut self, limits: KeyLimits) {
         self.client.set_key_limits(limits);
         self.server.set_key_limits(limits);
+    }
+
+    /// The link is another one from now on.
+    pub(crate) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+        self.burst_rest = [0; 2];
     }
 
     pub(crate) fn now(&self) -> Timestamp {

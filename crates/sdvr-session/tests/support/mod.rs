@@ -11,6 +11,7 @@ pub(crate) mod datagrams;
 pub(crate) mod link;
 pub(crate) mod peer;
 pub(crate) mod receiver;
+pub(crate) mod seeds;
 pub(crate) mod simulation;
 
 use rand_core::{Infallible, TryCryptoRng, TryRng};
