@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use sdvr_frame::Timestamp;
 use sdvr_session::CloseCode;
+use support::seeds::for_each_seed;
 use support::simulation::Simulation;
 use support::{NOW, setup, stream};
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
 
 /// How a run ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,18 +53,12 @@ fn run(mut simulation: Simulation, seed: u64) {
 
 #[test]
 fn only_whole_frames_arrive_in_order_and_at_most_once() {
-    for seed in 0..SEEDS {
-        let outcome = std::panic::catch_unwind(|| run(Simulation::new(seed), seed));
-        assert!(outcome.is_ok(), "seed {seed} failed, see above");
-    }
+    for_each_seed(SEEDS, |seed| run(Simulation::new(seed), seed));
 }
 
 #[test]
 fn frames_arrive_as_they_do_while_keys_are_renewed() {
-    for seed in 0..SEEDS / 2 {
-        let outcome = std::panic::catch_unwind(|| run(Simulation::renewing(seed), seed));
-        assert!(outcome.is_ok(), "seed {seed} failed, see above");
-    }
+    for_each_seed(SEEDS, |seed| run(Simulation::renewing(seed), seed));
 }
 
 #[test]

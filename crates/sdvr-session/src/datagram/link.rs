@@ -274,8 +274,10 @@ impl DatagramLink {
         if sent == 0 {
             return None;
         }
+        let next = self.sealer.keys.counter();
         for outgoing in &mut self.outgoing {
-            outgoing.pace.handle_losses(lost, sent);
+            let numbers = counter..self.reported;
+            outgoing.pace.handle_losses(lost, numbers, next);
         }
         let delay = self.send_times.delay(now, self.reported);
         self.breaker.handle_report(now, (lost, sent), delay)

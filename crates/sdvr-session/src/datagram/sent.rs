@@ -1,7 +1,7 @@
 //! The frames that were sent and may be asked for again, and what is sent next.
 //!
-//! Requests come twice and again, so each fragment is answered once a round trip; twice when no more than two rounds are left before it
-//! would be too late. What is sent again is at most half of what is sent: a link that loses more is not helped by more.
+//! Requests come twice and again, so each fragment is answered once a round trip; in two copies when an answer was lost before, or no more than
+//! two rounds are left before it would be too late. What is sent again is at most half of what is sent: a link that loses more is not helped by more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -161,27 +161,28 @@ impl SentFrames {
         let number = frame.facts.number.0;
         let end = request.fragments.end.min(frame.facts.fragments());
         let rest = (frame.sent + latency).saturating_since(now);
-        let copies = if rest <= round_trip.saturating_mul(2) {
-            2
-        } else {
-            1
-        };
+        let is_urgent = rest <= round_trip.saturating_mul(2);
         // A little less than a round trip: the second copy of a request comes 2 ms after the first, the next round one later.
         let apart = round_trip
             .saturating_mul(3)
             .checked_div(4)
             .unwrap_or_default();
         let mut wanted = Vec::new();
+        let mut copies = Vec::new();
         for fragment in request.fragments.start..end {
-            let is_answered = frame
-                .answered
-                .get(&fragment)
-                .is_some_and(|answered| now < *answered + apart);
-            if !is_answered {
-                frame.answered.insert(fragment, now);
-                wanted.extend(std::iter::repeat_n((number, fragment), copies));
+            let answered = frame.answered.get(&fragment);
+            if answered.is_some_and(|answered| now < *answered + apart) {
+                continue;
             }
+            // An answer was lost, too: few of them are, and each one more costs the frame a round trip.
+            if is_urgent || answered.is_some() {
+                copies.push((number, fragment));
+            }
+            frame.answered.insert(fragment, now);
+            wanted.push((number, fragment));
         }
+        // Behind all others, as losses come in a row.
+        wanted.append(&mut copies);
         self.again.extend(wanted);
     }
 
@@ -418,12 +419,21 @@ mod tests {
         push(&mut frames, NOW, 0, 5000);
         assert_eq!(ask(&mut frames, after(10), 0, 1..3), [1, 2]);
         assert_eq!(ask(&mut frames, after(12), 0, 1..4), [3]);
-        assert_eq!(ask(&mut frames, after(34), 0, 1..2), [1]);
+        assert_eq!(ask(&mut frames, after(34), 0, 1..2), [1, 1]);
         assert_eq!(ask(&mut frames, after(34), 0, 4..u32::MAX), [4]);
         assert!(
             ask(&mut frames, after(34), 1, 0..1).is_empty(),
             "of no frame"
         );
+    }
+
+    #[test]
+    fn and_twice_when_the_answer_was_lost() {
+        let mut frames = frames();
+        push(&mut frames, NOW, 0, 5000);
+        assert_eq!(ask(&mut frames, after(10), 0, 1..4), [1, 2, 3]);
+        // The copies are not next to each other, where they would be lost together.
+        assert_eq!(ask(&mut frames, after(34), 0, 0..3), [0, 1, 2, 1, 2]);
     }
 
     #[test]

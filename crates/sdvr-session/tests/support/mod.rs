@@ -7,9 +7,11 @@
     reason = "each test uses a part of this; a test that cannot go on must stop, with the place"
 )]
 
+pub(crate) mod datagrams;
 pub(crate) mod link;
 pub(crate) mod peer;
 pub(crate) mod receiver;
+pub(crate) mod seeds;
 pub(crate) mod simulation;
 
 use rand_core::{Infallible, TryCryptoRng, TryRng};
