@@ -194,3 +194,37 @@ fn packets_without_room_are_counted_and_said() {
     let mut camera = DatagramCamera::handshake(&system);
     camera.introduce("after");
 }
+
+/// What waits in the socket while the daemon does not get to run is late by then, and has not been lost.
+#[test]
+fn frames_that_the_daemon_comes_late_to_take_are_published() {
+    let mut system = System::with_daemon();
+    let mut camera = DatagramCamera::handshake(&system);
+    camera.introduce("waits");
+    let mut number = 0;
+    for _ in 0..4 {
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(30));
+            camera.send_frame(frame(number, 10_000));
+            camera.turn();
+            number += 1;
+        }
+        wait_until("all frames so far are there", || {
+            camera.turn();
+            system.list()[0]["frames"] == number
+        });
+        system.daemon().signal(Signal::STOP);
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(50));
+            camera.send_frame(frame(number, 10_000));
+            camera.transmit();
+            number += 1;
+        }
+        system.daemon().signal(Signal::CONT);
+        wait_until("what came meanwhile is there", || {
+            camera.turn();
+            system.list()[0]["frames"] == number
+        });
+    }
+    assert_eq!(system.list()[0]["lost"], 0);
+}

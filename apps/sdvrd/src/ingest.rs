@@ -27,6 +27,14 @@ pub(crate) const READ_BYTES: usize = 128 * 1024;
 /// A buffer for one turn: what was left of the turn before is shorter than a record, of which the largest has 1 MiB.
 pub(crate) const BUFFER_BYTES: usize = READ_BYTES + (1 << 20) + 64;
 
+/// A moment in which a session is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    /// All that had come until then was handed in: earlier than now where this thread did not get to run. What was late then is given up.
+    pub(crate) heard_until: Timestamp,
+}
+
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ending {
@@ -148,8 +156,11 @@ impl Ingest {
                 self.keep_leftover(received.get(handled..).unwrap_or_default());
             }
             Carrier::Datagrams(carrier) => {
+                // More may have come meanwhile.
+                let heard_until = self.session.last_heard();
+                let moment = Moment { now, heard_until };
                 for (from, mut datagram) in carrier.take_early() {
-                    self.handle_datagram(now, from, &mut datagram, camera, place)?;
+                    self.handle_datagram(moment, from, &mut datagram, camera, place)?;
                 }
             }
         }
@@ -187,7 +198,8 @@ impl Ingest {
             | Event::NewIdReply { .. }
             | Event::KeyframeRequested(_)
             | Event::SendLess { .. }
-            | Event::SendAll => {}
+            | Event::SendAll
+            | Event::SendShorter => {}
         }
         Ok(())
     }
@@ -206,14 +218,14 @@ impl Ingest {
     /// Acts on time that has passed.
     pub(crate) fn handle_time(
         &mut self,
-        now: Timestamp,
+        moment: Moment,
         camera: &mut Camera,
         place: &RingPlace,
     ) -> Result<(), Ending> {
-        if now >= self.session.poll_timeout() {
-            self.session.handle_timeout(now);
-            self.take_frames(now, camera, place);
-            self.transmit(now)?;
+        if moment.now >= self.session.poll_timeout() {
+            self.session.handle_timeout(moment.now);
+            self.take_frames(moment, camera, place);
+            self.transmit(moment.now)?;
         }
         Ok(())
     }

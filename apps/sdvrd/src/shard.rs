@@ -2,6 +2,7 @@
 
 mod arriving;
 mod datagrams;
+mod hearing;
 mod pauses;
 
 use std::collections::HashMap;
@@ -203,6 +204,7 @@ impl Shard {
                 }
             }
             pauses.turn(awake_since.saturating_since(asleep_since), taken);
+            self.datagrams.hearing.turn(awake_since, taken.is_part);
             self.answer_datagrams();
             self.handle_timers();
             self.handle_time();
@@ -438,6 +440,7 @@ impl Shard {
             return;
         }
         self.next_tick = now + TICK;
+        let moment = self.datagrams.hearing.moment(now);
         let mut endings = Vec::new();
         for member in self.cameras.values_mut() {
             if let Some((token, connection)) = member
@@ -445,12 +448,12 @@ impl Shard {
                 .and_then(|token| Some((token, self.connections.get_mut(token)?)))
             {
                 member.last_heard = connection.ingest.session.last_heard();
-                if now.saturating_since(member.last_heard) >= LOST_AFTER {
+                if moment.heard_until.saturating_since(member.last_heard) >= LOST_AFTER {
                     endings.push((token, Ending::Silent));
                 } else if let Err(ending) =
                     connection
                         .ingest
-                        .handle_time(now, &mut member.camera, &self.place)
+                        .handle_time(moment, &mut member.camera, &self.place)
                 {
                     endings.push((token, ending));
                 }

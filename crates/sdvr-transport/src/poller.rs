@@ -109,7 +109,7 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// Only for a bug here; a signal ends the wait early and is no error.
+    /// Only for a bug here; a signal ends the wait early and is no error, and what is ready then is told.
     pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         let timeout = timeout.map(|timeout| Timespec {
@@ -117,11 +117,12 @@ impl Poller {
             tv_nsec: timeout.subsec_nanos().into(),
         });
         let mut room = [const { MaybeUninit::uninit() }; EVENTS_MOST];
-        let events = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
-            Ok((events, _)) => events,
-            Err(Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        // A wait that a signal has ended says nothing of the descriptors.
+        let looked = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Err(Errno::INTR) => epoll::wait(&self.epoll, &mut room[..], Some(&Timespec::default())),
+            looked => looked,
         };
+        let (events, _) = looked?;
         ready.extend(events.iter().map(|event| {
             let flags = event.flags;
             let failed = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);

@@ -8,7 +8,7 @@ use sdvr_frame::{LinkAddress, Timestamp};
 use sdvr_session::{DatagramOutcome, Event, PeerPath, Session, SessionError};
 use sdvr_transport::DatagramSocket;
 
-use super::{Carrier, Ending, Ingest};
+use super::{Carrier, Ending, Ingest, Moment};
 use crate::camera::{Camera, RingPlace};
 use crate::peer::Peer;
 
@@ -123,12 +123,13 @@ impl Ingest {
     /// Takes in one datagram, and the frames that it completes. What there is to answer waits for [`Self::transmit`].
     pub(crate) fn handle_datagram(
         &mut self,
-        now: Timestamp,
+        moment: Moment,
         from: LinkAddress,
         datagram: &mut [u8],
         camera: &mut Camera,
         place: &RingPlace,
     ) -> Result<(), Ending> {
+        let Moment { now, .. } = moment;
         let Carrier::Datagrams(carrier) = &mut self.carrier else {
             return Ok(());
         };
@@ -137,7 +138,7 @@ impl Ingest {
             return Ok(());
         }
         place.counters.received_bytes.add(datagram_bytes);
-        self.take_frames(now, camera, place);
+        self.take_frames(moment, camera, place);
         while let Some(event) = self.session.poll_event() {
             if let (Event::PathResponse(secret), Carrier::Datagrams(carrier)) =
                 (&event, &mut self.carrier)
@@ -150,9 +151,14 @@ impl Ingest {
     }
 
     /// Frames that are whole, or follow one that was given up.
-    pub(super) fn take_frames(&mut self, now: Timestamp, camera: &mut Camera, place: &RingPlace) {
-        while let Some(frame) = self.session.poll_frame(now) {
-            camera.take(now, &frame.as_fragment(), self.session.clock(), place);
+    pub(super) fn take_frames(&mut self, moment: Moment, camera: &mut Camera, place: &RingPlace) {
+        while let Some(frame) = self.session.poll_frame(moment.heard_until) {
+            camera.take(
+                moment.now,
+                &frame.as_fragment(),
+                self.session.clock(),
+                place,
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ use sdvr_frame::{Label, LinkAddress, PublicKey, Timestamp};
 use sdvr_session::{DataHeader, Event, KeyLimits, ReassemblyBudget, Session, Setup, SetupReply};
 use sdvr_transport::{DatagramBuffer, DatagramSocket};
 
+use super::hearing::Hearing;
 use super::pauses::Taken;
 use super::{FIRST_SOCKET, Shard};
 use crate::door::ToDoor;
@@ -109,6 +110,7 @@ pub(super) struct DatagramSessions {
     touched: Vec<u32>,
     /// What frames on their way may take.
     reassembly: ReassemblyBudget,
+    pub(super) hearing: Hearing,
 }
 
 impl DatagramSessions {
@@ -120,6 +122,7 @@ impl DatagramSessions {
             timers: BinaryHeap::new(),
             touched: Vec::new(),
             reassembly,
+            hearing: Hearing::new(Timestamp::now()),
         }
     }
 
@@ -316,7 +319,7 @@ impl Shard {
                     return;
                 };
                 let result = connection.ingest.handle_datagram(
-                    now,
+                    datagrams.hearing.moment(now),
                     from,
                     datagram,
                     &mut member.camera,
@@ -377,6 +380,7 @@ impl Shard {
     }
 
     fn answer(&mut self, now: Timestamp, index: u32) {
+        let moment = self.datagrams.hearing.moment(now);
         let Some(entry) = self.datagrams.entries.get_mut(&index) else {
             return;
         };
@@ -394,7 +398,7 @@ impl Shard {
                 };
                 let ingest = &mut connection.ingest;
                 let result = ingest
-                    .handle_time(now, &mut member.camera, &self.place)
+                    .handle_time(moment, &mut member.camera, &self.place)
                     .and_then(|()| ingest.transmit(now));
                 match result {
                     Ok(()) => Ok(ingest.session.poll_timeout()),
