@@ -32,11 +32,18 @@ impl Across {
     /// A camera by UDP.
     #[must_use]
     pub fn start_udp(&self, label: &str, source: &str) -> Running {
+        self.start_udp_with(label, source, &[])
+    }
+
+    /// The same, with options of `sdvrc`.
+    #[must_use]
+    pub fn start_udp_with(&self, label: &str, source: &str, options: &[&str]) -> Running {
         let (address, port) = (
             self.link.ipv4(Side::B).to_string(),
             self.system.port().to_string(),
         );
-        self.start(label, &["-u", "-d", &address, "-p", &port, "-i", source])
+        let arguments = ["-u", "-d", &address, "-p", &port, "-i", source];
+        self.start(label, &[&arguments, options].concat())
     }
 
     /// A camera by raw Ethernet.

@@ -7,6 +7,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use sdvr_test_link::{INTERFACE, Impairment, Loss, Side};
 use sdvr_tests::across::Across;
 use sdvr_tests::consumer::Consumer;
@@ -101,6 +102,7 @@ fn a_hole_that_swallows_long_datagrams_is_found() {
         ..Impairment::default()
     });
     wait_for_frames(&consumer, 60);
+    assert!(client.log().contains("too long for the link"));
     assert_nothing_wrong(&consumer, &client);
     assert_eq!(across.system.figures()["sessions"], 1, "{}", client.log());
 }
@@ -132,4 +134,25 @@ fn raw_ethernet_is_a_way_like_any_other_and_outlives_its_interface() {
         wait_for_frames(&consumer, 60);
     }
     assert_nothing_wrong(&consumer, &client);
+}
+
+#[test]
+fn frames_for_signals_come_alone_and_are_no_reason_to_send_less() {
+    let Some(across) = Across::new() else { return };
+    across.link.impair_both(Impairment {
+        loss: Loss::Random { share: 0.05 },
+        delay: Duration::from_millis(5),
+        ..Impairment::default()
+    });
+    let client = across.start_udp_with("camera", "test:?format=BNCH&bytes=115000&fps=30", &["-t"]);
+    wait_until("it is connected", || client.log().contains("connected"));
+    for taken in 1..=5 {
+        // In between so little is sent that it says nothing of the link.
+        std::thread::sleep(Duration::from_secs(3));
+        client.signal(Signal::USR1);
+        wait_until("the frame comes", || {
+            across.system.list()[0]["frames"] == taken
+        });
+    }
+    assert!(!client.log().contains("carries less"), "{}", client.log());
 }

@@ -23,6 +23,7 @@ mod sealed;
 mod sent;
 
 pub(crate) use arrivals::{ArrivalLimits, WholeFrame};
+pub(crate) use breaker::Advice;
 pub(crate) use gaps::RoundTrip;
 pub use held::ReassemblyBudget;
 pub(crate) use link::{DatagramLink, LATENCY, fragments_of};

@@ -16,7 +16,7 @@ use sdvr_frame::{PublicKey, StreamId, Timestamp};
 
 use crate::assembly::StreamOrder;
 use crate::clock::{ClockSample, PeerClock};
-use crate::datagram::{DatagramLink, DatagramOpener, DatagramSealer};
+use crate::datagram::{Advice, DatagramLink, DatagramOpener, DatagramSealer};
 use crate::error::{HandshakeError, SessionError};
 use crate::hello::Limits;
 use crate::keys::{Suite, wipe_stack};
@@ -126,6 +126,9 @@ pub enum Event {
     /// Client: the link seems to carry more again. After a [`Event::SendLess`] that comes first with half the number, at the end with this one;
     /// each ten seconds or more after the last, and it is taken back within a second or two if the losses come back.
     SendAll,
+    /// Client, over datagrams: nearly all that was sent lately was too long for the link, and datagrams are shorter from now on. Those losses say
+    /// nothing of how much it carries: what was advised before does not hold any more, and all is to be sent again.
+    SendShorter,
     /// The answer to a challenge has come: compare it with [`crate::PeerPath::handle_answer`].
     PathResponse([u8; 8]),
     /// The other end ended the session.
@@ -392,8 +395,11 @@ impl Session {
             }
             (Role::Client, Control::Received(opened)) => {
                 match self.carrier.handle_received(now, opened) {
-                    Some(1) => self.push(Event::SendAll)?,
-                    Some(keep_one_in) => self.push(Event::SendLess { keep_one_in })?,
+                    Some(Advice::SendShorter) => self.push(Event::SendShorter)?,
+                    Some(Advice::KeepOneIn(1)) => self.push(Event::SendAll)?,
+                    Some(Advice::KeepOneIn(keep_one_in)) => {
+                        self.push(Event::SendLess { keep_one_in })?;
+                    }
                     None => {}
                 }
             }

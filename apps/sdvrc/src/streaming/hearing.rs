@@ -93,6 +93,12 @@ impl Streaming {
             Event::KeyframeRequested(_) => self.wants_key = true,
             Event::SendLess { keep_one_in } => self.follow_advice(keep_one_in),
             Event::SendAll => self.follow_advice(1),
+            Event::SendShorter => {
+                info!("datagrams were too long for the link and are shorter from now on");
+                let before = self.thinning.one_in();
+                self.thinning.begin_anew();
+                self.tell_thinning(before);
+            }
             // Only of one who has asked where the other end is.
             Event::PathResponse(_) => {}
         }

@@ -78,9 +78,23 @@ impl Thinning {
         self.advised = u64::from(one_in).max(1);
     }
 
+    /// What was lost until now was lost for another reason: all is sent again.
+    pub(super) const fn begin_anew(&mut self) {
+        *self = Self {
+            offered: self.offered,
+            arrived: self.arrived,
+            lost: self.lost,
+            ..Self::new()
+        };
+    }
+
     /// So many frames of the session have arrived, and so many were lost.
     pub(super) fn handle_report(&mut self, now: Timestamp, arrived: u64, lost: u64) {
-        let began = *self.began.get_or_insert(now);
+        let Some(began) = self.began else {
+            self.began = Some(now);
+            (self.arrived, self.lost) = (arrived, lost);
+            return;
+        };
         let settled = (arrived + lost).saturating_sub(self.arrived + self.lost);
         if now < began + WINDOW || settled < FRAMES_LEAST {
             return;
@@ -144,6 +158,22 @@ mod tests {
             thinning.handle_report(NOW + Duration::from_secs(second), arrived, lost);
         }
         arrived - before
+    }
+
+    #[test]
+    fn what_was_lost_for_another_reason_counts_no_more() {
+        let mut thinning = Thinning::new();
+        thinning.set_advised(4);
+        let after = |seconds| NOW + Duration::from_secs(seconds);
+        (0..4).for_each(|second| thinning.handle_report(after(second), 0, 30 * second));
+        assert_eq!(thinning.one_in(), 4);
+        thinning.begin_anew();
+        assert_eq!(thinning.one_in(), 1);
+        // What was still on its way is one bad window.
+        thinning.handle_report(after(4), 10, 100);
+        thinning.handle_report(after(5), 20, 120);
+        (6..60).for_each(|second| thinning.handle_report(after(second), 30 * second, 120));
+        assert_eq!(thinning.one_in(), 1);
     }
 
     #[test]

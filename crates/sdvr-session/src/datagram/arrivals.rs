@@ -369,13 +369,13 @@ impl Arrivals {
         self.settled = Some(Settled { number, captured });
     }
 
-    /// The next frame that is to be handed out, if there is one; gives up what is not in time. Drain it after every
-    /// [`Self::take`] and at [`Self::poll_timeout`].
-    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<WholeFrame> {
+    /// The next frame that is to be handed out, if there is one; gives up what was not in time when all was taken that had come. Drain it after
+    /// every [`Self::take`] and at [`Self::poll_timeout`].
+    pub(crate) fn poll(&mut self, heard_until: Timestamp) -> Option<WholeFrame> {
         loop {
             let first = self.coming.first_entry()?;
             if !first.get().is_whole() {
-                if now < first.get().deadline() {
+                if heard_until < first.get().deadline() {
                     return None;
                 }
                 self.give_up_first();

@@ -39,10 +39,21 @@ const LEAST_IN_TRIAL: Evidence = Evidence {
 /// and the camera's make of it, half a second at most, are two.
 const RISE_STEP: Duration = Duration::from_millis(200);
 const RISE_STEPS: u32 = 5;
+/// A report of fewer packets says how seldom there was something to say, and not how long they took.
+const TOLD_LEAST: u64 = 10;
 /// A shorter time than before ends the rise, by more than how exactly it is measured.
 const FALL_LEAST: Duration = Duration::from_millis(50);
 /// One frame in so many is sent at the least.
 const KEEP_ONE_IN_MOST: u32 = 64;
+
+/// What a client does about losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// Send one frame in so many.
+    KeepOneIn(u32),
+    /// Send all, in datagrams that are shorter now.
+    SendShorter,
+}
 
 /// What a client has heard of its packets lately, and what share of its frames it should send.
 #[derive(Debug)]
@@ -127,7 +138,7 @@ impl Breaker {
             self.reports.pop_front();
         }
         let since = *self.since.get_or_insert(now);
-        let is_rising_without_end = self.is_rising_without_end(now, delay);
+        let is_rising_without_end = sent >= TOLD_LEAST && self.is_rising_without_end(now, delay);
         let is_trial = self.tried.is_some_and(|tried| now < tried + TRIAL);
         let least = if is_trial { LEAST_IN_TRIAL } else { LEAST };
         let (lost, sent) = self.reports.iter().fold((0_u64, 0_u64), |sum, heard| {
@@ -163,6 +174,11 @@ impl Breaker {
             return self.change(self.keep_one_in / 2);
         }
         None
+    }
+
+    /// What was lost until now was lost for another reason: all is sent again.
+    pub(crate) fn begin_anew(&mut self) {
+        *self = Self::new();
     }
 
     /// What was heard until now is of another share.

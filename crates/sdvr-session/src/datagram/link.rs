@@ -7,7 +7,7 @@ use std::time::Duration;
 use sdvr_frame::{StreamId, Timestamp};
 
 use super::arrivals::{ArrivalLimits, Arrivals};
-use super::breaker::{Breaker, SendTimes};
+use super::breaker::{Advice, Breaker, SendTimes};
 use super::gaps::RoundTrip;
 use super::held::ReassemblyBudget;
 use super::lane::{LaneReceiver, LaneSender};
@@ -263,14 +263,17 @@ impl DatagramLink {
         }
     }
 
-    /// Client: that were so many datagrams, of those up to the counter of the report that came with it. Gives of how many frames one should be
-    /// sent from now on, if that has changed.
-    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<u32> {
+    /// Client: that were so many datagrams, of those up to the counter of the report that came with it. Gives what is
+    /// to be done about it.
+    pub(crate) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<Advice> {
         let (counter, opened_before) = self.told;
         let sent = self.reported.saturating_sub(counter);
         let lost = sent.saturating_sub(opened.saturating_sub(opened_before));
         self.told = (self.reported, opened.max(opened_before));
-        self.length.handle_losses(now, lost, sent);
+        if self.length.handle_losses(now, lost, sent) {
+            self.breaker.begin_anew();
+            return Some(Advice::SendShorter);
+        }
         if sent == 0 {
             return None;
         }
@@ -280,7 +283,9 @@ impl DatagramLink {
             outgoing.pace.handle_losses(lost, numbers, next);
         }
         let delay = self.send_times.delay(now, self.reported);
-        self.breaker.handle_report(now, (lost, sent), delay)
+        self.breaker
+            .handle_report(now, (lost, sent), delay)
+            .map(Advice::KeepOneIn)
     }
 
     /// Client: the stream ends: what was sent of it is not asked for any more.

@@ -103,10 +103,10 @@ impl DatagramLength {
         }
     }
 
-    /// The other end says that of `sent` packets since its last report `lost` were lost.
-    pub(crate) fn handle_losses(&mut self, now: Timestamp, lost: u64, sent: u64) {
+    /// The other end says that of `sent` packets since its last report `lost` were lost. Whether datagrams are shorter from now on.
+    pub(crate) fn handle_losses(&mut self, now: Timestamp, lost: u64, sent: u64) -> bool {
         if sent < PACKETS_LEAST || self.bytes == LEAST_BYTES {
-            return;
+            return false;
         }
         let has_vanished = lost.saturating_mul(10) >= sent.saturating_mul(9);
         self.bad_reports = if has_vanished {
@@ -114,11 +114,13 @@ impl DatagramLength {
         } else {
             0
         };
-        if self.bad_reports >= BLACK_HOLE_REPORTS {
+        let is_black_hole = self.bad_reports >= BLACK_HOLE_REPORTS;
+        if is_black_hole {
             self.bad_reports = 0;
             self.bytes = LEAST_BYTES;
             self.probe = Probe::Idle(now + AGAIN_AFTER_BLACK_HOLE);
         }
+        is_black_hole
     }
 
     pub(crate) const fn poll_timeout(&self) -> Timestamp {
@@ -174,11 +176,11 @@ mod tests {
         run(&mut length, NOW, 5, 1500);
         let later = NOW + Duration::from_secs(5);
         // Loss alone is no reason, and neither are a few packets.
-        (0..100).for_each(|_| length.handle_losses(later, 60, 100));
-        (0..100).for_each(|_| length.handle_losses(later, 10, 10));
-        (0..2).for_each(|_| length.handle_losses(later, 95, 100));
+        assert!((0..100).all(|_| !length.handle_losses(later, 60, 100)));
+        assert!((0..100).all(|_| !length.handle_losses(later, 10, 10)));
+        assert!((0..2).all(|_| !length.handle_losses(later, 95, 100)));
         assert_eq!(length.bytes(), 1472);
-        length.handle_losses(later, 95, 100);
+        assert!(length.handle_losses(later, 95, 100));
         assert_eq!(length.bytes(), LEAST_BYTES);
         assert_eq!(run(&mut length, later, 59, 1500), 0);
         run(&mut length, later + Duration::from_secs(60), 5, 1500);

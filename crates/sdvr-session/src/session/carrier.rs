@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sdvr_frame::{StreamId, Timestamp};
 
-use crate::datagram::{ArrivalLimits, DatagramLink, LATENCY};
+use crate::datagram::{Advice, ArrivalLimits, DatagramLink, LATENCY};
 use crate::epochs::{Chain, SendingKeys};
 use crate::keys::TrafficSecret;
 use crate::message::{Control, OpenStream, Report, StreamCode};
@@ -134,7 +134,7 @@ impl Carrier {
     }
 
     /// Client: and how many datagrams that were. Gives of how many frames one should be sent from now on, if that has changed.
-    pub(super) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<u32> {
+    pub(super) fn handle_received(&mut self, now: Timestamp, opened: u64) -> Option<Advice> {
         match self {
             Self::Records(_) => None,
             Self::Datagrams(link) => link.handle_received(now, opened),

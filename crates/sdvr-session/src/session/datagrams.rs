@@ -212,14 +212,17 @@ impl Session {
     }
 
     /// Server: the next frame that is whole, in order. Drain it after every `handle_*` call.
-    pub fn poll_frame(&mut self, now: Timestamp) -> Option<ArrivedFrame> {
+    ///
+    /// All that came until `heard_until` has been handed in: what is not whole and was to be by then is given up. That is earlier than now where
+    /// a program has not come to take what it was sent.
+    pub fn poll_frame(&mut self, heard_until: Timestamp) -> Option<ArrivedFrame> {
         if !matches!(self.state, State::Accepted(_)) {
             return None;
         }
         let link = self.datagram_link()?;
         let whole = link
             .all_arrivals()
-            .find_map(|arrivals| arrivals.poll(now))?;
+            .find_map(|arrivals| arrivals.poll(heard_until))?;
         let WholeFrame {
             facts,
             bytes,

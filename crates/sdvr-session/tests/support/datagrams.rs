@@ -364,7 +364,7 @@ impl Simulation {
                 Event::StreamReply { code, .. } => self.is_open = *code == StreamCode::Open,
                 Event::Rekey => self.client.rekey(now, &mut self.random).unwrap(),
                 Event::SendLess { keep_one_in } => self.keep_one_in = u64::from(*keep_one_in),
-                Event::SendAll => self.keep_one_in = 1,
+                Event::SendAll | Event::SendShorter => self.keep_one_in = 1,
                 _ => {}
             }
             if !matches!(event, Event::Report(_)) {

@@ -181,6 +181,16 @@ fn a_longer_way_is_no_rise_without_end() {
 }
 
 #[test]
+fn reports_of_hardly_a_packet_tell_of_no_rise() {
+    let mut breaker = Breaker::new();
+    for report in 0..100_u64 {
+        let now = START + Duration::from_secs(report);
+        let delay = Duration::from_millis(20 + report * 250);
+        assert_eq!(breaker.handle_report(now, (0, 1), delay), None, "{report}");
+    }
+}
+
+#[test]
 fn a_report_tells_how_long_packets_take() {
     let mut times = SendTimes::default();
     let after = |milliseconds| START + Duration::from_millis(milliseconds);
