@@ -60,11 +60,11 @@ pub struct Arguments {
     /// The frames' ethertype
     #[arg(long, value_name = "N", default_value_t = Ethertype::DEFAULT, requires = "interface")]
     ethertype: Ethertype,
-    /// Let frames wait so long for parts that were lost on the way [default: four round trips, 40 to 120]
+    /// Let frames wait so long for parts that were lost on the way, 10 to 10,000 [default: four round trips, 40 to 120]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(10..=10_000))]
     latency: Option<u16>,
-    /// Send so many per cent of each frame again as parity, which makes up for lost parts without asking: for round trips longer than the
-    /// latency
+    /// Send so many per cent of each frame again as parity, 50 at most, which makes up for lost parts without asking: for round trips longer
+    /// than the latency
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(PARITY_MOST_PERCENT)))]
     fec: u8,
     /// Where the frames come from [default: the first camera of this host]

@@ -37,6 +37,7 @@ impl SocketError {
                     | EthernetError::NotEthernet(_)
                     | EthernetError::NotAnEthertype(_)
                     | EthernetError::NotAServer(_)
+                    | EthernetError::OwnAddress(_)
             )
         )
     }

@@ -24,6 +24,24 @@ pub(crate) struct EthernetPeer {
 }
 
 impl Destination {
+    /// What to look at when nothing comes back from there, to be said after that.
+    pub(crate) fn why_silent(&self) -> String {
+        match self {
+            Self::Tcp(_) => String::new(),
+            Self::Udp(address) => format!(
+                ": does sdvrd run there, and does every firewall on the way let UDP port {} through?",
+                address.port()
+            ),
+            Self::Ethernet(EthernetPeer {
+                interface,
+                ethertype,
+                mac,
+            }) => format!(
+                ": does `sdvrd -i` have the interface of {mac} there, with --ethertype {ethertype}, and is it on one switch with {interface}?"
+            ),
+        }
+    }
+
     /// Whether packets may be lost on the way.
     pub(crate) const fn is_by_datagrams(&self) -> bool {
         match self {

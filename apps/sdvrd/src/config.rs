@@ -1,16 +1,21 @@
 //! The command line, made into finished values.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use sdvr_frame::{DEFAULT_PORT, Ethertype};
 use sdvr_session::KeyLimits;
 use sdvr_trust::Acceptance;
 
 use crate::account::{self, Account, parse_user};
 use crate::log::LogFormat;
+
+/// Interfaces at most: each has a socket and a buffer in the kernel for every thread.
+const INTERFACES_MOST: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +42,7 @@ pub struct Arguments {
     /// Listen on this port; 0 takes a free one
     #[arg(short = 'p', value_name = "PORT", default_value_t = DEFAULT_PORT)]
     port: u16,
-    /// Take cameras by raw Ethernet on this interface, too; may be given for several
+    /// Take cameras by raw Ethernet on this interface, too; may be given for several, eight at most
     #[arg(short = 'i', value_name = "IFACE")]
     interfaces: Vec<String>,
     /// The ethertype of raw Ethernet, the same on both sides
@@ -122,6 +127,18 @@ pub struct Config {
 }
 
 impl Arguments {
+    /// Reads the command line. Who uses it wrongly is told so, and the program ends with 2.
+    #[must_use]
+    pub fn read() -> Self {
+        let arguments = Self::parse();
+        if let Err(error) = check_interfaces(&arguments.interfaces) {
+            Self::command()
+                .error(ErrorKind::ValueValidation, error)
+                .exit();
+        }
+        arguments
+    }
+
     /// Checks what the parser could not.
     ///
     /// # Errors
@@ -216,6 +233,20 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Whether raw Ethernet can be received on all of them.
+fn check_interfaces(interfaces: &[String]) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = interfaces.iter().find(|interface| !seen.insert(*interface)) {
+        return Err(format!("-i {twice} is given twice\n"));
+    }
+    if interfaces.len() > INTERFACES_MOST {
+        return Err(format!(
+            "raw Ethernet on more than {INTERFACES_MOST} interfaces (-i) is more than one daemon takes; start another one for the others\n"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,5 +284,19 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn interfaces_are_eight_different_ones_at_most() {
+        let named = |count: usize| -> Vec<String> {
+            (0..count).map(|number| format!("eth{number}")).collect()
+        };
+        let mut interfaces = named(8);
+        assert_eq!(check_interfaces(&interfaces), Ok(()));
+        interfaces[7] = "eth0".to_owned();
+        let error = check_interfaces(&interfaces).unwrap_err();
+        assert!(error.contains("-i eth0 is given twice"), "{error}");
+        let error = check_interfaces(&named(9)).unwrap_err();
+        assert!(error.contains("more than 8"), "{error}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Every part has counters of its own, which it alone adds to; nothing waits for anything.
 
+mod socket_trouble;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,14 +18,13 @@ use sdvr_transport::DatagramSocket;
 use sdvr_trust::Refusal;
 use tracing::warn;
 
+use self::socket_trouble::SocketTrouble;
 use crate::budget::Budget;
 use crate::ingest::Ending;
 use crate::knock::TurnedAway;
 
 /// How often the page is written: programs take a daemon whose page is a second old for one that hangs.
 const BEAT: Duration = Duration::from_millis(250);
-/// How often it is said that packets are dropped.
-const SAY_DROPS_AGAIN: Duration = Duration::from_secs(60);
 
 /// A number that one thread changes and another one reads.
 #[derive(Debug, Default)]
@@ -308,16 +309,11 @@ impl Figures {
 
     fn run(&self, page: &StatisticsPage, end: &Receiver<()>) {
         let mut is_said = false;
-        let mut drops = Drops::default();
+        let mut sockets = SocketTrouble::default();
         while end.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
             let now = Timestamp::now();
             let statistics = self.now(now);
-            if let Some(packets) = drops.due(now, statistics.packets_dropped) {
-                warn!(
-                    packets,
-                    "this host had no room for packets of cameras, which are sent again if there is time: it is too busy, or its receive buffers are too small (sysctl -w net.core.rmem_max=8388608, and start sdvrd anew)"
-                );
-            }
+            sockets.look(now, statistics.packets_dropped, &self.sockets);
             let written = page.write(&statistics);
             if let Err(error) = written
                 && !std::mem::replace(&mut is_said, true)
@@ -325,28 +321,6 @@ impl Figures {
                 warn!(%error, "the statistics page cannot be written; programs will take this daemon for one that hangs");
             }
         }
-    }
-}
-
-/// How many packets were dropped, and what was said of it.
-#[derive(Debug, Default)]
-struct Drops {
-    said: u64,
-    at: Option<Timestamp>,
-}
-
-impl Drops {
-    /// How many there are since this was said last, if it is to be said again.
-    fn due(&mut self, now: Timestamp, dropped: u64) -> Option<u64> {
-        let is_due = self
-            .at
-            .is_none_or(|at| now.saturating_since(at) >= SAY_DROPS_AGAIN);
-        let more = dropped.saturating_sub(self.said);
-        if more == 0 || !is_due {
-            return None;
-        }
-        (self.said, self.at) = (dropped, Some(now));
-        Some(more)
     }
 }
 
@@ -407,23 +381,6 @@ const fn with_sums(mut statistics: Statistics) -> Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dropped_packets_are_said_once_a_minute_and_all_of_them() {
-        let at = |seconds: i64| Timestamp::from_nanoseconds(seconds * 1_000_000_000);
-        let mut drops = Drops::default();
-        let said = [
-            (0, 0),
-            (1, 5),
-            (2, 7),
-            (60, 9),
-            (61, 9),
-            (200, 9),
-            (201, 10),
-        ]
-        .map(|(seconds, dropped)| drops.due(at(seconds), dropped));
-        assert_eq!(said, [None, Some(5), None, None, Some(4), None, Some(1)]);
-    }
 
     #[test]
     fn a_part_that_hangs_is_told_from_parts_that_wait() {

@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sdvrd::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     sdvrd::start_log(arguments.log);
     match arguments.into_config().and_then(sdvrd::run) {
         Ok(()) => ExitCode::SUCCESS,

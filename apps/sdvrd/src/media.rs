@@ -10,9 +10,6 @@ use tracing::warn;
 
 use crate::config::Config;
 
-/// Interfaces at most: each has a socket and a buffer in the kernel for every thread.
-const INTERFACES_MOST: usize = 8;
-
 /// All sockets for datagrams.
 pub(crate) struct Media {
     /// One for each medium, in the order of the shards'.
@@ -32,10 +29,6 @@ impl Media {
         let udp = bind_udp(config.address, port, shards).with_context(|| {
             format!("cannot receive on UDP port {port}; another program may have it (`ss -ulpn` tells which; choose another port with -p)")
         })?;
-        anyhow::ensure!(
-            config.interfaces.len() <= INTERFACES_MOST,
-            "raw Ethernet on more than {INTERFACES_MOST} interfaces (-i) is more than one daemon takes; start another one for the others"
-        );
         let mut media = vec![udp];
         for interface in &config.interfaces {
             media.push(bind_ethernet(interface, config.ethertype.number(), shards)?);

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use crate::MacAddress;
+
 /// The port of SDVR, for every protocol that has ports.
 pub const DEFAULT_PORT: u16 = 1337;
-/// What an address of raw Ethernet begins with.
-const ETHERNET: &[u8] = b"eth:";
+/// What an address of raw Ethernet may begin with, as it does in lists of servers.
+const ETHERNET: &str = "eth:";
 /// The longest name that the domain name system has, with room for the zone of an IPv6 address.
 const HOST_MOST_BYTES: usize = 255;
 
@@ -36,13 +38,12 @@ impl ServerAddress {
     ///
     /// When the text is no host, a port is 0, or the text names another port than `port`.
     pub fn parse(text: &str, port: Option<u16>) -> Result<Self, ParseAddressError> {
-        let is_ethernet = |start: &[u8]| start.eq_ignore_ascii_case(ETHERNET);
-        if text
-            .as_bytes()
-            .get(..ETHERNET.len())
-            .is_some_and(is_ethernet)
-        {
-            return Err(ParseAddressError::Ethernet(text.to_owned()));
+        let card = text
+            .split_at_checked(ETHERNET.len())
+            .filter(|(start, _)| start.eq_ignore_ascii_case(ETHERNET))
+            .map_or(text, |(_, card)| card);
+        if card.len() < text.len() || card.parse::<MacAddress>().is_ok() {
+            return Err(ParseAddressError::Ethernet(card.to_owned()));
         }
         let (host, own_port) = split_port(text)?;
         let is_host = |character: char| {
@@ -120,9 +121,9 @@ pub enum ParseAddressError {
     /// Not a host.
     #[error("{0:?} is not the name or address of a host")]
     Host(String),
-    /// The address of a network card, over which nothing is sent yet.
+    /// The address of a network card.
     #[error(
-        "{0} would be raw Ethernet, which does not exist yet; name a host (one called eth is [eth]:PORT)"
+        "{0} is the address of a network card, which is reached by raw Ethernet (sdvrc -o INTERFACE); name a host (one called eth is [eth]:PORT)"
     )]
     Ethernet(String),
     /// Not a port.

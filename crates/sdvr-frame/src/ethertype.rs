@@ -11,8 +11,9 @@ use std::str::FromStr;
 /// assert_eq!(Ethertype::DEFAULT.to_string(), "0x1337");
 /// assert_eq!("0x88b5".parse(), Ok(Ethertype::new(0x88b5).unwrap()));
 /// assert_eq!("34997".parse(), Ok(Ethertype::new(0x88b5).unwrap()));
-/// // Below it is the length of a frame.
+/// // Below it is the length of a frame, and a host needs those of IP itself.
 /// assert!("0x5ff".parse::<Ethertype>().is_err());
+/// assert!("0x0800".parse::<Ethertype>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ethertype(u16);
@@ -20,7 +21,7 @@ pub struct Ethertype(u16);
 /// The text is no ethertype.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "use a number from 0x600 to 0xffff, such as 0x1337, or 0x88b5, which IEEE 802 leaves to experiments"
+    "use a number from 0x600 to 0xffff that is not of IPv4, ARP, IPv6 or VLANs, such as 0x1337, or 0x88b5, which IEEE 802 leaves to experiments"
 )]
 pub struct ParseEthertypeError;
 
@@ -30,13 +31,13 @@ impl Ethertype {
     /// Smaller numbers are lengths (IEEE 802.3, 3.2.6).
     const LEAST: u16 = 0x600;
 
-    /// The ethertype of that number, if it is one.
+    /// The ethertype of that number, if it is one, and not one that every host has another use for: IPv4, ARP, IPv6, and those of VLANs, of
+    /// which the kernel takes the frames.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if number < Self::LEAST {
-            None
-        } else {
-            Some(Self(number))
+        match number {
+            ..Self::LEAST | 0x0800 | 0x0806 | 0x86dd | 0x8100 | 0x88a8 => None,
+            _ => Some(Self(number)),
         }
     }
 

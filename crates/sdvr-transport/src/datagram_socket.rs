@@ -253,6 +253,16 @@ impl DatagramSocket {
         }
     }
 
+    /// The interface of raw Ethernet that was removed, if that was so: nothing comes to this socket any more, also when one of the same name is
+    /// made.
+    #[must_use]
+    pub fn lost_interface(&self) -> Option<Interface> {
+        match &self.0 {
+            Kind::Udp(_) => None,
+            Kind::Ethernet(socket) => socket.lost_interface(),
+        }
+    }
+
     /// What to do if the kernel may hold so little that packets of a few cameras are lost when this host is busy.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {

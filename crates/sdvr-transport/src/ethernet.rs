@@ -33,7 +33,7 @@ use inbox::Inbox;
 
 use crate::datagram_socket::{BoundTo, DatagramBuffer, Sent, not_sent};
 use crate::hearing::{from_to_this_host, nothing, to_this_host};
-use crate::packet_socket::{ethernet_address, mtu_bytes, packet_address};
+use crate::packet_socket::{ethernet_address, has_lost_interface, mtu_bytes, packet_address};
 use crate::receive_buffer::ReceiveBuffer;
 use crate::socket_options::{packet_option, set_packet_option, steer_frames};
 use crate::steering::steering;
@@ -136,6 +136,9 @@ impl EthernetSocket {
             return Err(EthernetError::NotAServer(server));
         }
         let socket = Self::bind_deaf(interface, ethertype)?;
+        if socket.mac == server {
+            return Err(EthernetError::OwnAddress(server));
+        }
         // An older kernel shows what this host sends, and the filter drops it.
         let _ = set_packet_option(&socket.socket, libc::PACKET_IGNORE_OUTGOING, 1);
         socket
@@ -220,6 +223,12 @@ impl EthernetSocket {
             interface: self.interface,
             mac,
         }
+    }
+
+    /// See [`crate::DatagramSocket::lost_interface`].
+    pub(crate) fn lost_interface(&self) -> Option<Interface> {
+        let is_lost = has_lost_interface(&self.socket).unwrap_or(false);
+        is_lost.then_some(self.interface)
     }
 
     /// See [`crate::DatagramSocket::remedy`].

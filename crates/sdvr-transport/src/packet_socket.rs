@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
 use sdvr_frame::{Interface, MacAddress};
-use socket2::{SockAddr, SockAddrStorage};
+use socket2::{SockAddr, SockAddrStorage, Socket};
 
 /// The most frames that one call gives.
 pub(crate) const RECEIVE_MOST: usize = 64;
@@ -29,6 +29,17 @@ pub(crate) fn packet_address(ethertype: u16, interface_index: u32) -> SockAddr {
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the storage holds a whole `sockaddr_ll`, which is as long as said.
     unsafe { SockAddr::new(storage, length) }
+}
+
+/// Whether the interface is gone that the socket was bound to: the kernel then says that it is bound to none.
+pub(crate) fn has_lost_interface(socket: &Socket) -> io::Result<bool> {
+    let bound = socket.local_addr()?;
+    if libc::c_int::from(bound.family()) != libc::AF_PACKET {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    // SAFETY: the kernel says of packet sockets a `sockaddr_ll`, for which there is room.
+    let bound = unsafe { &*bound.as_ptr().cast::<libc::sockaddr_ll>() };
+    Ok(bound.sll_ifindex == -1)
 }
 
 /// The address of an interface; `None` if it is not one of Ethernet.

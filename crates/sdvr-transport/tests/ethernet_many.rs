@@ -250,3 +250,21 @@ fn frames_that_become_longer_while_the_server_runs_are_whole_and_in_order() {
     }
     assert!(received == sent);
 }
+
+#[test]
+fn an_interface_that_is_removed_is_told_of() {
+    let Some(mut ends) = ends(1) else { return };
+    let poller = Poller::new().unwrap();
+    poller.add(&ends.server[0], 0, Interest::Read).unwrap();
+    assert_eq!(ends.server[0].lost_interface(), None);
+    ends.namespace
+        .enter(Side::A, || configure("ip", "link delete right"));
+    let mut ready = Vec::new();
+    poller.wait(Some(PATIENCE), &mut ready).unwrap();
+    assert_eq!(ready.len(), 1);
+    for socket in &ends.server {
+        let received = socket.receive(&mut ends.buffer, |_, _| {});
+        assert_eq!(received.unwrap(), 0);
+        assert_eq!(socket.lost_interface().unwrap().name(), "right");
+    }
+}

@@ -165,8 +165,11 @@ impl Uplink<'_> {
                 let wait = self.retry.was_unheard().then_some(UNHEARD_WAIT);
                 self.try_again(now, &problem.to_string(), wait)
             }
+            GreetingError::Silent => {
+                let hint = self.config.server.why_silent();
+                self.try_again(now, &format!("{problem}{hint}"), None)
+            }
             GreetingError::Closed
-            | GreetingError::Silent
             | GreetingError::Connect(_)
             | GreetingError::Socket(_)
             | GreetingError::Handshake(_) => self.try_again(now, &problem.to_string(), None),

@@ -31,6 +31,11 @@ pub enum EthernetError {
     /// The address belongs to no single network card.
     #[error("{0} is not the address of one network card, which a server has")]
     NotAServer(MacAddress),
+    /// A client on the host of its server has no use for cards.
+    #[error(
+        "{0} is the address of this host's own card; a server on this host is reached without -o"
+    )]
+    OwnAddress(MacAddress),
     /// Clients would be answered by both.
     #[error(
         "another server receives ethertype {ethertype:#06x} on {interface} already: end it, or choose another ethertype"
