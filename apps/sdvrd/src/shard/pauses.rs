@@ -11,8 +11,8 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// How long a pause is. The kernel makes it up to as much longer again.
-pub(super) const PAUSE: Duration = Duration::from_micros(50);
+/// How long a pause is. The kernel makes it half as much longer.
+pub(super) const PAUSE: Duration = Duration::from_micros(100);
 /// Whoever is woken after so little would have done better not to fall asleep.
 const SHORT_SLEEP: Duration = Duration::from_micros(50);
 /// So many short sleeps, one after the other, are no chance. A frame of 100 KB that comes at a gigabit a second is over before.
