@@ -2,13 +2,14 @@
 
 mod arriving;
 mod datagrams;
+mod handle;
 mod hearing;
 mod pauses;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use sdvr_frame::{PublicKey, Timestamp};
@@ -20,13 +21,13 @@ use tracing::{info, warn};
 use self::arriving::Member;
 use self::datagrams::DatagramSessions;
 pub(crate) use self::datagrams::{Decision, Introduced, Newcomer};
+pub(crate) use self::handle::{ShardHandle, ToShard};
 use self::pauses::{PAUSE, Pauses, Taken};
 use crate::budget::Budget;
 use crate::camera::{LOST_AFTER, RingPlace};
 use crate::door::{DoorHandle, ToDoor};
 use crate::figures::ShardCounters;
 use crate::ingest::{BUFFER_BYTES, Ending, Ingest, Way};
-use crate::knock::Arrival;
 use crate::ring_keeper::{EndedRing, RingKeeper, RingMade};
 use crate::slots::Slots;
 
@@ -37,58 +38,6 @@ const FIRST_SOCKET: u64 = u64::MAX - 16;
 const TICK: Duration = Duration::from_millis(100);
 /// How often the rings' files are looked at.
 const RESTORE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What a shard is told.
-#[derive(Debug)]
-pub(crate) enum ToShard {
-    /// A camera was let in.
-    Arrival(Arrival),
-    /// Somebody is to introduce itself in datagrams, which come here.
-    Newcomer(Newcomer),
-    /// Who has, is let in or not: by the session's index.
-    Decided(u32, Decision),
-    /// A camera is not welcome any more.
-    Dismiss(PublicKey, Removal),
-    /// The server has another key from now on.
-    NextKey(PublicKey),
-    /// The answer to a camera that has announced a key.
-    NewIdReply {
-        /// The key that it has proved.
-        camera: PublicKey,
-        /// The one that it has announced.
-        key: PublicKey,
-        code: NewIdCode,
-    },
-    /// A ring was made, or could not be.
-    RingMade(Box<RingMade>),
-    /// The daemon ends.
-    Stop,
-}
-
-/// How others reach a shard.
-#[derive(Clone, Debug)]
-pub(crate) struct ShardHandle {
-    sender: Sender<ToShard>,
-    waker: Waker,
-}
-
-impl ShardHandle {
-    /// One that leads to a test. The poller must live as long.
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> (Self, Receiver<ToShard>, Poller) {
-        let poller = Poller::new().unwrap();
-        let waker = poller.add_waker(WAKER).unwrap();
-        let (sender, receiver) = channel();
-        (Self { sender, waker }, receiver, poller)
-    }
-
-    pub(crate) fn send(&self, message: ToShard) {
-        // A shard that is gone has ended with the daemon.
-        if self.sender.send(message).is_ok() {
-            self.waker.wake();
-        }
-    }
-}
 
 /// A shard.
 pub(crate) struct Shard {
@@ -133,11 +82,7 @@ impl Shard {
             poller.add(socket.as_ref(), token, Interest::Read)?;
         }
         let waker = poller.add_waker(WAKER)?;
-        let (sender, receiver) = channel();
-        let handle = ShardHandle {
-            sender,
-            waker: waker.clone(),
-        };
+        let (handle, receiver) = ShardHandle::new(waker.clone());
         let now = Timestamp::now();
         let place = RingPlace {
             keeper,
