@@ -10,12 +10,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use sdvr_frame::{FrameFlags, FrameNumber, StreamId, Timestamp};
-use sdvr_session::client::ExpectHelloReply;
-use sdvr_session::{
-    DatagramOutcome, Event, KeyLimits, Limits, PeerPath, Session, StreamCode, Suites,
-};
+use sdvr_session::{DatagramOutcome, Event, KeyLimits, PeerPath, Session, StreamCode};
 
-use super::{CLIENT_PRIVATE_KEY, NOW, Seeded, door, label, payload, setup, source, stream};
+use super::{NOW, Seeded, introducing_datagrams, label, payload};
 
 const MILLISECOND_US: u64 = 1000;
 pub(crate) const STREAM: StreamId = StreamId(0);
@@ -121,26 +118,7 @@ pub(crate) struct Simulation {
 impl Simulation {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         let mut random = Seeded(seed);
-        let mut door = door(&mut random);
-        let (client, hello) =
-            ExpectHelloReply::start(Suites::all(true), Limits::default(), None, &mut random);
-        let reply = door
-            .handle_hello(NOW, &source(), &hello, None, &mut random)
-            .unwrap();
-        let (client, initiation) = client
-            .handle_reply(&reply)
-            .unwrap()
-            .initiate(&CLIENT_PRIVATE_KEY, &mut random)
-            .unwrap();
-        let (server, response) = door
-            .handle_initiation(NOW, &source(), &initiation)
-            .unwrap()
-            .accept_datagrams(NOW, 77, &mut random)
-            .unwrap();
-        let mut client = client
-            .handle_datagram_response(NOW, &response, 1472)
-            .unwrap();
-        client.introduce(setup(), &[stream()]);
+        let (client, server) = introducing_datagrams(&mut random, true, 77);
         Self {
             client,
             server,

@@ -261,26 +261,36 @@ pub(crate) fn seal_frame(
     wire
 }
 
-/// Two ends that stream over datagrams, and have found out that those may have 1,472 bytes.
-pub(crate) fn streaming_datagrams(aes: bool) -> (Session, Session) {
-    let mut random = Seeded(7);
-    let mut door = door(&mut random);
+/// Two ends over datagrams, of which the client has to introduce itself next. `index` names the session, and `aes` says whether the client has AES in
+/// hardware, as the server has.
+pub(crate) fn introducing_datagrams(
+    random: &mut Seeded,
+    aes: bool,
+    index: u32,
+) -> (Session, Session) {
+    let mut door = door(random);
     let (client, hello) =
-        ExpectHelloReply::start(Suites::all(aes), Limits::default(), None, &mut random);
+        ExpectHelloReply::start(Suites::all(aes), Limits::default(), None, random);
     let reply = door
-        .handle_hello(NOW, &source(), &hello, None, &mut random)
+        .handle_hello(NOW, &source(), &hello, None, random)
         .unwrap();
     let offer = client.handle_reply(&reply).unwrap();
-    let (client, initiation) = offer.initiate(&CLIENT_PRIVATE_KEY, &mut random).unwrap();
-    let (mut server, response) = door
+    let (client, initiation) = offer.initiate(&CLIENT_PRIVATE_KEY, random).unwrap();
+    let (server, response) = door
         .handle_initiation(NOW, &source(), &initiation)
         .unwrap()
-        .accept_datagrams(NOW, 1, &mut random)
+        .accept_datagrams(NOW, index, random)
         .unwrap();
     let mut client = client
         .handle_datagram_response(NOW, &response, 1472)
         .unwrap();
     client.introduce(setup(), &[stream()]);
+    (client, server)
+}
+
+/// Two ends that stream over datagrams, and have found out that those may have 1,472 bytes.
+pub(crate) fn streaming_datagrams(aes: bool) -> (Session, Session) {
+    let (mut client, mut server) = introducing_datagrams(&mut Seeded(7), aes, 1);
     // The introduction, its answer, and three lengths that are tried.
     for _ in 0..6 {
         exchange_datagrams(NOW, &mut client, &mut server);
