@@ -27,7 +27,6 @@ mod cameras;
 mod daemon;
 mod error;
 mod frame;
-pub mod jpeg;
 mod open_rings;
 mod place;
 
@@ -36,6 +35,8 @@ pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
 pub use error::Error;
 pub use frame::Frame;
+#[cfg(feature = "decode")]
+pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
