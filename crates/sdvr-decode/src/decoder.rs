@@ -74,6 +74,17 @@ impl Decoder {
         Ok(())
     }
 
+    /// Gives a picture that has not come out yet, as if the stream ended here: of one call after the other those that [`Self::decode`] held back, in the
+    /// order in which they are shown. False when there is none left. Decoding then goes on at a key frame only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decode`].
+    pub fn drain(&mut self, pixels: Pixels, picture: &mut Picture) -> Result<bool, DecodeError> {
+        let _ = (pixels, picture);
+        Ok(false)
+    }
+
     /// Says that frames are missing from here on: nothing is decoded before the next key frame. Pictures that have not come out yet are dropped.
     pub fn reset(&mut self) {}
 }

@@ -28,6 +28,8 @@ mod daemon;
 mod error;
 mod frame;
 mod open_rings;
+#[cfg(feature = "decode")]
+mod pictures;
 mod place;
 
 pub use camera::{Camera, Frames, Policy, Start};
@@ -35,6 +37,8 @@ pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
 pub use error::Error;
 pub use frame::Frame;
+#[cfg(feature = "decode")]
+pub use pictures::{Decoded, DecodedFrames, Pictures};
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
 pub use sdvr_frame::{
