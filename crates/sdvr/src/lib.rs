@@ -40,7 +40,9 @@ pub use frame::Frame;
 #[cfg(feature = "decode")]
 pub use pictures::{Decoded, DecodedFrames, Pictures};
 #[cfg(feature = "decode")]
-pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
+pub use sdvr_decode::{
+    Coded, Colours, DecodeError, Decoder, Layout, Matrix, Picture, Pixels, Plane, Range, jpeg,
+};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
