@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use sdvr::{Camera, Error, Frame, Policy, Start};
 
 use crate::output::{Interrupted, NOT_WRITTEN, WrongUsage, say};
-use feed::{Feed, Format, NoPicture, Shape, Taken};
+use feed::{Feed, Format, NoPicture, Shape, Taken, WithoutPicture};
 
 const HELP: &str = "\
 raw   the bytes of the frames as the camera sent them; H.264 and its kin from a key frame on
@@ -80,6 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut missed = Missed::default();
     let mut without_picture = WithoutPicture::default();
     let mut begun: Option<Shape> = None;
+    let mut planes = Vec::new();
     while !interrupted.is_set() {
         let shape = match feed.next(Policy::Every, TIMEOUT) {
             Ok(Taken::Frame(shape)) => shape,
@@ -108,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
         }
         missed.count(&feed);
-        feed.write(&shape, &mut out)
+        feed.write(&shape, &mut planes, &mut out)
             .and_then(|()| out.flush())
             .context(NOT_WRITTEN)?;
     }
@@ -139,23 +140,6 @@ fn check(begun: &Shape, now: &Shape) -> anyhow::Result<()> {
     bail!(
         "the camera came back with {now}, which does not fit into a stream of {begun}; all frames before were written"
     )
-}
-
-/// Damaged frames, said once a second at most.
-#[derive(Debug, Default)]
-struct WithoutPicture {
-    in_all: u64,
-    said_at: Option<Instant>,
-}
-
-impl WithoutPicture {
-    fn count(&mut self, error: &Error) {
-        self.in_all = self.in_all.saturating_add(1);
-        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
-            say(format_args!("sdvr: {error} ({} in all)", self.in_all));
-            self.said_at = Some(Instant::now());
-        }
-    }
 }
 
 /// Frames that were missed, said once a second at most.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sdvr::{
     Camera, DecodeError, Decoded, Error, FourCc, Frame, FrameFlags, FrameRate, Pictures, Pixels,
@@ -10,6 +10,10 @@ use sdvr::{
 };
 
 use super::y4m;
+use crate::output::say;
+
+/// How often damaged frames are spoken of.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How frames are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -121,8 +125,6 @@ impl fmt::Display for Shape {
 pub(crate) struct Feed {
     source: Source,
     wanted: Option<Format>,
-    /// Memory in which planes are put together.
-    planes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -175,11 +177,7 @@ impl Feed {
                 frame: None,
             },
         };
-        Self {
-            source,
-            wanted,
-            planes: Vec::new(),
-        }
+        Self { source, wanted }
     }
 
     /// Whether the camera would be read in another way if it were opened now: it has come back as one of another kind.
@@ -253,6 +251,15 @@ impl Feed {
         }
     }
 
+    /// Whether frames are written as they came, and need those before them.
+    pub(crate) fn needs_all(&self) -> bool {
+        let Source::AsTheyCame { camera, .. } = &self.source else {
+            return false;
+        };
+        let info = camera.info();
+        info.is_some_and(|info| info.format.fourcc.is_inter_coded())
+    }
+
     /// Whether the frame that was taken last is one at which nobody can begin: it is written as it came, and needs frames before it.
     pub(crate) fn begins_late(&self) -> bool {
         let Source::AsTheyCame {
@@ -321,12 +328,17 @@ impl Feed {
         }
     }
 
-    /// Writes the frame that was taken last.
+    /// Writes the frame that was taken last. `planes` is memory that is used again.
     ///
     /// # Errors
     ///
     /// When `out` does not take it.
-    pub(crate) fn write(&mut self, shape: &Shape, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(
+        &self,
+        shape: &Shape,
+        planes: &mut Vec<u8>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         match (&self.source, &shape.form) {
             (Source::AsTheyCame { frame, .. }, form) => {
                 let Some(frame) = frame else { return Ok(()) };
@@ -340,10 +352,27 @@ impl Feed {
                     return Ok(());
                 };
                 if matches!(form, Form::Y4m { .. }) {
-                    return y4m::write_frame(decoded.picture(), &mut self.planes, out);
+                    return y4m::write_frame(decoded.picture(), planes, out);
                 }
                 out.write_all(decoded.picture().bytes())
             }
+        }
+    }
+}
+
+/// Damaged frames, said once a second at most.
+#[derive(Debug, Default)]
+pub(crate) struct WithoutPicture {
+    pub(crate) in_all: u64,
+    said_at: Option<Instant>,
+}
+
+impl WithoutPicture {
+    pub(crate) fn count(&mut self, error: &Error) {
+        self.in_all = self.in_all.saturating_add(1);
+        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            say(format_args!("sdvr: {error} ({} in all)", self.in_all));
+            self.said_at = Some(Instant::now());
         }
     }
 }
