@@ -68,7 +68,6 @@ impl From<DerivedOptions> for NewRing {
 
 /// Why a derived ring could not be made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DerivedError {
     /// Another program publishes under the label, and lives.
     #[error("{label} is published by another program already (process {pid})")]

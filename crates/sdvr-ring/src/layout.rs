@@ -48,7 +48,7 @@ const SLOTS_MOST: u64 = 1 << 20;
 /// No ring has more data.
 const DATA_MOST_BYTES: u64 = 1 << 40;
 /// No frame is longer: what a reader may be made to allocate by a ring that lies.
-const FRAME_MOST_BYTES: u64 = 256 << 20;
+pub const FRAME_MOST_BYTES: u64 = 256 << 20;
 
 /// The parts of a ring that frames go through.
 #[derive(Clone, Copy, Debug)]

@@ -55,7 +55,7 @@ mod watch;
 #[cfg(not(loom))]
 mod writer;
 
-pub use layout::{FrameMeta, Origin, RingInfo};
+pub use layout::{FRAME_MOST_BYTES, FrameMeta, Origin, RingInfo};
 pub use slot::{FrameWords, ReadError};
 pub use wakeup::Wait;
 #[cfg(not(loom))]

@@ -1,4 +1,4 @@
-//! Ending the rings of a daemon that is gone.
+//! Ending the rings of a daemon that is gone, or of a publisher.
 //!
 //! Through the file and not through a mapping: a mapped store into a file of which we know nothing could end the process.
 
@@ -27,7 +27,7 @@ pub struct StaleRings {
     pub still_read: Vec<StaleRing>,
 }
 
-/// A ring of a daemon or of a publisher that is gone, without a name. Its readers have been told to look for another one.
+/// A ring that has ended, such as one of a daemon or of a publisher that is gone, without a name. Its readers have been told to look for another one.
 #[derive(Debug)]
 pub struct StaleRing {
     file: OwnedFd,
@@ -35,6 +35,10 @@ pub struct StaleRing {
 }
 
 impl StaleRing {
+    pub(crate) const fn new(file: OwnedFd, geometry: Geometry) -> Self {
+        Self { file, geometry }
+    }
+
     /// How much memory it holds.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -80,7 +84,7 @@ pub(crate) fn end_ring(directory: &Folder, name: &str) -> Result<Option<StaleRin
     Ok(geometry
         .ok()
         .flatten()
-        .map(|geometry| StaleRing { file, geometry })
+        .map(|geometry| StaleRing::new(file, geometry))
         .filter(StaleRing::is_read))
 }
 

@@ -1,5 +1,6 @@
 //! The daemon's end of a ring, or a publisher's.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use crate::predecessor::{Predecessor, TakenOver};
 use crate::publisher::Publisher;
 use crate::shared_memory::Mapping;
 use crate::slot::store;
+use crate::stale::StaleRing;
 use crate::wakeup::Bell;
 use crate::{file_lock, stale};
 
@@ -318,6 +320,16 @@ impl RingWriter {
     #[must_use]
     pub fn is_replaced(&self) -> bool {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// The ring's memory, to be given back by whoever has time when the writer is dropped. It counts as written by a living program until then.
+    ///
+    /// # Errors
+    ///
+    /// When this process has no descriptor left; the memory is then free when the last reader lets go.
+    pub fn memory(&self) -> io::Result<StaleRing> {
+        let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 0)?;
+        Ok(StaleRing::new(file, self.geometry))
     }
 
     /// Whether a program has it open. True also when the system does not tell.
