@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     /// Which camera; with --each any number, and none means all. One that is not there yet is waited for
     #[arg(value_name = "CAMERA")]
     cameras: Vec<String>,
-    /// A process for each camera that comes
+    /// A process for each camera that comes; not for streams that programs derive from them, unless they are named
     #[arg(long)]
     each: bool,
     /// How frames are given, as in sdvr pipe [default: as the source had them: y4m for a YUV4MPEG2 source, else raw]
@@ -194,7 +194,7 @@ impl Crew {
             say_all(&self.take_results()?);
             let labels: BTreeSet<&str> = there
                 .iter()
-                .filter(|camera| camera.stream == StreamId(0))
+                .filter(|camera| camera.stream == StreamId(0) && !camera.origin.is_derived())
                 .map(|camera| camera.label.as_str())
                 .collect();
             // One that comes back is another matter.
@@ -274,6 +274,6 @@ fn say_all(errors: &[anyhow::Error]) {
 
 /// Whether these are the same stream at the same daemon.
 fn is_same(one: &CameraInfo, other: &CameraInfo) -> bool {
-    let key = |camera: &CameraInfo| (camera.fingerprint, camera.stream);
+    let key = |camera: &CameraInfo| (camera.fingerprint(), camera.stream);
     key(one) == key(other) && one.label == other.label && one.directory == other.directory
 }

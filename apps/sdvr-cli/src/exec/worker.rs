@@ -199,7 +199,10 @@ impl Worker {
 
     /// Gives a frame to the program, which is started anew if frames have become others.
     fn take(&mut self, feed: &Feed, shape: Shape) -> anyhow::Result<()> {
-        let fingerprint = feed.camera().info().map(|info| info.camera.fingerprint());
+        let fingerprint = feed
+            .camera()
+            .info()
+            .and_then(|info| info.origin.fingerprint());
         if let State::Running(running) = &self.state
             && (running.shape != shape || running.fingerprint != fingerprint)
         {
