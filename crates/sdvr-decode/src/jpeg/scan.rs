@@ -2,9 +2,7 @@
 //!
 //! A decoder that meets a marker where none may be goes on with another scan, and what is missing of the picture stays what it was before.
 
-use super::{
-    Coding, DEFINE_HUFFMAN_TABLES, END_OF_IMAGE, Malformed, START_OF_SCAN, Segment, Segments,
-};
+use super::{Coding, DEFINE_HUFFMAN_TABLES, END_OF_IMAGE, Malformed, START_OF_SCAN, Segments};
 
 const DEFINE_RESTART_INTERVAL: u8 = 0xdd;
 /// Restart markers count from 0 to 7 and begin anew.
