@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 begun = Some(shape.clone());
             }
         }
-        missed.count(&feed);
+        missed.count(&mut feed);
         feed.write(&shape, &mut planes, &mut out)
             .and_then(|()| out.flush())
             .context(NOT_WRITTEN)?;
@@ -152,8 +152,8 @@ struct Missed {
 
 impl Missed {
     /// Counts the frames that were missed before this one.
-    fn count(&mut self, feed: &Feed) {
-        let (of_run, between_runs) = feed.missed();
+    fn count(&mut self, feed: &mut Feed) {
+        let (of_run, between_runs) = feed.take_missed();
         let missed = of_run.saturating_add(between_runs);
         self.in_all = self.in_all.saturating_add(missed);
         self.unsaid = self.unsaid.saturating_add(missed);

@@ -198,7 +198,7 @@ impl Worker {
     }
 
     /// Gives a frame to the program, which is started anew if frames have become others.
-    fn take(&mut self, feed: &Feed, shape: Shape) -> anyhow::Result<()> {
+    fn take(&mut self, feed: &mut Feed, shape: Shape) -> anyhow::Result<()> {
         let fingerprint = feed
             .camera()
             .info()
@@ -233,7 +233,7 @@ impl Worker {
         });
         match given {
             Given::All => {
-                let (of_run, between_runs) = feed.missed();
+                let (of_run, between_runs) = feed.take_missed();
                 if !is_first {
                     let missed = of_run.saturating_add(between_runs);
                     running.figures.left_out = running.figures.left_out.saturating_add(missed);

@@ -125,6 +125,8 @@ impl fmt::Display for Shape {
 pub(crate) struct Feed {
     source: Source,
     wanted: Option<Format>,
+    /// Frames that gave no picture since the last one that did: they came, so they were not missed.
+    without_picture: u64,
 }
 
 #[derive(Debug)]
@@ -177,7 +179,11 @@ impl Feed {
                 frame: None,
             },
         };
-        Self { source, wanted }
+        Self {
+            source,
+            wanted,
+            without_picture: 0,
+        }
     }
 
     /// Whether the camera would be read in another way if it were opened now: it has come back as one of another kind.
@@ -229,7 +235,10 @@ impl Feed {
                 None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
             }),
             Ok(false) => Ok(Taken::Nothing),
-            Err(error @ Error::Undecodable { .. }) => Ok(Taken::NoPicture(no_picture(error))),
+            Err(error @ Error::Undecodable { .. }) => {
+                self.without_picture = self.without_picture.saturating_add(1);
+                Ok(Taken::NoPicture(no_picture(error)))
+            }
             Err(error) => Err(error),
         }
     }
@@ -272,11 +281,14 @@ impl Feed {
     }
 
     /// How many frames were not taken between the one before and this one: of its run, and where runs of the source meet.
-    pub(crate) fn missed(&self) -> (u64, u64) {
+    /// Asked once a frame.
+    pub(crate) fn take_missed(&mut self) -> (u64, u64) {
+        let without_picture = std::mem::take(&mut self.without_picture);
         let of_run = match &self.source {
             Source::AsTheyCame { frame, .. } => frame.as_ref().map_or(0, Frame::missed),
             Source::Pictures { decoded, .. } => decoded.as_ref().map_or(0, Decoded::missed),
         };
+        let of_run = of_run.saturating_sub(without_picture);
         let between_runs = self.frame().map_or(0, Frame::missed_between_runs);
         (of_run, between_runs)
     }

@@ -34,6 +34,7 @@ pub(super) struct Newest {
 }
 
 /// How the camera's frames become images.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Reader {
     /// They are images already, or it is not known yet what they are.
     AsTheyCame(Camera),
