@@ -1,6 +1,7 @@
 //! One camera, followed through everything that happens to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, InstanceId, StreamState, Timestamp};
@@ -11,7 +12,8 @@ use sdvr_ring::{
 use crate::account::{Account, Progress};
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
-use crate::place::{self, Found, Wanted};
+use crate::place::{self, Found, Sought, Wanted};
+use crate::ready::Readiness;
 
 /// How often a ring that is not there is looked for, besides being told.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -64,6 +66,10 @@ pub struct Camera {
     watch: Option<RingWatch>,
     /// When all rings may be looked through again.
     next_search: Timestamp,
+    /// Of the descriptor that tells when there is something to say, if there is one.
+    pub(crate) readiness: Weak<Readiness>,
+    /// Whether somebody else looks through all rings for it, who does that for many cameras at once.
+    pub(crate) is_sought_elsewhere: bool,
 }
 
 /// The ring of the camera.
@@ -106,6 +112,16 @@ enum Begin {
     Chosen(Start),
     /// The ring came later: with its first frame.
     First,
+}
+
+/// What a camera waits for.
+pub(crate) enum Awaits<'a> {
+    /// It has something to say.
+    Nothing,
+    /// Frame `n` of the ring that it reads.
+    Frame(&'a RingReader, u64),
+    /// A ring.
+    Ring(Sought),
 }
 
 /// A frame to read, or what to do instead.
@@ -154,6 +170,8 @@ impl Camera {
             account,
             watch: None,
             next_search: Timestamp::now(),
+            readiness: Weak::new(),
+            is_sought_elsewhere: false,
         })
     }
 
@@ -170,8 +188,6 @@ impl Camera {
     }
 
     fn wait_for_wanted(wanted: Wanted) -> Self {
-        // Before looking, so that nothing comes unseen in between.
-        let watch = Some(RingWatch::new(&wanted.likely_directory()));
         let mut account = Account::default();
         let ring = match place::find(&wanted) {
             Ok(found) if found.may_go_on() => {
@@ -189,8 +205,10 @@ impl Camera {
             wanted,
             ring,
             account,
-            watch,
+            watch: None,
             next_search: Timestamp::now(),
+            readiness: Weak::new(),
+            is_sought_elsewhere: false,
         }
     }
 
@@ -312,6 +330,21 @@ impl Camera {
         &mut self,
         policy: Policy,
         timeout: Duration,
+        look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
+    ) -> Result<Option<(About, T)>, Error> {
+        let next = self.wait_with(policy, timeout, look)?;
+        if next.is_none()
+            && let Some(readiness) = self.readiness.upgrade()
+        {
+            readiness.arm(self.awaits(policy));
+        }
+        Ok(next)
+    }
+
+    fn wait_with<T>(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
         mut look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
     ) -> Result<Option<(About, T)>, Error> {
         let deadline = Timestamp::now() + timeout;
@@ -375,7 +408,7 @@ impl Camera {
         if let Ring::Open(ring) = &self.ring {
             self.account.end_ring(&ring.progress, &ring.reader);
             let is_closed = ring.reader.state() == StreamState::Closed;
-            self.watch = Some(RingWatch::new(&ring.directory));
+            self.watch = None;
             self.ring = Ring::Gone {
                 known: Some((ring.directory.clone(), ring.name.clone())),
                 state: if is_closed {
@@ -390,39 +423,62 @@ impl Camera {
 
     /// Looks for the ring; false when the deadline has passed without one.
     fn look_for_ring(&mut self, deadline: Timestamp) -> Result<bool, Error> {
-        let Ring::Gone { known, ended, .. } = &self.ring else {
+        let Some(sought) = self.sought() else {
             return Ok(true);
         };
-        // One that came and ended meanwhile is read, too; one that had ended before is not.
-        let is_new = |found: &Found| {
-            found.reader.writer_lives()
-                && (found.may_go_on() || Some(found.reader.info().instance) != *ended)
-        };
         let now = Timestamp::now();
-        let mut found = known
-            .as_ref()
-            .and_then(|(directory, name)| Found::reopen(directory, name))
-            .filter(is_new);
-        if found.is_none() && now >= self.next_search {
-            // The camera may have been replaced by one with another key, whose ring has another name. Only its own daemon's is taken:
-            // another user's camera may have the same label.
-            found = match known {
-                Some((directory, _)) => {
-                    place::find_acceptable(&self.wanted.only_in(directory), is_new)?
-                }
-                None => place::find_acceptable(&self.wanted, is_new)?,
-            };
+        let readiness = self.readiness.upgrade();
+        let told = readiness.and_then(|readiness| readiness.take_found());
+        let mut found = match told.transpose()? {
+            Some(found) if sought.is_new(&found) => Some(found),
+            _ => sought.reopen(),
+        };
+        if found.is_none() && now >= self.next_search && !self.is_sought_elsewhere {
+            found = place::find_acceptable(&sought.searched(), |found| sought.is_new(found))?;
             let end = Timestamp::now();
             let pause = end.saturating_since(now) * SEARCH_PAUSE;
             self.next_search = end + pause.min(SEARCH_PAUSE_MOST);
         }
         if let Some(found) = found {
-            // It came while it was waited for, so all of it is wanted.
-            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
-            self.watch = None;
+            self.came(found);
             return Ok(true);
         }
         Ok(self.wait_for_change(deadline))
+    }
+
+    /// What is looked for while the ring is not there.
+    fn sought(&self) -> Option<Sought> {
+        let Ring::Gone { known, ended, .. } = &self.ring else {
+            return None;
+        };
+        Some(Sought {
+            wanted: self.wanted.clone(),
+            known: known.clone(),
+            ended: *ended,
+        })
+    }
+
+    /// The ring that was looked for is there, if it still was.
+    pub(crate) fn came(&mut self, found: Found) {
+        if let Ring::Gone { .. } = self.ring {
+            // It came while it was waited for, so all of it is wanted.
+            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
+            self.watch = None;
+        }
+    }
+
+    /// What has to happen before there is something to say, for who waits for many cameras at once.
+    pub(crate) fn awaits(&self, policy: Policy) -> Awaits<'_> {
+        match (&self.ring, self.sought()) {
+            (_, Some(sought)) => Awaits::Ring(sought),
+            (Ring::Open(ring), None) if !ring.reader.state().is_final() => {
+                match ring.target(policy) {
+                    Target::WaitFor(n) => Awaits::Frame(&ring.reader, n),
+                    Target::Read(_) => Awaits::Nothing,
+                }
+            }
+            _ => Awaits::Nothing,
+        }
     }
 
     /// Waits until it is worth looking for the ring again; false when the deadline has passed.
@@ -438,12 +494,18 @@ impl Camera {
         } else {
             until_search.min(LOOK_INTERVAL)
         };
-        let timeout = rest.min(look_interval);
-        match &mut self.watch {
-            Some(watch) => {
-                watch.wait(timeout);
-            }
-            None => std::thread::sleep(timeout),
+        if let Some(watch) = &mut self.watch {
+            watch.wait(rest.min(look_interval));
+        } else {
+            // Only who waits needs it: then it looks once more before it does, so that nothing comes unseen in between.
+            let directory = match &self.ring {
+                Ring::Gone {
+                    known: Some((directory, _)),
+                    ..
+                } => directory.clone(),
+                _ => self.wanted.likely_directory(),
+            };
+            self.watch = Some(RingWatch::new(&directory));
         }
         true
     }

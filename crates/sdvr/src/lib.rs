@@ -27,15 +27,19 @@ mod cameras;
 mod daemon;
 mod error;
 mod frame;
+mod group;
 pub mod jpeg;
 mod open_rings;
 mod place;
+mod ready;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
 pub use error::Error;
 pub use frame::Frame;
+pub use group::{FrameSet, Group, GroupError, Member, SetPart};
+pub use ready::Ready;
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
