@@ -245,3 +245,6 @@ fn waiter(word: &AtomicU32, value: u32, flags: WaitFlags) -> futex::Wait {
     waiter.flags = flags;
     waiter
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,6 +172,15 @@ impl Patience {
         }
     }
 
+    /// That of somebody who never looks.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) const fn endless() -> Self {
+        Self {
+            usual: Duration::from_secs(3600),
+            distrust_until: None,
+        }
+    }
+
     /// When a wait that begins now ends at the latest.
     pub(crate) fn next_look(&self, now: Timestamp) -> Timestamp {
         now + if self.distrust_until.is_some_and(|until| now < until) {
