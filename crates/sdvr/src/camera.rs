@@ -1,7 +1,7 @@
 //! One camera, followed through everything that happens to it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, InstanceId, StreamState, Timestamp};
@@ -10,6 +10,7 @@ use sdvr_ring::{
 };
 
 use crate::account::{Account, Progress};
+use crate::each::Stay;
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
 use crate::place::{self, Found, Sought, Wanted};
@@ -70,6 +71,8 @@ pub struct Camera {
     pub(crate) readiness: Weak<Readiness>,
     /// Whether somebody else looks through all rings for it, who does that for many cameras at once.
     pub(crate) is_sought_elsewhere: bool,
+    /// Until when it is somebody's to work with, if it was given for a time.
+    stay: Option<Arc<Stay>>,
 }
 
 /// The ring of the camera.
@@ -160,8 +163,26 @@ impl Camera {
     }
 
     fn open_wanted(wanted: Wanted, start: Start) -> Result<Self, Error> {
+        Self::open_with(wanted, start, Account::default())
+    }
+
+    /// A camera by its directory and the name of its file, for the time of a stay: after the frame that was taken last in an earlier one,
+    /// if that was of the same run.
+    pub(crate) fn open_for(
+        (directory, name): (&Path, &str),
+        start: Start,
+        last: Option<(InstanceId, FrameNumber)>,
+        stay: Arc<Stay>,
+    ) -> Result<Self, Error> {
+        let wanted = Wanted::new_in(directory, name);
+        Ok(Self {
+            stay: Some(stay),
+            ..Self::open_with(wanted, start, Account::after(last))?
+        })
+    }
+
+    fn open_with(wanted: Wanted, start: Start, mut account: Account) -> Result<Self, Error> {
         let found = place::find(&wanted)?;
-        let mut account = Account::default();
         let begin = Begin::Chosen(start);
         let ring = Ring::Open(OpenRing::new(found, begin, &mut account));
         Ok(Self {
@@ -172,6 +193,7 @@ impl Camera {
             next_search: Timestamp::now(),
             readiness: Weak::new(),
             is_sought_elsewhere: false,
+            stay: None,
         })
     }
 
@@ -209,6 +231,7 @@ impl Camera {
             next_search: Timestamp::now(),
             readiness: Weak::new(),
             is_sought_elsewhere: false,
+            stay: None,
         }
     }
 
@@ -301,13 +324,21 @@ impl Camera {
     }
 
     /// All frames that `policy` wants, for ever: through the camera's ends and returns, as [`Self::next`] tells, but that
-    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none.
+    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none. Ends when a camera that
+    /// [`crate::for_each_camera`] gave has gone, after its last frame.
     pub const fn frames(&mut self, policy: Policy) -> Frames<'_> {
         Frames {
             camera: self,
             policy,
             ends: false,
         }
+    }
+
+    /// Whether a camera that [`crate::for_each_camera`] gave has gone, or the work is to stop: take the frames that are left, and return. False for
+    /// every other camera; [`Self::state`] tells how it is.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        self.stay.as_ref().is_some_and(|stay| stay.is_over())
     }
 
     /// The label, or what the camera was opened by while it is not there.
@@ -332,7 +363,15 @@ impl Camera {
         timeout: Duration,
         look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
     ) -> Result<Option<(About, T)>, Error> {
-        let next = self.wait_with(policy, timeout, look)?;
+        let next = self.wait_with(policy, timeout, look);
+        if let Some(stay) = &self.stay {
+            match &next {
+                Ok(Some((about, _))) => stay.took(about.instance, about.meta.number),
+                Err(Error::Ended) => stay.has_ended(),
+                _ => {}
+            }
+        }
+        let next = next?;
         if next.is_none()
             && let Some(readiness) = self.readiness.upgrade()
         {
@@ -634,8 +673,16 @@ impl Iterator for Frames<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.camera.next(self.policy, Duration::from_secs(3600)) {
+            // Before the frame is looked for, so that the last one is not missed.
+            let has_gone = self.camera.has_gone();
+            let timeout = match &self.camera.stay {
+                Some(_) if has_gone => Duration::ZERO,
+                Some(_) => LOOK_INTERVAL,
+                None => Duration::from_secs(3600),
+            };
+            match self.camera.next(self.policy, timeout) {
                 Ok(Some(frame)) => return Some(Ok(frame)),
+                Ok(None) if has_gone => return None,
                 Ok(None) => {}
                 Err(Error::Ended) if self.ends => return None,
                 Err(Error::Ended) => {}

@@ -79,7 +79,7 @@ pub struct Cameras {
 }
 
 /// One stream of one camera at one daemon, over all its runs and rings.
-type Key = (Label, Fingerprint, StreamId, PathBuf);
+pub(crate) type Key = (Label, Fingerprint, StreamId, PathBuf);
 
 impl Cameras {
     /// Knows nobody yet: the first [`Self::wait`] tells of those that are there.
@@ -176,7 +176,7 @@ fn keyed((directory, reader): (&Path, &RingReader)) -> (Key, CameraInfo) {
     (key_of(&camera), camera)
 }
 
-fn key_of(camera: &CameraInfo) -> Key {
+pub(crate) fn key_of(camera: &CameraInfo) -> Key {
     (
         camera.label.clone(),
         camera.fingerprint,
