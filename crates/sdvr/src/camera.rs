@@ -507,7 +507,16 @@ impl Camera {
     }
 
     /// What has to happen before there is something to say, for who waits for many cameras at once.
-    pub(crate) fn awaits(&self, policy: Policy) -> Awaits<'_> {
+    pub(crate) fn awaits(&mut self, policy: Policy) -> Awaits<'_> {
+        if let Ring::Open(ring) = &self.ring {
+            let state = ring.reader.state();
+            // The state came after the last frame.
+            let has_frame = matches!(ring.target(policy), Target::Read(_));
+            let has_end = state == StreamState::Closed && !ring.end_was_told;
+            if state.is_final() && !has_frame && !has_end {
+                self.ring_is_gone();
+            }
+        }
         match (&self.ring, self.sought()) {
             (_, Some(sought)) => Awaits::Ring(sought),
             (Ring::Open(ring), None) if !ring.reader.state().is_final() => {
