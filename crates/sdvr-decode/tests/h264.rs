@@ -253,20 +253,26 @@ fn parameter_sets_may_come_beforehand() {
 #[test]
 fn damage_is_an_error_and_pictures_are_right_again_from_the_next_key_frame_on() {
     let mut units = units(
-        &clip("320x240", 60, "keyint=10:scenecut=0:bframes=0"),
+        &clip("320x240", 60, "keyint=10:scenecut=0:bframes=0:slices=4"),
         FourCc::H264,
     );
     let expected = pictures(decode_all(&mut decoder(), &units));
-    // One loses its second half, one is all noise behind the slice's header.
+    // One loses its second half, one the second of its slices.
     let half = units[13].0.len() / 2;
     units[13].0.truncate(half);
-    let length = units[34].0.len();
-    units[34].0[length / 4..].fill(0xa5);
+    let starts: Vec<usize> = units[34]
+        .0
+        .windows(3)
+        .enumerate()
+        .filter_map(|(at, bytes)| (bytes == [0, 0, 1]).then_some(at))
+        .collect();
+    assert_eq!(starts.len(), 4);
+    units[34].0.drain(starts[1]..starts[2]);
     let results = decode_all(&mut decoder(), &units);
     for (number, result) in results.iter().enumerate() {
         match number {
             13 | 34 => {
-                let error = result.as_ref().expect_err("it is damaged");
+                let error = result.as_ref().map(|_| number).expect_err("it is damaged");
                 assert!(
                     matches!(error, DecodeError::Damaged { .. }),
                     "{number}: {error}"
