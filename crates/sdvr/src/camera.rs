@@ -376,6 +376,23 @@ impl Camera {
         self.account.untold()
     }
 
+    /// Whether frames are there that were not read: the next call need not wait.
+    #[cfg(feature = "decode")]
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(&self.ring, Ring::Open(ring) if ring.next < ring.reader.head())
+    }
+
+    /// Goes on at the newest key frame, if there is one that was not read.
+    #[cfg(feature = "decode")]
+    pub(crate) fn skip_to_newest_key(&mut self) {
+        if let Ring::Open(ring) = &mut self.ring
+            && let Some(key) = ring.reader.last_key()
+            && key < ring.reader.head()
+        {
+            ring.next = ring.next.max(key);
+        }
+    }
+
     fn next_with<T>(
         &mut self,
         policy: Policy,

@@ -37,7 +37,8 @@ const REMEMBERED_MOST: usize = 1024;
 /// });
 /// ```
 ///
-/// [`EachCamera`] has more to choose, and can be stopped.
+/// Streams that programs publish ([`crate::Publisher`]) are left out: `work` that publishes would be called for what it makes itself. [`EachCamera`] takes them in where that is
+/// wanted, has more to choose, and can be stopped.
 ///
 /// # When a camera goes
 ///
@@ -91,6 +92,7 @@ type OnPanic = dyn Fn(&CameraInfo, &str) + Send;
 #[derive(Default)]
 pub struct EachCamera {
     directory: Option<PathBuf>,
+    takes_derived: bool,
     filter: Option<Box<Filter>>,
     on_panic: Option<Box<OnPanic>>,
 }
@@ -100,6 +102,7 @@ impl fmt::Debug for EachCamera {
         formatter
             .debug_struct("EachCamera")
             .field("directory", &self.directory)
+            .field("takes_derived", &self.takes_derived)
             .finish_non_exhaustive()
     }
 }
@@ -115,6 +118,13 @@ impl EachCamera {
     #[must_use]
     pub fn in_directory(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Streams that programs publish, too. Work that publishes must leave out its own by [`Self::only`].
+    #[must_use]
+    pub const fn with_derived(mut self) -> Self {
+        self.takes_derived = true;
         self
     }
 
@@ -252,10 +262,9 @@ impl Visits {
     }
 
     fn is_wanted(&self, camera: &CameraInfo) -> bool {
-        self.options
-            .filter
-            .as_ref()
-            .is_none_or(|filter| filter(camera))
+        let options = &self.options;
+        let is_taken = options.takes_derived || !camera.origin.is_derived();
+        is_taken && options.filter.as_ref().is_none_or(|filter| filter(camera))
     }
 
     /// Ends all work, and waits for it.

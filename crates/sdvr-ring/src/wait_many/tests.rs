@@ -12,8 +12,9 @@ use sdvr_frame::{
 use super::*;
 use crate::directory::RingDirectory;
 use crate::layout::FrameMeta;
+use crate::new_ring::RingOptions;
 use crate::wakeup::Wait;
-use crate::writer::{RingOptions, RingWriter};
+use crate::writer::RingWriter;
 
 /// Longer than anything takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);

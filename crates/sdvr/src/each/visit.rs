@@ -103,10 +103,10 @@ impl Visit {
             return;
         }
         let info = &presence.camera;
-        let name = format!("{}.{}", info.fingerprint.file_name(), info.stream);
+        let name = info.ring_name();
         let stay = Arc::new(Stay::default());
         let opened = Camera::open_for(
-            (&info.directory, &name),
+            (&info.directory, name.as_str()),
             presence.start,
             self.last,
             Arc::clone(&stay),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use sdvr_frame::{InstanceId, Label, StreamId};
+use sdvr_frame::{InstanceId, StreamId, StreamLabel};
 use sdvr_ring::{RingName, RingReader, list_rings, open_directory};
 
 use super::{Found, Wanted, of_one_directory, paths};
@@ -67,8 +67,9 @@ pub(crate) struct Listed {
 #[derive(Debug)]
 struct Entry {
     name: RingName,
-    label: Label,
-    fingerprint: String,
+    label: StreamLabel,
+    /// A camera's; a derived stream has none.
+    fingerprint: Option<String>,
     stream: StreamId,
 }
 
@@ -94,7 +95,8 @@ impl Listed {
         entries
             .iter()
             .filter(|entry| {
-                wanted.fits_description(&entry.name, &entry.label, &entry.fingerprint, entry.stream)
+                let fingerprint = entry.fingerprint.as_deref();
+                wanted.fits_description(&entry.name, &entry.label, fingerprint, entry.stream)
             })
             .filter_map(|entry| Found::reopen(path, &entry.name))
             .filter(|found| wanted.fits(&found.name, &found.reader))
@@ -112,7 +114,7 @@ fn list(path: &Path) -> Vec<Entry> {
         let info = reader.info();
         Some(Entry {
             label: info.label.clone(),
-            fingerprint: info.camera.fingerprint().to_string(),
+            fingerprint: info.origin.fingerprint().map(|it| it.to_string()),
             stream: info.stream,
             name,
         })
