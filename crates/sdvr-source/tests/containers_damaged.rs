@@ -13,21 +13,20 @@ use std::path::Path;
 use proptest::prelude::*;
 use sdvr_source::{Next, Source};
 use support::clips::clip;
-use support::jpeg;
 use support::sources::*;
 
 /// One of each kind, small.
 const KINDS: [&str; 10] = [
-    "h264.mp4",
-    "fragments.mp4",
-    "front.mp4",
-    "h264.mkv",
-    "live.mkv",
-    "h265.mp4",
-    "vp8.ivf",
-    "vp9.webm",
-    "av1.mp4",
-    "av1.mkv",
+    "tiny-h264.mp4",
+    "tiny-fragments.mp4",
+    "tiny-front.mp4",
+    "tiny-h264.mkv",
+    "tiny-live.mkv",
+    "tiny-h265.mp4",
+    "tiny-vp8.ivf",
+    "tiny-vp9.webm",
+    "tiny-av1.mp4",
+    "tiny-av1.mkv",
 ];
 
 /// Frames until the end or an error, at no particular time; all of it in so many calls at most.
@@ -57,8 +56,10 @@ fn whatever_is_cut_off_the_frames_before_come_out() {
     for name in KINDS {
         let whole = std::fs::read(clip(name)).unwrap();
         let (expected, _) = play_file(&clip(name));
-        for cut in 0..whole.len() {
-            let path = files.write("cut", &whole[..cut]);
+        let path = files.write("cut", &whole);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        for cut in (0..whole.len()).rev() {
+            file.set_len(cut as u64).unwrap();
             let (frames, error) = play_file(&path);
             assert_eq!(frames, expected[..frames.len()], "{name}, cut at {cut}");
             let is_all = frames.len() == expected.len();
@@ -88,7 +89,7 @@ fn a_sample_beyond_the_end_is_named() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_ends_it_or_not_but_never_the_program(
@@ -143,9 +144,10 @@ fn matroska(clusters: &[u8], codec: &[u8]) -> Vec<u8> {
 #[test]
 fn laced_blocks_and_clusters_without_length_come_out() {
     let files = Files::new();
-    let images: Vec<Vec<u8>> = (0..3_u8).map(|fill| jpeg(32, 16, &[fill; 10])).collect();
+    let images: Vec<Vec<u8>> = (0..3_u8)
+        .map(|fill| [[0xff, 0xd8].as_slice(), &[fill; 40], &[0xff, 0xd9]].concat())
+        .collect();
     let bytes = images[0].len();
-    assert!(bytes < 120 && images.iter().all(|image| image.len() == bytes));
     let block = |flags: u8, sizes: &[u8]| {
         let head = [0x81, 0, 0, flags];
         element(
@@ -180,6 +182,7 @@ fn laced_blocks_and_clusters_without_length_come_out() {
     let path = files.write("laced.mkv", &matroska(&clusters.concat(), b"V_MJPEG"));
     let mut source = open(&path, &sdvr_source::CaptureOptions::default()).unwrap();
     let frames = take_all(&mut source);
+    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     assert_eq!(payloads(&frames), images.repeat(3));
     let apart = |pair: &[Taken]| pair[1].captured.nanoseconds_since(pair[0].captured);
     assert!(frames.windows(2).all(|pair| apart(pair) == 40 * MS));
@@ -198,7 +201,7 @@ fn lengths_that_nobody_has_are_refused_before_memory_is_spent() {
         UNKNOWN.as_slice(),
         &[0xa3],
         &huge,
-        &[0x81, 0, 0, 0],
+        &[0x81; 40],
     ]
     .concat();
     let ivf = [

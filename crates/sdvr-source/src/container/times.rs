@@ -34,12 +34,15 @@ impl Timeline {
             let before = times.get(..index).unwrap_or_default();
             before.iter().filter(|before| *before > time).count()
         });
-        self.reordering.depth = overtaken.max().unwrap_or(0).min(OVERTAKEN_MOST);
-        let (first, last) = (times.iter().min(), times.iter().max());
-        if let (Some(&first), Some(&last)) = (first, last) {
-            let intervals = i64::try_from(times.len().saturating_sub(1)).unwrap_or(1);
-            self.reordering.interval = last.saturating_sub(first) / intervals.max(1);
-        }
+        let depth = overtaken.max().unwrap_or(0).min(OVERTAKEN_MOST);
+        let mut shown = times.to_vec();
+        shown.sort_unstable();
+        let begins = shown.get(depth).copied().unwrap_or(0);
+        self.reordering.lead = shown
+            .iter()
+            .take(depth)
+            .map(|time| time.saturating_sub(begins))
+            .collect();
     }
 
     /// When the next frame is due, in nanoseconds since the first: never before the one before it.
@@ -76,10 +79,8 @@ impl Timeline {
 /// Times of decoding out of those of presentation.
 #[derive(Debug, Default)]
 struct Reordering {
-    /// How many frames overtake another.
-    depth: usize,
-    /// Between frames, for those that are decoded before the first is shown.
-    interval: i64,
+    /// For the frames that are decoded before the first is shown: how much later that is. As many as overtake another.
+    lead: Vec<i64>,
     has_begun: bool,
     /// Times not given out yet, the least first.
     waiting: Vec<i64>,
@@ -91,11 +92,9 @@ impl Reordering {
         if !self.has_begun {
             self.has_begun = true;
             self.last = i64::MIN;
-            let mut earlier = time;
-            for _ in 0..self.depth {
-                earlier = earlier.saturating_sub(self.interval);
-                self.waiting.insert(0, earlier);
-            }
+            let lead = self.lead.iter();
+            self.waiting
+                .extend(lead.map(|lead| time.saturating_add(*lead)));
         }
         let at = self.waiting.partition_point(|&waiting| waiting <= time);
         self.waiting.insert(at, time);

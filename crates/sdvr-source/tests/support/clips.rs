@@ -11,6 +11,19 @@ fn recipe(name: &str) -> (Option<&'static str>, String) {
     let copy = |from, options: &str| (Some(from), format!("-c copy {options}"));
     let encode = |options: &str| (None, format!("{TEST} {options}"));
     match name {
+        "tiny-h264.mp4" => copy("h264.mp4", "-frames:v 6"),
+        "tiny-fragments.mp4" => copy(
+            "fragments.mp4",
+            "-frames:v 6 -movflags +frag_every_frame+empty_moov",
+        ),
+        "tiny-front.mp4" => copy("h264.mp4", "-frames:v 6 -movflags +faststart"),
+        "tiny-h264.mkv" => copy("h264.mp4", "-frames:v 6"),
+        "tiny-live.mkv" => copy("h264.mp4", "-frames:v 6 -live 1"),
+        "tiny-h265.mp4" => copy("h265.mp4", "-frames:v 6"),
+        "tiny-vp8.ivf" => copy("vp8.webm", "-frames:v 6"),
+        "tiny-vp9.webm" => copy("vp9.webm", "-frames:v 6"),
+        "tiny-av1.mp4" => copy("av1.mp4", "-frames:v 6"),
+        "tiny-av1.mkv" => copy("av1.mp4", "-frames:v 6"),
         "h264.mp4" => encode(H264),
         "gaps.mp4" => encode(&format!(
             "-vf select=not(eq(mod(n\\,7)\\,3)),setpts=PTS+floor(N/10)*TB*3 -fps_mode vfr {H264}"
