@@ -3,6 +3,7 @@
 //! A webcam's frame is nearly a JPEG file. Many leave out the Huffman tables, which are always the same (the USB video class allows it, and
 //! AVI files do so, too), and pad the frame behind the image. Video players know that; image viewers refuse such a file or show grey.
 
+pub(crate) mod scan;
 mod tables;
 
 use std::borrow::Cow;
@@ -61,18 +62,11 @@ pub enum Malformed {
 ///
 /// [`Malformed`] when there is no whole image in the frame.
 ///
-/// ```no_run
-/// use sdvr::{Camera, Policy};
+/// ```
+/// use sdvr_decode::jpeg::{Malformed, with_huffman_tables};
 ///
-/// let mut camera = Camera::open("front-door")?;
-/// for frame in camera.frames(Policy::Latest) {
-///     let frame = frame?;
-///     // A frame that was damaged on its way from the webcam is left out.
-///     if let Ok(image) = sdvr::jpeg::with_huffman_tables(frame.bytes()) {
-///         println!("any viewer can show these {} bytes", image.len());
-///     }
-/// }
-/// # Ok::<(), sdvr::Error>(())
+/// // A frame that was damaged on its way from the webcam is left out.
+/// assert_eq!(with_huffman_tables(b"no image"), Err(Malformed::NoImage));
 /// ```
 pub fn with_huffman_tables(frame: &[u8]) -> Result<Cow<'_, [u8]>, Malformed> {
     let image = from_start_of_image(frame)?;
