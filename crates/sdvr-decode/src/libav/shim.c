@@ -141,10 +141,10 @@ int sdvr_libav_open(int codec_number, int choice, const uint8_t *extradata, size
     context->get_format = choose_format;
     /* One thread: others would keep pictures back, and streams are many. */
     context->thread_count = 1;
-    /* Nothing made up where bits are missing, and no words about it on standard error. */
+    /* Where bits are missing they are made up, because only then does the decoder tell that they are; such pictures are not handed out. No words
+     * about it on standard error. */
     context->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
-    context->error_concealment = 0;
-    context->log_level_offset = 1000;
+    context->log_level_offset = 100;
     context->max_pixels = PIXELS_MOST;
     context->pkt_timebase = (AVRational){1, 25};
     if (extradata_bytes > 0 && extradata_bytes < (1 << 20)) {
