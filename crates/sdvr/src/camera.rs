@@ -263,6 +263,22 @@ impl Camera {
         }
     }
 
+    /// Waits until the camera is there, at most `timeout`, and takes no frame: then [`Self::info`] tells what its stream is. False when it did not
+    /// come; true at once while a ring of it is open, also one that has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ambiguous`], as [`Self::next`].
+    pub fn wait_until_there(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let deadline = Timestamp::now() + timeout;
+        while self.info().is_none() {
+            if !self.look_for_ring(deadline)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What its stream is; `None` while it is not there.
     #[must_use]
     pub fn info(&self) -> Option<&RingInfo> {

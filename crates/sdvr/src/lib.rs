@@ -50,7 +50,10 @@ pub use pictures::{Decoded, DecodedFrames, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use ready::Ready;
 #[cfg(feature = "decode")]
-pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
+pub use sdvr_decode::{
+    Coded, Colours, DecodeError, Decoder, DecoderOptions, EngineChoice, Layout, Matrix, Picture,
+    Pixels, Plane, Range, jpeg,
+};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
     PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
