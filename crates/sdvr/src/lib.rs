@@ -31,6 +31,7 @@ mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
 mod place;
+mod unread;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
@@ -38,7 +39,7 @@ pub use daemon::Daemon;
 pub use error::Error;
 pub use frame::Frame;
 #[cfg(feature = "decode")]
-pub use pictures::{Decoded, DecodedFrames, Pictures};
+pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
 pub use sdvr_frame::{
@@ -46,3 +47,4 @@ pub use sdvr_frame::{
     StreamId, StreamKind, StreamState, Timestamp,
 };
 pub use sdvr_ring::{FrameMeta, FrameWords, Statistics, StatisticsError};
+pub use unread::Unread;
