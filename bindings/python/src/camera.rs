@@ -141,7 +141,6 @@ impl Camera {
         until_end=false, on_damage="skip", timeout=None))]
     #[expect(
         clippy::too_many_arguments,
-        clippy::fn_params_excessive_bools,
         reason = "Python's arguments have names where they are given"
     )]
     fn new(

@@ -78,8 +78,8 @@ impl Frame {
     ) -> PyResult<Self> {
         let arrays = to_arrays(py, picture, kind, &self.stock)?;
         self.decoded = Some(kind);
-        if let Some(place) = self.pixels.get_mut(kind as usize) {
-            *place = PyOnceLock::from(arrays);
+        if let Some(place) = self.pixels.get(kind as usize) {
+            let _ = place.set(py, arrays);
         }
         Ok(self)
     }

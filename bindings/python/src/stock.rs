@@ -36,6 +36,10 @@ impl Stock {
         take(&self.frames)
     }
 
+    pub(crate) fn give_back_frame(&self, frame: Frame) {
+        give_back(&self.frames, frame);
+    }
+
     /// Memory for bytes.
     pub(crate) fn take_bytes(&self) -> Vec<u8> {
         take(&self.bytes).unwrap_or_default()
@@ -136,7 +140,7 @@ impl Deref for CodedBytes {
 impl Drop for CodedBytes {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Frame(frame) => give_back(&self.stock.frames, frame),
+            Held::Frame(frame) => self.stock.give_back_frame(frame),
             Held::Bytes(bytes) => self.stock.give_back_bytes(bytes),
             Held::Nothing => {}
         }

@@ -41,7 +41,9 @@ pub use frame::Frame;
 #[cfg(feature = "decode")]
 pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 #[cfg(feature = "decode")]
-pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
+pub use sdvr_decode::{
+    Coded, DecodeError, Decoder, DecoderOptions, Layout, Picture, Pixels, Plane, jpeg,
+};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
     StreamId, StreamKind, StreamState, Timestamp,
