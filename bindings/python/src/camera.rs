@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use sdvr::{Error, Policy, Start, Unread};
+use sdvr::{DecodeError, Error, Policy, Start, Unread};
 
 use crate::error::{exception, exceptions, no_such};
 use crate::feed::{Bytes, Copies, Feed, Given};
@@ -83,7 +83,7 @@ impl Camera {
                 Waited::Given(given) => return self.frame(py, *given).map(Some),
                 Waited::Closed => return Err(self.closed()),
                 Waited::Failed(Error::Ended) if !self.until_end => {}
-                Waited::Failed(Error::Undecodable { .. }) if !self.raises_damage => {
+                Waited::Failed(error) if !self.raises_damage && is_damage(&error) => {
                     self.damaged.fetch_add(1, Ordering::Relaxed);
                 }
                 Waited::Failed(error) => return Err(exception(error)),
@@ -138,7 +138,8 @@ impl Camera {
 impl Camera {
     #[new]
     #[pyo3(signature = (camera, policy="latest", *, start="now", directory=None, wait=false, pixels=Some("bgr"), copy=true,
-        until_end=false, on_damage="skip", timeout=None))]
+        until_end=false, on_damage="skip", timeout=None),
+        text_signature = "(camera, policy='latest', *, start='now', directory=None, wait=False, pixels='bgr', copy=True, until_end=False, on_damage='skip', timeout=None)")]
     #[expect(
         clippy::too_many_arguments,
         reason = "Python's arguments have names where they are given"
@@ -256,6 +257,17 @@ impl Camera {
 
     fn __repr__(&self) -> String {
         format!("<sdvr.Camera {:?}>", self.name)
+    }
+}
+
+/// Whether a frame is damaged, and those after it may be good.
+const fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Undecodable { cause, .. } => !matches!(
+            cause,
+            DecodeError::Unsupported { .. } | DecodeError::Size { .. }
+        ),
+        _ => false,
     }
 }
 

@@ -6,7 +6,9 @@ from typing import Literal, Optional, final
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
+
+__all__ = ["Camera", "CameraInfo", "Frame", "Watch", "_Memory", "cameras"]
 
 _Policy = Literal["latest", "every", "keyframes"]
 _Pixels = Literal["bgr", "rgb", "rgba", "gray", "planes"]
@@ -89,6 +91,7 @@ class Frame:
     def clock_error(self) -> Optional[float]:
         """By how many seconds the time of capture may be wrong; ``None`` while the camera's clock is not known."""
 
+@disjoint_base
 class Camera:
     """Base of :class:`sdvr.Camera`."""
 
