@@ -3,6 +3,8 @@
 use sdvr_frame::{FourCc, StreamFormat};
 
 use crate::error::DecodeError;
+#[cfg(feature = "h264")]
+use crate::h264::H264;
 use crate::mjpeg::Mjpeg;
 use crate::picture::{Picture, Pixels};
 use crate::raw::Raw;
@@ -50,6 +52,8 @@ pub struct Decoder {
 enum Engine {
     Raw(Raw),
     Mjpeg(Mjpeg),
+    #[cfg(feature = "h264")]
+    H264(H264),
 }
 
 impl Decoder {
@@ -84,6 +88,10 @@ impl Decoder {
         }
         let engine = match &format.fourcc.0 {
             b"MJPG" | b"JPEG" => Engine::Mjpeg(Mjpeg::default()),
+            #[cfg(feature = "h264")]
+            b"H264" if options.engine != EngineChoice::Hardware => {
+                Engine::H264(H264::new(&options.extradata))
+            }
             _ => return Err(unsupported(format.fourcc)),
         };
         Ok(Self { engine })
@@ -95,6 +103,8 @@ impl Decoder {
         match &self.engine {
             Engine::Raw(_) => "raw",
             Engine::Mjpeg(_) => "zune-jpeg",
+            #[cfg(feature = "h264")]
+            Engine::H264(_) => "OpenH264",
         }
     }
 
@@ -115,6 +125,8 @@ impl Decoder {
         match &mut self.engine {
             Engine::Raw(raw) => raw.decode(frame, pixels, picture).map(|()| true),
             Engine::Mjpeg(mjpeg) => mjpeg.decode(frame, pixels, picture).map(|()| true),
+            #[cfg(feature = "h264")]
+            Engine::H264(h264) => h264.decode(frame, Some((pixels, picture))),
         }
     }
 
@@ -129,6 +141,24 @@ impl Decoder {
                 let _ = frame;
                 Ok(())
             }
+            #[cfg(feature = "h264")]
+            Engine::H264(h264) => h264.decode(frame, None).map(|_| ()),
+        }
+    }
+
+    /// The next picture that waits for its turn, at the end of a stream; false when there is none. Decoding goes on at the next key frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decode`].
+    pub fn drain(&mut self, pixels: Pixels, picture: &mut Picture) -> Result<bool, DecodeError> {
+        match &mut self.engine {
+            Engine::Raw(_) | Engine::Mjpeg(_) => {
+                let _ = (pixels, picture);
+                Ok(false)
+            }
+            #[cfg(feature = "h264")]
+            Engine::H264(h264) => h264.drain(pixels, picture),
         }
     }
 
@@ -147,6 +177,8 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.engine {
             Engine::Raw(_) | Engine::Mjpeg(_) => {}
+            #[cfg(feature = "h264")]
+            Engine::H264(h264) => h264.reset(),
         }
     }
 }

@@ -11,6 +11,8 @@ mod colours;
 mod convert;
 mod decoder;
 mod error;
+#[cfg(feature = "h264")]
+mod h264;
 pub mod jpeg;
 mod layout;
 mod mjpeg;
