@@ -35,11 +35,10 @@ mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
 mod place;
-
-#[cfg(feature = "decode")]
 mod publisher;
 mod ready;
 mod unread;
+
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
@@ -47,6 +46,7 @@ pub use each::{EachCamera, ForEach, for_each_camera, for_each_camera_in};
 pub use error::Error;
 pub use frame::Frame;
 pub use group::{FrameSet, Group, GroupError, Member, SetPart};
+#[cfg(feature = "decode")]
 pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use ready::Ready;
