@@ -1,5 +1,6 @@
 //! A camera that is open.
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use sdvr::{DecodeError, Error, Policy, Start, Unread};
+use sdvr::{DecodeError, Error, Policy, Ready, Start, Unread};
 
 use crate::error::{exception, exceptions, no_such};
 use crate::feed::{Bytes, Copies, Feed, Given};
@@ -39,6 +40,8 @@ pub(crate) struct Camera {
 pub(crate) struct Shared {
     /// Had while somebody waits for `feed`, so that a thread that takes it again and again lets others have it.
     entrance: Mutex<()>,
+    /// Tells whoever waits by a descriptor, once somebody does.
+    ready: Mutex<Option<Ready>>,
     /// `None` when it was closed. Only waited for while other threads of Python run: whoever has it may wait for them.
     feed: Mutex<Option<Feed>>,
 }
@@ -180,6 +183,7 @@ impl Camera {
         Ok(Self {
             shared: Arc::new(Shared {
                 entrance: Mutex::new(()),
+                ready: Mutex::new(None),
                 feed: Mutex::new(Some(feed)),
             }),
             name: camera.to_owned(),
@@ -212,6 +216,24 @@ impl Camera {
             Err(error) if error.is_instance_of::<exceptions::Ended>(py) => Ok(None),
             next => next,
         }
+    }
+
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let descriptor = py.detach(|| {
+            let mut feed = self.shared.feed();
+            let ready = feed.as_mut()?.camera_mut().ready();
+            Some(ready.map(|ready| {
+                let descriptor = ready.as_raw_fd();
+                let mut kept = self
+                    .shared
+                    .ready
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *kept = Some(ready);
+                descriptor
+            }))
+        });
+        Ok(descriptor.ok_or_else(|| self.closed())??)
     }
 
     fn close(&self, py: Python<'_>) {
@@ -271,7 +293,7 @@ const fn is_damage(error: &Error) -> bool {
     }
 }
 
-fn open(
+pub(crate) fn open(
     camera: &str,
     directory: Option<PathBuf>,
     start: Start,
@@ -293,7 +315,7 @@ fn open(
     })
 }
 
-fn parse_policy(text: &str) -> PyResult<Policy> {
+pub(crate) fn parse_policy(text: &str) -> PyResult<Policy> {
     Ok(match text {
         "latest" => Policy::Latest,
         "every" => Policy::Every,

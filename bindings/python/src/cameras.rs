@@ -19,7 +19,7 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(crate) struct CameraInfo {
     label: String,
     directory: PathBuf,
-    fingerprint: String,
+    fingerprint: Option<String>,
     stream: u16,
     instance: String,
     format: String,
@@ -38,8 +38,8 @@ impl From<sdvr::CameraInfo> for CameraInfo {
     fn from(info: sdvr::CameraInfo) -> Self {
         Self {
             label: info.label.to_string(),
+            fingerprint: info.fingerprint().map(|it| it.to_string()),
             directory: info.directory,
-            fingerprint: info.fingerprint.to_string(),
             stream: info.stream.0,
             instance: info.instance.to_string(),
             format: info.format.fourcc.to_string(),

@@ -16,6 +16,7 @@ pub(crate) mod exceptions {
     import_exception!(sdvr._errors, Undecodable);
     import_exception!(sdvr._errors, Overwritten);
     import_exception!(sdvr._errors, Closed);
+    import_exception!(sdvr._errors, PublishError);
 }
 
 pub(crate) fn exception(error: sdvr::Error) -> PyErr {

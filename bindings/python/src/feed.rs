@@ -71,6 +71,13 @@ impl Feed {
         }
     }
 
+    pub(crate) const fn camera_mut(&mut self) -> &mut Camera {
+        match &mut self.source {
+            Source::Copied(camera) | Source::InPlace(camera) => camera,
+            Source::Decoded(pictures, _) => pictures.camera_mut(),
+        }
+    }
+
     pub(crate) fn next(
         &mut self,
         policy: Policy,

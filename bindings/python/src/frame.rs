@@ -84,7 +84,7 @@ impl Frame {
         Ok(self)
     }
 
-    fn about(&self) -> &sdvr::Frame {
+    pub(crate) fn about(&self) -> &sdvr::Frame {
         match &self.content {
             Content::Copied(bytes) => bytes
                 .frame()
@@ -128,7 +128,7 @@ impl Frame {
             Some(decoded) => self.convert(py, decoded, kind),
             None if self.stream.format.fourcc.is_inter_coded() => {
                 Err(exceptions::Error::new_err(format!(
-                    "a frame of {} cannot be decoded without those before it; open the camera with pixels={:?}, and without copy=False",
+                    "a frame of {} cannot be decoded without those before it, which is done by a camera that is opened alone, with pixels={:?} and without copy=False",
                     self.stream.format.fourcc,
                     kind.name()
                 )))

@@ -8,8 +8,10 @@ mod cameras;
 mod error;
 mod feed;
 mod frame;
+mod group;
 mod memory;
 mod picture;
+mod publisher;
 mod stock;
 
 use pyo3::prelude::*;
@@ -23,5 +25,9 @@ mod _native {
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
+    use crate::group::Group;
+    #[pymodule_export]
     use crate::memory::Memory;
+    #[pymodule_export]
+    use crate::publisher::Publisher;
 }

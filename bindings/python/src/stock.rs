@@ -168,6 +168,11 @@ impl PixelBytes {
         self.address
     }
 
+    /// The bytes, taken out.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     pub(crate) const fn length(&self) -> usize {
         self.bytes.len()
     }
@@ -175,6 +180,9 @@ impl PixelBytes {
 
 impl Drop for PixelBytes {
     fn drop(&mut self) {
-        self.stock.give_back_bytes(std::mem::take(&mut self.bytes));
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() > 0 {
+            self.stock.give_back_bytes(bytes);
+        }
     }
 }

@@ -209,6 +209,11 @@ impl Pictures {
         &self.camera
     }
 
+    /// The same, for [`Camera::ready`]. A frame that is taken from it is missing here.
+    pub const fn camera_mut(&mut self) -> &mut Camera {
+        &mut self.camera
+    }
+
     /// The camera, to read its frames as they are.
     #[must_use]
     pub fn into_camera(self) -> Camera {

@@ -17,10 +17,13 @@ from ._errors import (
     Forbidden,
     NotFound,
     Overwritten,
+    PublishError,
     TimedOut,
     Undecodable,
 )
+from ._group import Group
 from ._native import CameraInfo, Frame, cameras
+from ._publisher import Publisher
 
 __all__ = [
     "Ambiguous",
@@ -32,14 +35,19 @@ __all__ = [
     "Error",
     "Forbidden",
     "Frame",
+    "Group",
     "NotFound",
     "Overwritten",
+    "PublishError",
+    "Publisher",
     "TimedOut",
     "Undecodable",
     "cameras",
     "for_each_camera",
+    "group",
     "open",
     "watch",
 ]
 
 open = Camera
+group = Group

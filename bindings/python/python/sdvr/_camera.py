@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,6 @@ from ._native import Frame
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# A task that is cancelled leaves its thread waiting; for no longer than this, so that a program can end.
-_SLICE_SECONDS = 0.2
-
 
 class Camera(_native.Camera):
     """A camera's frames, by :func:`sdvr.open`.
@@ -24,9 +20,8 @@ class Camera(_native.Camera):
     ``for`` gives frames for ever, through the camera's ends and returns; so does ``async for``. ``with`` closes it.
     """
 
-    _coming: asyncio.Future[Frame | None] | None = None
-    _executor: ThreadPoolExecutor | None = None
     _timeout: float | None = None
+    _is_awaited = False
 
     def __init__(self, *_arguments: Any, timeout: float | None = None, **_options: Any) -> None:
         self._timeout = timeout
@@ -42,33 +37,44 @@ class Camera(_native.Camera):
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Lets the camera go. Frames that were copied stay good; who waits for one, or asks again, gets :class:`sdvr.Closed`."""
-        super().close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
-
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Frame:
         """The next frame. A task that is cancelled while it waits loses none: what comes meanwhile is given by the next call."""
+        if self._is_awaited:
+            raise RuntimeError(f"another task waits for a frame of {self!r}; open the camera once for each")
+        self._is_awaited = True
+        try:
+            # Frames may be there already, for ever: other tasks have their turn between two of them.
+            await asyncio.sleep(0)
+            return await self._next_when_readable()
+        except Ended:
+            raise StopAsyncIteration from None
+        finally:
+            self._is_awaited = False
+
+    async def _next_when_readable(self) -> Frame:
         loop = asyncio.get_running_loop()
-        begin = loop.time()
+        deadline = None if self._timeout is None else loop.time() + self._timeout
+        descriptor = self.fileno()
         while True:
-            if self._coming is None:
-                if self._executor is None:
-                    self._executor = ThreadPoolExecutor(1, "sdvr")
-                self._coming = loop.run_in_executor(self._executor, self.next, _SLICE_SECONDS)
-            coming = self._coming
-            try:
-                frame = await asyncio.shield(coming)
-            except Ended:
-                raise StopAsyncIteration from None
-            finally:
-                if coming.done():
-                    self._coming = None
+            frame = self.next(0)
             if frame is not None:
                 return frame
-            if self._timeout is not None and loop.time() - begin >= self._timeout:
-                raise TimedOut(f"no frame of {self.label!r} came within {self._timeout} s")
+            if deadline is not None and loop.time() >= deadline:
+                raise TimedOut(f"no frame of {self!r} came within {self._timeout} s")
+            is_due = loop.create_future()
+            timer = None if deadline is None else loop.call_at(deadline, _tell, is_due)
+            loop.add_reader(descriptor, _tell, is_due)
+            try:
+                await is_due
+            finally:
+                loop.remove_reader(descriptor)
+                if timer is not None:
+                    timer.cancel()
+
+
+def _tell(is_due: asyncio.Future[None]) -> None:
+    if not is_due.done():
+        is_due.set_result(None)

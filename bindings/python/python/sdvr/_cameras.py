@@ -46,9 +46,10 @@ def for_each_camera(
     threads: dict[tuple[str, str], threading.Thread] = {}
     for change in watch(directory=directory, timeout=timeout):
         camera = change.camera
-        key = (os.fspath(camera.directory), camera.fingerprint)
-        if change.kind != "came" or camera.stream != 0:
+        # A stream that a program made is left out: ``run`` may be what makes it.
+        if change.kind != "came" or camera.stream != 0 or camera.fingerprint is None:
             continue
+        key = (os.fspath(camera.directory), camera.fingerprint)
         if key in threads and threads[key].is_alive():
             continue
         try:

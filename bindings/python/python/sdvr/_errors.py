@@ -45,3 +45,7 @@ class Overwritten(Error):
 
 class Closed(Error):
     """The camera was closed by this program."""
+
+
+class PublishError(Error):
+    """A stream or a frame cannot be published: the label is taken, there is no room, or the directory cannot be used."""

@@ -1,6 +1,7 @@
 """The part of the package that is written in Rust."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Optional, final
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, disjoint_base
 
-__all__ = ["Camera", "CameraInfo", "Frame", "Watch", "_Memory", "cameras"]
+__all__ = ["Camera", "CameraInfo", "Frame", "Group", "Publisher", "Watch", "_Memory", "cameras"]
 
 _Policy = Literal["latest", "every", "keyframes"]
 _Pixels = Literal["bgr", "rgb", "rgba", "gray", "planes"]
@@ -117,6 +118,8 @@ class Camera:
         """
     def __iter__(self) -> Self: ...
     def __next__(self) -> Frame: ...
+    def fileno(self) -> int:
+        """A descriptor that is readable while :meth:`next` has something to give or to look at, for ``select`` and event loops."""
     def close(self) -> None:
         """Lets the camera go. Frames that were copied stay good; who waits for one, or asks again, gets :class:`sdvr.Closed`."""
     @property
@@ -150,7 +153,7 @@ class CameraInfo:
     @property
     def directory(self) -> Path: ...
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> Optional[str]: ...
     @property
     def stream(self) -> int: ...
     @property
@@ -188,3 +191,49 @@ class Watch:
         self, timeout: Optional[float] = None
     ) -> list[tuple[Literal["came", "went"], CameraInfo]]:
         """Pairs of "came" or "went" and the camera; none when nothing changed in ``timeout`` seconds."""
+
+@disjoint_base
+class Group:
+    """Base of :class:`sdvr.Group`."""
+
+    def __new__(
+        cls,
+        cameras: Sequence[str],
+        policy: _Policy = "latest",
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        wait: bool = False,
+    ) -> Self: ...
+    def next(self, timeout: Optional[float] = None) -> Optional[Frame]:
+        """The next frame of any of the cameras, :attr:`Frame.label` says of which; ``None`` when none came within ``timeout`` seconds."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Frame: ...
+    def sync(self, tolerance: float, timeout: Optional[float] = None) -> Optional[dict[str, Frame]]:
+        """Frames whose times of capture lie within ``tolerance`` seconds of each other, by the names that the cameras were opened by; ``None`` when there
+        were none within ``timeout`` seconds. A camera that is not live is left out and delays nobody."""
+    def close(self) -> None:
+        """Lets the cameras go."""
+
+@disjoint_base
+class Publisher:
+    """Base of :class:`sdvr.Publisher`."""
+
+    def __new__(
+        cls,
+        label: str,
+        width: int = 0,
+        height: int = 0,
+        format: str = "BGR3",
+        *,
+        rate: float = 0.0,
+        source: Optional[str] = None,
+        frames: Optional[int] = None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Self: ...
+    def publish(self, data: NDArray[np.uint8] | bytes | bytearray | memoryview, source: Optional[Frame] = None, *, captured_ns: Optional[int] = None) -> int:
+        """Publishes a frame, and gives its number. With ``source`` it has that frame's time and number."""
+    def close(self) -> None:
+        """Ends the stream; returns when its readers have taken what is left, after two seconds at most."""
+    @property
+    def label(self) -> str:
+        """What it is called."""
