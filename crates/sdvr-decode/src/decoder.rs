@@ -146,7 +146,8 @@ impl Decoder {
         }
     }
 
-    /// The next picture that waits for its turn, at the end of a stream; false when there is none. Decoding goes on at the next key frame.
+    /// The next picture that [`Self::decode`] has held back for its turn, as if the stream ended here; false when there is none left. Decoding goes on at the next key
+    /// frame.
     ///
     /// # Errors
     ///
@@ -160,17 +161,6 @@ impl Decoder {
             #[cfg(feature = "h264")]
             Engine::H264(h264) => h264.drain(pixels, picture),
         }
-    }
-
-    /// Gives a picture that has not come out yet, as if the stream ended here: of one call after the other those that [`Self::decode`] held back, in the
-    /// order in which they are shown. False when there is none left. Decoding then goes on at a key frame only.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::decode`].
-    pub fn drain(&mut self, pixels: Pixels, picture: &mut Picture) -> Result<bool, DecodeError> {
-        let _ = (pixels, picture);
-        Ok(false)
     }
 
     /// Says that frames are missing from here on: nothing is decoded before the next key frame. Pictures that have not come out yet are dropped.

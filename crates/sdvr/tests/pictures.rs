@@ -39,6 +39,11 @@ fn brightness(number: u64) -> u8 {
     u8::try_from(40 + number * 17 % 150).expect("it is below 190")
 }
 
+/// What stands for a brightness in video, where 16 is black and 235 is white: ITU-R BT.601.
+fn luma(brightness: u8) -> u8 {
+    u8::try_from(16 + u32::from(brightness) * 219 / 255).expect("it is at most 235")
+}
+
 /// A stream of H.264 whose frames are of one brightness each.
 struct Film {
     encoder: Encoder,
@@ -64,7 +69,7 @@ impl Film {
         self.next += 1;
         let side = SIDE as usize;
         let mut planes = vec![128; side * side * 3 / 2];
-        planes[..side * side].fill(brightness(number));
+        planes[..side * side].fill(luma(brightness(number)));
         let yuv = YUVBuffer::from_vec(planes, side, side);
         let bytes = self.encoder.encode(&yuv).expect("it encodes").to_vec();
         let flags = if number.is_multiple_of(GROUP) {
