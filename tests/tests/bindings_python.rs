@@ -97,12 +97,14 @@ fn the_python_package_does_what_it_promises() {
     let environment = environment();
     install(&environment);
     let tests = root().join("bindings/python/tests");
+    let programs = ["sdvrd", "sdvrc"].map(sdvr_tests::binary);
+    let programs = programs[0].parent().unwrap();
     let footage = sdvr_tests::footage::directory().join("vtest.avi");
     run(Command::new(environment.join("bin/pytest"))
         .args(["--quiet", "-p", "no:cacheprovider"])
         .arg(tests)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("SDVR_PROGRAMS", sdvr_tests::programs())
+        .env("SDVR_PROGRAMS", programs)
         .env("SDVR_FOOTAGE", footage));
     // The stubs are the module's, and what is written in Python agrees with them.
     run(Command::new(environment.join("bin/stubtest")).arg("sdvr"));
