@@ -392,6 +392,14 @@ impl Camera {
         self.account.untold()
     }
 
+    /// The ring that is read, if it is there.
+    pub(crate) const fn reader(&self) -> Option<&RingReader> {
+        match &self.ring {
+            Ring::Open(ring) => Some(&ring.reader),
+            Ring::Gone { .. } => None,
+        }
+    }
+
     /// Whether frames are there that were not read: the next call need not wait.
     #[cfg(feature = "decode")]
     pub(crate) fn has_more(&self) -> bool {
@@ -409,7 +417,7 @@ impl Camera {
         }
     }
 
-    fn next_with<T>(
+    pub(crate) fn next_with<T>(
         &mut self,
         policy: Policy,
         timeout: Duration,
@@ -473,6 +481,7 @@ impl Camera {
                     }
                     ring.handed_out = None;
                     let about = About {
+                        place: n,
                         meta,
                         format: info.format,
                         instance: info.instance,

@@ -37,6 +37,7 @@ mod pictures;
 mod place;
 mod publisher;
 mod ready;
+mod unread;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
@@ -46,7 +47,7 @@ pub use error::Error;
 pub use frame::Frame;
 pub use group::{FrameSet, Group, GroupError, Member, SetPart};
 #[cfg(feature = "decode")]
-pub use pictures::{Decoded, DecodedFrames, Pictures};
+pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use ready::Ready;
 #[cfg(feature = "decode")]
@@ -59,3 +60,4 @@ pub use sdvr_frame::{
     PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
 };
 pub use sdvr_ring::{FrameMeta, FrameWords, Origin, Statistics, StatisticsError};
+pub use unread::Unread;
