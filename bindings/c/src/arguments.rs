@@ -1,0 +1,140 @@
+//! What C gives, looked at once; null and nonsense are refused here.
+#![expect(
+    unsafe_code,
+    reason = "reads the texts that C gives; everything else about arguments is safe code"
+)]
+
+use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use sdvr::{Pixels, Policy, Start};
+
+use crate::facts::{sdvr_pixels, sdvr_policy, sdvr_start};
+use crate::status::{Failure, sdvr_status};
+
+/// `timeout_ms` that never passes.
+pub const SDVR_FOREVER: u32 = u32::MAX;
+/// A wait without an end is made of these.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Where a call writes one value. C need not have set it before.
+pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
+
+/// A place that is not null.
+pub(crate) fn place<'a, T>(out: Out<'a, T>, name: &str) -> Result<&'a mut MaybeUninit<T>, Failure> {
+    out.ok_or_else(|| is_null(name))
+}
+
+fn is_null(name: &str) -> Failure {
+    Failure::new(sdvr_status::SDVR_NULL_ARGUMENT, format!("{name} is null"))
+}
+
+fn means_nothing(text: String) -> Failure {
+    Failure::new(sdvr_status::SDVR_INVALID_ARGUMENT, text)
+}
+
+/// A text that C gives, copied: it is C's again when the call returns.
+pub(crate) fn text(text: *const c_char, name: &str) -> Result<String, Failure> {
+    if text.is_null() {
+        return Err(is_null(name));
+    }
+    // SAFETY: it is not null, and the caller promises of every text that it ends with a zero byte and is not changed during the call.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str()
+        .map(str::to_owned)
+        .map_err(|_| means_nothing(format!("{name} is not UTF-8")))
+}
+
+/// Which frames.
+pub(crate) fn policy(number: u32) -> Result<Policy, Failure> {
+    const LATEST: u32 = sdvr_policy::SDVR_LATEST as u32;
+    const EVERY: u32 = sdvr_policy::SDVR_EVERY as u32;
+    const KEY_FRAMES: u32 = sdvr_policy::SDVR_KEY_FRAMES as u32;
+    match number {
+        LATEST => Ok(Policy::Latest),
+        EVERY => Ok(Policy::Every),
+        KEY_FRAMES => Ok(Policy::KeyFrames),
+        _ => Err(means_nothing(format!("there is no policy {number}"))),
+    }
+}
+
+/// Where to begin.
+pub(crate) fn start(number: u32) -> Result<Start, Failure> {
+    const NOW: u32 = sdvr_start::SDVR_NOW as u32;
+    const OLDEST: u32 = sdvr_start::SDVR_OLDEST as u32;
+    match number {
+        NOW => Ok(Start::Now),
+        OLDEST => Ok(Start::Oldest),
+        _ => Err(means_nothing(format!("there is no start {number}"))),
+    }
+}
+
+/// Which pixels.
+pub(crate) fn pixels(number: u32) -> Result<Pixels, Failure> {
+    const RGB: u32 = sdvr_pixels::SDVR_RGB as u32;
+    const BGR: u32 = sdvr_pixels::SDVR_BGR as u32;
+    const RGBA: u32 = sdvr_pixels::SDVR_RGBA as u32;
+    const GRAY: u32 = sdvr_pixels::SDVR_GRAY as u32;
+    const PLANES: u32 = sdvr_pixels::SDVR_PLANES as u32;
+    match number {
+        RGB => Ok(Pixels::Rgb),
+        BGR => Ok(Pixels::Bgr),
+        RGBA => Ok(Pixels::Rgba),
+        GRAY => Ok(Pixels::Gray),
+        PLANES => Ok(Pixels::Planes),
+        _ => Err(means_nothing(format!("there are no pixels {number}"))),
+    }
+}
+
+/// Asks until there is something or the time has passed.
+pub(crate) fn within<T>(
+    timeout_ms: u32,
+    mut ask: impl FnMut(Duration) -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    loop {
+        let is_endless = timeout_ms == SDVR_FOREVER;
+        let timeout = if is_endless {
+            LONG
+        } else {
+            Duration::from_millis(timeout_ms.into())
+        };
+        match ask(timeout)? {
+            Some(thing) => return Ok(thing),
+            None if is_endless => {}
+            None => return Err(Failure::timeout()),
+        }
+    }
+}
+
+/// Memory of C's for bytes, with how many there are and where it is told how many there would be.
+pub(crate) struct Buffer<'a> {
+    pub(crate) memory: *mut u8,
+    pub(crate) capacity: usize,
+    pub(crate) out_len: Out<'a, usize>,
+}
+
+impl Buffer<'_> {
+    /// Copies `bytes` there, or only tells how many there are if there is not room for all.
+    pub(crate) fn fill(self, bytes: &[u8]) -> Result<(), Failure> {
+        place(self.out_len, "out_len_bytes")?.write(bytes.len());
+        if bytes.len() > self.capacity {
+            return Err(Failure::new(
+                sdvr_status::SDVR_TOO_SMALL,
+                format!("{} bytes have no room in {}", bytes.len(), self.capacity),
+            ));
+        }
+        if self.memory.is_null() {
+            // Nothing fits there.
+            return if bytes.is_empty() {
+                Ok(())
+            } else {
+                Err(is_null("buffer"))
+            };
+        }
+        // SAFETY: it is not null, and the caller promises that so many bytes may be written there as `capacity` says, of which these are no more. They
+        // lie in an object of ours, which C can only read.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory, bytes.len()) };
+        Ok(())
+    }
+}
