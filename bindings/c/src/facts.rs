@@ -5,9 +5,9 @@ use std::ffi::c_char;
 use sdvr::{FrameMeta, StreamFormat, StreamState, Timestamp};
 
 /// A label, with its end.
-const LABEL_BYTES: usize = 64;
+pub const SDVR_LABEL_BYTES: usize = 64;
 /// `SHA256:` and 43 characters, with their end.
-const FINGERPRINT_BYTES: usize = 64;
+pub const SDVR_FINGERPRINT_BYTES: usize = 64;
 
 /// Which frames are wanted.
 #[repr(C)]
@@ -149,13 +149,13 @@ pub struct sdvr_frame_info {
     /// Which run of the source it is from; numbers of different runs do not belong together.
     pub instance: [u8; 16],
     /// The camera's label, UTF-8; ends with a zero byte.
-    pub label: [c_char; LABEL_BYTES],
+    pub label: [c_char; SDVR_LABEL_BYTES],
     /// How many bytes it has.
     pub len_bytes: usize,
 }
 
 impl sdvr_frame_info {
-    pub(crate) fn of(frame: &sdvr::Frame, label: &[c_char; LABEL_BYTES]) -> Self {
+    pub(crate) fn of(frame: &sdvr::Frame, label: &[c_char; SDVR_LABEL_BYTES]) -> Self {
         let meta: &FrameMeta = frame.meta();
         let date = frame
             .captured_date()
@@ -216,9 +216,9 @@ pub struct sdvr_plane {
 #[derive(Clone, Copy, Debug)]
 pub struct sdvr_camera_info {
     /// Its name, UTF-8; ends with a zero byte.
-    pub label: [c_char; LABEL_BYTES],
+    pub label: [c_char; SDVR_LABEL_BYTES],
     /// Who it is: "SHA256:…"; ends with a zero byte.
-    pub fingerprint: [c_char; FINGERPRINT_BYTES],
+    pub fingerprint: [c_char; SDVR_FINGERPRINT_BYTES],
     /// Where its daemon publishes; good until the list or the watch that told it is given back or asked again.
     pub directory: *const c_char,
     /// Which run of its source.
@@ -266,9 +266,9 @@ impl sdvr_camera_info {
 #[derive(Clone, Copy, Debug)]
 pub struct sdvr_stream_info {
     /// The camera's label, UTF-8; ends with a zero byte.
-    pub label: [c_char; LABEL_BYTES],
+    pub label: [c_char; SDVR_LABEL_BYTES],
     /// Who it is: "SHA256:…"; ends with a zero byte.
-    pub fingerprint: [c_char; FINGERPRINT_BYTES],
+    pub fingerprint: [c_char; SDVR_FINGERPRINT_BYTES],
     /// Which run of its source.
     pub instance: [u8; 16],
     /// What its frames look like.
@@ -293,10 +293,10 @@ mod tests {
 
     #[test]
     fn the_longest_texts_have_room() {
-        assert!(sdvr::Label::MAX_BYTES < LABEL_BYTES);
+        assert!(sdvr::Label::MAX_BYTES < SDVR_LABEL_BYTES);
         assert!(sdvr::FourCc(*b"Y16\xa0").to_string().len() < 8);
         let fingerprint = "SHA256:".len() + 43;
-        assert!(fingerprint < FINGERPRINT_BYTES);
+        assert!(fingerprint < SDVR_FINGERPRINT_BYTES);
         assert_eq!(fixed::<4>("longer"), fixed::<4>("lon"));
     }
 }
