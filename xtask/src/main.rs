@@ -89,6 +89,11 @@ enum Bench {
     Idle,
     /// A thousand new cameras at once: until all stream, and their keys on disk
     Crowd,
+    /// Reading and decoding, in Rust and Python; consumers beside stopped, killed and slow ones
+    Consumers {
+        /// Only the parts whose names contain this: copying, decoding, first, python, disturbed
+        filter: Option<String>,
+    },
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -122,6 +127,9 @@ fn main() -> ExitCode {
         Command::Bench {
             bench: Bench::Crowd,
         } => bench::crowd(),
+        Command::Bench {
+            bench: Bench::Consumers { filter },
+        } => bench::consumers(filter.as_deref()),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },

@@ -53,3 +53,15 @@ pub enum DecodeError {
     #[error("frames before it are missing; decoding goes on at the next key frame")]
     AwaitsKeyFrame,
 }
+
+impl DecodeError {
+    /// Refuses pictures without pixels, and with too many.
+    pub(crate) fn check_size(width: u32, height: u32) -> Result<(), Self> {
+        let pixels = u64::from(width) * u64::from(height);
+        if (1..=crate::Picture::PIXELS_MOST).contains(&pixels) {
+            Ok(())
+        } else {
+            Err(Self::Size { width, height })
+        }
+    }
+}

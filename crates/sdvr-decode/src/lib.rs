@@ -4,11 +4,21 @@
 //! is a [`Picture`], as [`Pixels`] wants it: packed colours, brightness alone, or the planes as they are. Whoever follows a camera is
 //! better served by `sdvr::Camera::decoded`, which also knows where decoding can begin.
 
+#![deny(unsafe_code)]
+
+mod bayer;
+mod colours;
+mod convert;
 mod decoder;
 mod error;
 pub mod jpeg;
+mod layout;
+mod mjpeg;
 mod picture;
+mod raw;
 
-pub use decoder::{Coded, Decoder};
+pub use colours::{Colours, Matrix, Range};
+pub use decoder::{Coded, Decoder, DecoderOptions, EngineChoice};
 pub use error::DecodeError;
-pub use picture::{Layout, Picture, Pixels, Plane};
+pub use layout::Layout;
+pub use picture::{Picture, Pixels, Plane};

@@ -1,5 +1,8 @@
 //! A decoded picture.
 
+use crate::colours::Colours;
+use crate::layout::Layout;
+
 /// What is wanted of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -15,21 +18,6 @@ pub enum Pixels {
     Gray,
     /// As the camera or the decoder has them, without conversion: see [`Layout`].
     Planes,
-}
-
-/// How a picture's bytes lie. Rows have no padding, planes follow each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Layout {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red.
-    #[default]
-    Bgr,
-    /// Red, green, blue, 255.
-    Rgba,
-    /// Brightness, one byte.
-    Gray,
 }
 
 /// One plane of a picture.
@@ -51,6 +39,8 @@ pub struct Picture {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) number: u64,
+    pub(crate) colours: Colours,
+    pub(crate) sample_bits: u8,
 }
 
 impl Picture {
@@ -81,10 +71,39 @@ impl Picture {
         self.number
     }
 
+    /// How its samples of brightness and colour stand for red, green and blue; of use with [`Pixels::Planes`].
+    #[must_use]
+    pub const fn colours(&self) -> Colours {
+        self.colours
+    }
+
+    /// How many bits of a sample are in use: 8, or of layouts with two bytes a sample up to 16.
+    #[must_use]
+    pub const fn sample_bits(&self) -> u8 {
+        self.sample_bits
+    }
+
     /// All bytes: rows without padding, plane after plane.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Its planes, in the order that [`Layout`] says; packed pixels are one plane. None of a picture that nothing was decoded into.
+    pub fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
+        let mut rest = self.bytes.as_slice();
+        let (width, height) = (self.width, self.height);
+        let shapes = self.layout.planes().iter();
+        shapes.map_while(move |shape| {
+            let (row_bytes, rows) = shape.size(width, height)?;
+            let (bytes, behind) = rest.split_at_checked(row_bytes.checked_mul(rows)?)?;
+            rest = behind;
+            (!bytes.is_empty()).then_some(Plane {
+                bytes,
+                row_bytes,
+                rows,
+            })
+        })
     }
 
     /// The bytes, taken out.
@@ -95,7 +114,8 @@ impl Picture {
 
     /// An empty picture that will use this memory.
     #[must_use]
-    pub fn reuse(bytes: Vec<u8>) -> Self {
+    pub fn reuse(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
         Self {
             bytes,
             ..Self::default()

@@ -22,14 +22,46 @@ impl FourCc {
     pub const H264: Self = Self(*b"H264");
     /// H.265, Annex B, one access unit a frame.
     pub const HEVC: Self = Self(*b"HEVC");
+    /// VP8, one frame as its bitstream has it.
+    pub const VP80: Self = Self(*b"VP80");
+    /// VP9, one frame or superframe as its bitstream has it.
+    pub const VP90: Self = Self(*b"VP90");
+    /// AV1, one temporal unit as open bitstream units with their sizes (the low-overhead format).
+    pub const AV01: Self = Self(*b"AV01");
     /// Packed 4:2:2: Y0 Cb Y1 Cr.
     pub const YUYV: Self = Self(*b"YUYV");
+    /// Packed 4:2:2: Cb Y0 Cr Y1.
+    pub const UYVY: Self = Self(*b"UYVY");
+    /// Packed 4:2:2: Y0 Cr Y1 Cb.
+    pub const YVYU: Self = Self(*b"YVYU");
     /// Planar 4:2:0: Y, then interleaved Cb and Cr.
     pub const NV12: Self = Self(*b"NV12");
+    /// Planar 4:2:0: Y, then interleaved Cr and Cb.
+    pub const NV21: Self = Self(*b"NV21");
+    /// [`Self::NV12`] whose planes the driver keeps apart; in a frame they follow one another.
+    pub const NM12: Self = Self(*b"NM12");
     /// Eight-bit luma.
     pub const GREY: Self = Self(*b"GREY");
+    /// Sixteen-bit luma, little-endian.
+    pub const Y16: Self = Self(*b"Y16 ");
     /// Planar 4:2:0: Y, Cb, Cr.
     pub const YU12: Self = Self(*b"YU12");
+    /// Planar 4:2:0: Y, Cr, Cb.
+    pub const YV12: Self = Self(*b"YV12");
+    /// [`Self::YU12`] whose planes the driver keeps apart; in a frame they follow one another.
+    pub const YM12: Self = Self(*b"YM12");
+    /// Packed eight-bit red, green, blue.
+    pub const RGB3: Self = Self(*b"RGB3");
+    /// Packed eight-bit blue, green, red.
+    pub const BGR3: Self = Self(*b"BGR3");
+    /// Eight-bit Bayer pattern: rows of blue and green, then of green and red.
+    pub const BA81: Self = Self(*b"BA81");
+    /// Eight-bit Bayer pattern: rows of green and blue, then of red and green.
+    pub const GBRG: Self = Self(*b"GBRG");
+    /// Eight-bit Bayer pattern: rows of green and red, then of blue and green.
+    pub const GRBG: Self = Self(*b"GRBG");
+    /// Eight-bit Bayer pattern: rows of red and green, then of green and blue.
+    pub const RGGB: Self = Self(*b"RGGB");
     /// Planar 4:2:2: Y, Cb, Cr.
     pub const YUV422P: Self = Self(*b"422P");
     /// Planar 4:4:4: Y, Cb, Cr.
@@ -43,7 +75,10 @@ impl FourCc {
     /// Whether a frame may need earlier frames to be decoded.
     #[must_use]
     pub fn is_inter_coded(self) -> bool {
-        matches!(self, Self::H264 | Self::HEVC)
+        matches!(
+            self,
+            Self::H264 | Self::HEVC | Self::VP80 | Self::VP90 | Self::AV01
+        )
     }
 
     /// Whether every frame is uncompressed pixels.
@@ -52,9 +87,22 @@ impl FourCc {
         matches!(
             self,
             Self::YUYV
+                | Self::UYVY
+                | Self::YVYU
                 | Self::NV12
+                | Self::NV21
+                | Self::NM12
                 | Self::GREY
+                | Self::Y16
                 | Self::YU12
+                | Self::YV12
+                | Self::YM12
+                | Self::RGB3
+                | Self::BGR3
+                | Self::BA81
+                | Self::GBRG
+                | Self::GRBG
+                | Self::RGGB
                 | Self::YUV422P
                 | Self::YUV444P
                 | Self::Y4M
@@ -71,13 +119,14 @@ impl FourCc {
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         let luma = width.checked_mul(height)?;
         match self {
-            Self::GREY => Some(luma),
-            Self::YUYV => half_width.checked_mul(4)?.checked_mul(height),
-            Self::NV12 | Self::YU12 => {
+            Self::GREY | Self::BA81 | Self::GBRG | Self::GRBG | Self::RGGB => Some(luma),
+            Self::Y16 => luma.checked_mul(2),
+            Self::YUYV | Self::UYVY | Self::YVYU => half_width.checked_mul(4)?.checked_mul(height),
+            Self::NV12 | Self::NV21 | Self::NM12 | Self::YU12 | Self::YV12 | Self::YM12 => {
                 luma.checked_add(half_width.checked_mul(half_height)?.checked_mul(2)?)
             }
             Self::YUV422P => luma.checked_add(half_width.checked_mul(height)?.checked_mul(2)?),
-            Self::YUV444P => luma.checked_mul(3),
+            Self::YUV444P | Self::RGB3 | Self::BGR3 => luma.checked_mul(3),
             _ => None,
         }
     }
@@ -265,8 +314,67 @@ mod tests {
         assert_eq!(FourCc::YU12.raw_frame_bytes(768, 576), Some(663_552));
         assert_eq!(FourCc::YU12.raw_frame_bytes(3, 3), Some(9 + 8));
         assert_eq!(FourCc::NV12.raw_frame_bytes(1920, 1080), Some(3_110_400));
+        assert_eq!(FourCc::Y16.raw_frame_bytes(640, 480), Some(614_400));
+        assert_eq!(FourCc::BGR3.raw_frame_bytes(640, 480), Some(921_600));
+        assert_eq!(FourCc::UYVY.raw_frame_bytes(3, 2), Some(16));
         assert_eq!(FourCc::MJPG.raw_frame_bytes(640, 480), None);
         assert_eq!(FourCc::YUV444P.raw_frame_bytes(u32::MAX, u32::MAX), None);
+    }
+
+    #[test]
+    fn only_formats_of_known_layout_have_a_size_and_none_of_them_is_coded() {
+        let layouts = [
+            (
+                2,
+                [FourCc::YUYV, FourCc::UYVY, FourCc::YVYU, FourCc::Y16].as_slice(),
+            ),
+            (
+                1,
+                &[
+                    FourCc::GREY,
+                    FourCc::BA81,
+                    FourCc::GBRG,
+                    FourCc::GRBG,
+                    FourCc::RGGB,
+                ],
+            ),
+            (3, &[FourCc::RGB3, FourCc::BGR3, FourCc::YUV444P]),
+        ];
+        for (bytes_per_pixel, formats) in layouts {
+            for format in formats {
+                assert_eq!(
+                    format.raw_frame_bytes(64, 16),
+                    Some(64 * 16 * bytes_per_pixel),
+                    "{format}"
+                );
+                assert!(format.is_raw() && !format.is_inter_coded(), "{format}");
+            }
+        }
+        for format in [
+            FourCc::NV12,
+            FourCc::NV21,
+            FourCc::NM12,
+            FourCc::YU12,
+            FourCc::YV12,
+            FourCc::YM12,
+        ] {
+            assert_eq!(
+                format.raw_frame_bytes(64, 16),
+                Some(64 * 16 * 3 / 2),
+                "{format}"
+            );
+            assert!(format.is_raw() && !format.is_inter_coded(), "{format}");
+        }
+        for format in [
+            FourCc::H264,
+            FourCc::HEVC,
+            FourCc::VP80,
+            FourCc::VP90,
+            FourCc::AV01,
+        ] {
+            assert_eq!(format.raw_frame_bytes(64, 16), None, "{format}");
+            assert!(format.is_inter_coded() && !format.is_raw(), "{format}");
+        }
     }
 
     #[test]
