@@ -1,11 +1,11 @@
 //! `cargo xtask header`: writes `include/sdvr.h`.
 
-#[path = "../tests/header/mod.rs"]
-mod header;
+#[path = "../tests/generated/mod.rs"]
+mod generated;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = header::path();
-    std::fs::write(&path, header::text()?)?;
+    let path = generated::path();
+    std::fs::write(&path, generated::text()?)?;
     println!("written: {}", path.display());
     Ok(())
 }

@@ -15,11 +15,21 @@
 #ifndef SDVR_H
 #define SDVR_H
 
-#include "stddef.h"
-#include "stdint.h"
+#include <stddef.h>
+#include <stdint.h>
 
 /* This header's version; sdvr_version() has the library's. */
 #define SDVR_VERSION "0.1.0"
+
+/**
+ * A label, with its end.
+ */
+#define SDVR_LABEL_BYTES 64
+
+/**
+ * `SHA256:` and 43 characters, with their end.
+ */
+#define SDVR_FINGERPRINT_BYTES 64
 
 /**
  * Decoding can begin at this frame.
@@ -166,6 +176,106 @@ typedef enum sdvr_layout {
    * Brightness, one byte.
    */
   SDVR_LAYOUT_GRAY = 4,
+  /**
+   * Brightness, two bytes, the lower one first.
+   */
+  SDVR_LAYOUT_GRAY16 = 5,
+  /**
+   * Brightness, two bytes, the higher one first.
+   */
+  SDVR_LAYOUT_GRAY16_BIG_ENDIAN = 6,
+  /**
+   * Packed Y Cb Cr, three bytes a pixel: what JPEG images have.
+   */
+  SDVR_LAYOUT_YCBCR = 7,
+  /**
+   * Packed Y0 Cb Y1 Cr, four bytes for two pixels.
+   */
+  SDVR_LAYOUT_YUYV = 8,
+  /**
+   * Packed Cb Y0 Cr Y1, four bytes for two pixels.
+   */
+  SDVR_LAYOUT_UYVY = 9,
+  /**
+   * Packed Y0 Cr Y1 Cb, four bytes for two pixels.
+   */
+  SDVR_LAYOUT_YVYU = 10,
+  /**
+   * Packed Cr Y0 Cb Y1, four bytes for two pixels.
+   */
+  SDVR_LAYOUT_VYUY = 11,
+  /**
+   * Y, then Cb and Cr in turn, shared by 2 x 2 pixels.
+   */
+  SDVR_LAYOUT_NV12 = 12,
+  /**
+   * Y, then Cr and Cb in turn, shared by 2 x 2 pixels.
+   */
+  SDVR_LAYOUT_NV21 = 13,
+  /**
+   * Y, then Cb and Cr in turn, shared by two pixels of a row.
+   */
+  SDVR_LAYOUT_NV16 = 14,
+  /**
+   * Y, then Cr and Cb in turn, shared by two pixels of a row.
+   */
+  SDVR_LAYOUT_NV61 = 15,
+  /**
+   * Planes Y, Cb, Cr; colour is shared by 2 x 2 pixels.
+   */
+  SDVR_LAYOUT_YUV420 = 16,
+  /**
+   * Planes Y, Cr, Cb; colour is shared by 2 x 2 pixels.
+   */
+  SDVR_LAYOUT_YVU420 = 17,
+  /**
+   * Planes Y, Cb, Cr; colour is shared by two pixels of a row.
+   */
+  SDVR_LAYOUT_YUV422 = 18,
+  /**
+   * Planes Y, Cb, Cr; colour is shared by four pixels of a row.
+   */
+  SDVR_LAYOUT_YUV411 = 19,
+  /**
+   * Planes Y, Cb, Cr of one size.
+   */
+  SDVR_LAYOUT_YUV444 = 20,
+  /**
+   * Planes Y, Cb, Cr and transparency of one size.
+   */
+  SDVR_LAYOUT_YUVA444 = 21,
+  /**
+   * SDVR_LAYOUT_NV12 with two bytes a sample, the lower one first; the value is in the upper bits.
+   */
+  SDVR_LAYOUT_P010 = 22,
+  /**
+   * SDVR_LAYOUT_YUV420 with two bytes a sample, the lower one first; the value is in the lower sample_bits.
+   */
+  SDVR_LAYOUT_YUV420_DEEP = 23,
+  /**
+   * SDVR_LAYOUT_YUV422 with two bytes a sample, as SDVR_LAYOUT_YUV420_DEEP.
+   */
+  SDVR_LAYOUT_YUV422_DEEP = 24,
+  /**
+   * SDVR_LAYOUT_YUV444 with two bytes a sample, as SDVR_LAYOUT_YUV420_DEEP.
+   */
+  SDVR_LAYOUT_YUV444_DEEP = 25,
+  /**
+   * A sample a pixel: rows of blue and green, then of green and red.
+   */
+  SDVR_LAYOUT_BAYER_BGGR = 26,
+  /**
+   * A sample a pixel: rows of green and blue, then of red and green.
+   */
+  SDVR_LAYOUT_BAYER_GBRG = 27,
+  /**
+   * A sample a pixel: rows of green and red, then of blue and green.
+   */
+  SDVR_LAYOUT_BAYER_GRBG = 28,
+  /**
+   * A sample a pixel: rows of red and green, then of green and blue.
+   */
+  SDVR_LAYOUT_BAYER_RGGB = 29,
 } sdvr_layout;
 
 /**
@@ -298,11 +408,11 @@ typedef struct sdvr_stream_info {
   /**
    * The camera's label, UTF-8; ends with a zero byte.
    */
-  char label[LABEL_BYTES];
+  char label[SDVR_LABEL_BYTES];
   /**
    * Who it is: "SHA256:…"; ends with a zero byte.
    */
-  char fingerprint[FINGERPRINT_BYTES];
+  char fingerprint[SDVR_FINGERPRINT_BYTES];
   /**
    * Which run of its source.
    */
@@ -368,7 +478,7 @@ typedef struct sdvr_frame_info {
   /**
    * The camera's label, UTF-8; ends with a zero byte.
    */
-  char label[LABEL_BYTES];
+  char label[SDVR_LABEL_BYTES];
   /**
    * How many bytes it has.
    */
@@ -395,6 +505,10 @@ typedef struct sdvr_picture_info {
    * How many planes it has; packed pixels are one.
    */
   uint32_t planes;
+  /**
+   * How many bits of a sample are in use: 8, or of layouts with two bytes a sample up to 16.
+   */
+  uint8_t sample_bits;
   /**
    * How many frames of the same run were captured between the picture handed out before and this one.
    */
@@ -434,11 +548,11 @@ typedef struct sdvr_camera_info {
   /**
    * Its name, UTF-8; ends with a zero byte.
    */
-  char label[LABEL_BYTES];
+  char label[SDVR_LABEL_BYTES];
   /**
    * Who it is: "SHA256:…"; ends with a zero byte.
    */
-  char fingerprint[FINGERPRINT_BYTES];
+  char fingerprint[SDVR_FINGERPRINT_BYTES];
   /**
    * Where its daemon publishes; good until the list or the watch that told it is given back or asked again.
    */

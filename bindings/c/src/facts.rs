@@ -191,6 +191,8 @@ pub struct sdvr_picture_info {
     pub layout: crate::picture::sdvr_layout,
     /// How many planes it has; packed pixels are one.
     pub planes: u32,
+    /// How many bits of a sample are in use: 8, or of layouts with two bytes a sample up to 16.
+    pub sample_bits: u8,
     /// How many frames of the same run were captured between the picture handed out before and this one.
     pub missed: u64,
     /// The frame that it is of.

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::sync::RwLock;
 
-use sdvr::{Decoded, Layout, Picture, Plane};
+use sdvr::{Decoded, Layout, Picture};
 
 use crate::arguments::place;
 use crate::facts::{sdvr_frame_info, sdvr_picture_info, sdvr_plane};
@@ -32,6 +32,56 @@ pub enum sdvr_layout {
     SDVR_LAYOUT_RGBA = 3,
     /// Brightness, one byte.
     SDVR_LAYOUT_GRAY = 4,
+    /// Brightness, two bytes, the lower one first.
+    SDVR_LAYOUT_GRAY16 = 5,
+    /// Brightness, two bytes, the higher one first.
+    SDVR_LAYOUT_GRAY16_BIG_ENDIAN = 6,
+    /// Packed Y Cb Cr, three bytes a pixel: what JPEG images have.
+    SDVR_LAYOUT_YCBCR = 7,
+    /// Packed Y0 Cb Y1 Cr, four bytes for two pixels.
+    SDVR_LAYOUT_YUYV = 8,
+    /// Packed Cb Y0 Cr Y1, four bytes for two pixels.
+    SDVR_LAYOUT_UYVY = 9,
+    /// Packed Y0 Cr Y1 Cb, four bytes for two pixels.
+    SDVR_LAYOUT_YVYU = 10,
+    /// Packed Cr Y0 Cb Y1, four bytes for two pixels.
+    SDVR_LAYOUT_VYUY = 11,
+    /// Y, then Cb and Cr in turn, shared by 2 x 2 pixels.
+    SDVR_LAYOUT_NV12 = 12,
+    /// Y, then Cr and Cb in turn, shared by 2 x 2 pixels.
+    SDVR_LAYOUT_NV21 = 13,
+    /// Y, then Cb and Cr in turn, shared by two pixels of a row.
+    SDVR_LAYOUT_NV16 = 14,
+    /// Y, then Cr and Cb in turn, shared by two pixels of a row.
+    SDVR_LAYOUT_NV61 = 15,
+    /// Planes Y, Cb, Cr; colour is shared by 2 x 2 pixels.
+    SDVR_LAYOUT_YUV420 = 16,
+    /// Planes Y, Cr, Cb; colour is shared by 2 x 2 pixels.
+    SDVR_LAYOUT_YVU420 = 17,
+    /// Planes Y, Cb, Cr; colour is shared by two pixels of a row.
+    SDVR_LAYOUT_YUV422 = 18,
+    /// Planes Y, Cb, Cr; colour is shared by four pixels of a row.
+    SDVR_LAYOUT_YUV411 = 19,
+    /// Planes Y, Cb, Cr of one size.
+    SDVR_LAYOUT_YUV444 = 20,
+    /// Planes Y, Cb, Cr and transparency of one size.
+    SDVR_LAYOUT_YUVA444 = 21,
+    /// SDVR_LAYOUT_NV12 with two bytes a sample, the lower one first; the value is in the upper bits.
+    SDVR_LAYOUT_P010 = 22,
+    /// SDVR_LAYOUT_YUV420 with two bytes a sample, the lower one first; the value is in the lower sample_bits.
+    SDVR_LAYOUT_YUV420_DEEP = 23,
+    /// SDVR_LAYOUT_YUV422 with two bytes a sample, as SDVR_LAYOUT_YUV420_DEEP.
+    SDVR_LAYOUT_YUV422_DEEP = 24,
+    /// SDVR_LAYOUT_YUV444 with two bytes a sample, as SDVR_LAYOUT_YUV420_DEEP.
+    SDVR_LAYOUT_YUV444_DEEP = 25,
+    /// A sample a pixel: rows of blue and green, then of green and red.
+    SDVR_LAYOUT_BAYER_BGGR = 26,
+    /// A sample a pixel: rows of green and blue, then of red and green.
+    SDVR_LAYOUT_BAYER_GBRG = 27,
+    /// A sample a pixel: rows of green and red, then of blue and green.
+    SDVR_LAYOUT_BAYER_GRBG = 28,
+    /// A sample a pixel: rows of red and green, then of green and blue.
+    SDVR_LAYOUT_BAYER_RGGB = 29,
 }
 
 impl From<Layout> for sdvr_layout {
@@ -41,6 +91,31 @@ impl From<Layout> for sdvr_layout {
             Layout::Bgr => Self::SDVR_LAYOUT_BGR,
             Layout::Rgba => Self::SDVR_LAYOUT_RGBA,
             Layout::Gray => Self::SDVR_LAYOUT_GRAY,
+            Layout::Gray16 => Self::SDVR_LAYOUT_GRAY16,
+            Layout::Gray16BigEndian => Self::SDVR_LAYOUT_GRAY16_BIG_ENDIAN,
+            Layout::Ycbcr => Self::SDVR_LAYOUT_YCBCR,
+            Layout::Yuyv => Self::SDVR_LAYOUT_YUYV,
+            Layout::Uyvy => Self::SDVR_LAYOUT_UYVY,
+            Layout::Yvyu => Self::SDVR_LAYOUT_YVYU,
+            Layout::Vyuy => Self::SDVR_LAYOUT_VYUY,
+            Layout::Nv12 => Self::SDVR_LAYOUT_NV12,
+            Layout::Nv21 => Self::SDVR_LAYOUT_NV21,
+            Layout::Nv16 => Self::SDVR_LAYOUT_NV16,
+            Layout::Nv61 => Self::SDVR_LAYOUT_NV61,
+            Layout::Yuv420 => Self::SDVR_LAYOUT_YUV420,
+            Layout::Yvu420 => Self::SDVR_LAYOUT_YVU420,
+            Layout::Yuv422 => Self::SDVR_LAYOUT_YUV422,
+            Layout::Yuv411 => Self::SDVR_LAYOUT_YUV411,
+            Layout::Yuv444 => Self::SDVR_LAYOUT_YUV444,
+            Layout::Yuva444 => Self::SDVR_LAYOUT_YUVA444,
+            Layout::P010 => Self::SDVR_LAYOUT_P010,
+            Layout::Yuv420Deep => Self::SDVR_LAYOUT_YUV420_DEEP,
+            Layout::Yuv422Deep => Self::SDVR_LAYOUT_YUV422_DEEP,
+            Layout::Yuv444Deep => Self::SDVR_LAYOUT_YUV444_DEEP,
+            Layout::BayerBggr => Self::SDVR_LAYOUT_BAYER_BGGR,
+            Layout::BayerGbrg => Self::SDVR_LAYOUT_BAYER_GBRG,
+            Layout::BayerGrbg => Self::SDVR_LAYOUT_BAYER_GRBG,
+            Layout::BayerRggb => Self::SDVR_LAYOUT_BAYER_RGGB,
             _ => Self::SDVR_LAYOUT_OTHER,
         }
     }
@@ -104,26 +179,12 @@ impl HeldPicture {
             width: picture.width(),
             height: picture.height(),
             layout: picture.layout().into(),
-            planes: u32::try_from(planes(picture).count()).unwrap_or(u32::MAX),
+            sample_bits: picture.sample_bits(),
+            planes: u32::try_from(picture.planes().count()).unwrap_or(u32::MAX),
             missed,
             frame,
         })
     }
-}
-
-/// The planes of a picture; packed pixels are one.
-fn planes(picture: &Picture) -> impl Iterator<Item = Plane<'_>> {
-    let rows = usize::try_from(picture.height()).unwrap_or(0);
-    picture
-        .bytes()
-        .len()
-        .checked_div(rows)
-        .map(|row_bytes| Plane {
-            bytes: picture.bytes(),
-            row_bytes,
-            rows,
-        })
-        .into_iter()
 }
 
 fn empty() -> Failure {
@@ -195,7 +256,7 @@ pub extern "C" fn sdvr_picture_plane(
         let held = PICTURES.find(picture)?;
         let held = shared(&held)?;
         let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let plane = planes(held.picture()?).nth(at).ok_or_else(|| {
+        let plane = held.picture()?.planes().nth(at).ok_or_else(|| {
             Failure::new(
                 sdvr_status::SDVR_INVALID_ARGUMENT,
                 format!("the picture has no plane {index}"),

@@ -4,7 +4,13 @@ use std::path::{Path, PathBuf};
 
 /// In the order in which the header is read.
 const SOURCES: [&str; 7] = [
-    "status", "facts", "arguments", "library", "camera", "frame", "picture",
+    "status",
+    "facts",
+    "arguments",
+    "library",
+    "camera",
+    "frame",
+    "picture",
 ];
 /// After the others, which fewer programs need.
 const MORE_SOURCES: [&str; 1] = ["cameras"];
