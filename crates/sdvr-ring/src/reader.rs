@@ -8,12 +8,12 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sdvr_frame::{Link, StreamState, Timestamp};
 
-use crate::directory::RingName;
 use crate::file_lock;
 use crate::layout::{
     BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD,
     RATE_WORD, RingInfo, usize_of,
 };
+use crate::name::RingName;
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::{self, Found, FrameWords, ReadError, load};
 use crate::sync::{Ordering, fence};

@@ -19,6 +19,8 @@
 //!
 //! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read. A camera of this
 //! user's own daemon comes before others of the same name; of several others none is taken ([`Error::Ambiguous`]).
+//!
+//! What a program makes of frames, it can publish as a [`Publisher`] beside the cameras; others read it as they read a camera.
 #![forbid(unsafe_code)]
 
 mod account;
@@ -31,6 +33,7 @@ mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
 mod place;
+mod publisher;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
@@ -41,8 +44,9 @@ pub use frame::Frame;
 pub use pictures::{Decoded, DecodedFrames, Pictures};
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
+pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use sdvr_frame::{
-    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
-    StreamId, StreamKind, StreamState, Timestamp,
+    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
+    PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
 };
-pub use sdvr_ring::{FrameMeta, FrameWords, Statistics, StatisticsError};
+pub use sdvr_ring::{FrameMeta, FrameWords, Origin, Statistics, StatisticsError};
