@@ -57,6 +57,16 @@
 #define SDVR_FOREVER UINT32_MAX
 
 /**
+ * `captured_ns` of what was captured, or thought of, when it is published.
+ */
+#define SDVR_CAPTURED_NOW INT64_MIN
+
+/**
+ * `flags` of a frame of which nothing is said: a key frame, but of H.264 and H.265, whose key frames have to be said.
+ */
+#define SDVR_FLAGS_USUAL UINT32_MAX
+
+/**
  * How a call ended.
  */
 typedef enum sdvr_status {
@@ -121,9 +131,13 @@ typedef enum sdvr_status {
    */
   SDVR_TOO_MANY = 14,
   /**
+   * The label is a camera's, or another program publishes under it.
+   */
+  SDVR_TAKEN = 15,
+  /**
    * An error in SDVR itself; give the handle back. What happened was written to standard error.
    */
-  SDVR_PANICKED = 15,
+  SDVR_PANICKED = 16,
 } sdvr_status;
 
 /**
@@ -151,6 +165,24 @@ typedef enum sdvr_state {
    */
   SDVR_MOVED = 4,
 } sdvr_state;
+
+/**
+ * What a stream carries.
+ */
+typedef enum sdvr_kind {
+  /**
+   * Pictures.
+   */
+  SDVR_VIDEO = 0,
+  /**
+   * Sound.
+   */
+  SDVR_AUDIO = 1,
+  /**
+   * Anything else that belongs to a moment, such as detections.
+   */
+  SDVR_METADATA = 2,
+} sdvr_kind;
 
 /**
  * How a picture's bytes lie. Rows have no padding, planes follow each other.
@@ -371,6 +403,11 @@ typedef struct sdvr_frame sdvr_frame;
 typedef struct sdvr_picture sdvr_picture;
 
 /**
+ * Publishes frames beside the cameras: other programs read them as they read a camera's. For one thread at a time.
+ */
+typedef struct sdvr_publisher sdvr_publisher;
+
+/**
  * Tells of cameras that come and go. For one thread at a time.
  */
 typedef struct sdvr_watch sdvr_watch;
@@ -410,9 +447,13 @@ typedef struct sdvr_stream_info {
    */
   char label[SDVR_LABEL_BYTES];
   /**
-   * Who it is: "SHA256:…"; ends with a zero byte.
+   * Who it is: "SHA256:…", or "" for a stream that a program publishes; ends with a zero byte.
    */
   char fingerprint[SDVR_FINGERPRINT_BYTES];
+  /**
+   * Of a stream that a program publishes: the label of the one that it is made of, or ""; ends with a zero byte.
+   */
+  char source[SDVR_LABEL_BYTES];
   /**
    * Which run of its source.
    */
@@ -425,6 +466,10 @@ typedef struct sdvr_stream_info {
    * Which of the camera's streams.
    */
   uint16_t stream;
+  /**
+   * What it carries.
+   */
+  enum sdvr_kind kind;
 } sdvr_stream_info;
 
 /**
@@ -482,7 +527,7 @@ typedef struct sdvr_frame_info {
   /**
    * How many bytes it has.
    */
-  uintptr_t len_bytes;
+  size_t len_bytes;
 } sdvr_frame_info;
 
 /**
@@ -530,15 +575,15 @@ typedef struct sdvr_plane {
   /**
    * How many they are: row_bytes times rows.
    */
-  uintptr_t len_bytes;
+  size_t len_bytes;
   /**
    * Bytes of a row.
    */
-  uintptr_t row_bytes;
+  size_t row_bytes;
   /**
    * How many rows.
    */
-  uintptr_t rows;
+  size_t rows;
 } sdvr_plane;
 
 /**
@@ -550,9 +595,13 @@ typedef struct sdvr_camera_info {
    */
   char label[SDVR_LABEL_BYTES];
   /**
-   * Who it is: "SHA256:…"; ends with a zero byte.
+   * Who it is: "SHA256:…", or "" for a stream that a program publishes; ends with a zero byte.
    */
   char fingerprint[SDVR_FINGERPRINT_BYTES];
+  /**
+   * Of a stream that a program publishes: the label of the one that it is made of, or ""; ends with a zero byte.
+   */
+  char source[SDVR_LABEL_BYTES];
   /**
    * Where its daemon publishes; good until the list or the watch that told it is given back or asked again.
    */
@@ -594,6 +643,40 @@ typedef struct sdvr_camera_info {
    */
   int64_t last_frame_ns;
 } sdvr_camera_info;
+
+/**
+ * What a stream is that a program publishes. All zeros but for the format are what most programs want.
+ */
+typedef struct sdvr_publish_options {
+  /**
+   * What its frames look like.
+   */
+  struct sdvr_format format;
+  /**
+   * What it carries: one of sdvr_kind.
+   */
+  uint32_t kind;
+  /**
+   * How many frames are kept for those who are slow; 0 for as many as are usual.
+   */
+  uint32_t frames;
+  /**
+   * How long frames are at most, as far as that is known; 0 for what the format tells. A longer one is no error.
+   */
+  uint64_t frame_most_bytes;
+  /**
+   * The label of the stream that it is made of, or null.
+   */
+  const char *source;
+  /**
+   * What a decoder needs beforehand, at most 1024 bytes; null when extradata_bytes is 0.
+   */
+  const uint8_t *extradata;
+  /**
+   * How many they are.
+   */
+  size_t extradata_bytes;
+} sdvr_publish_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -708,8 +791,8 @@ enum sdvr_status sdvr_camera_describe(struct sdvr_camera *camera, struct sdvr_st
  */
 enum sdvr_status sdvr_camera_extradata(struct sdvr_camera *camera,
                                        uint8_t *buffer,
-                                       uintptr_t buffer_bytes,
-                                       uintptr_t *out_len_bytes);
+                                       size_t buffer_bytes,
+                                       size_t *out_len_bytes);
 
 /**
  * Copies what decodes the camera's pictures, such as "zune-jpeg" or "OpenH264", with a zero byte at its end, into buffer, which has room for buffer_bytes, and
@@ -717,8 +800,8 @@ enum sdvr_status sdvr_camera_extradata(struct sdvr_camera *camera,
  */
 enum sdvr_status sdvr_camera_engine(struct sdvr_camera *camera,
                                     char *buffer,
-                                    uintptr_t buffer_bytes,
-                                    uintptr_t *out_len_bytes);
+                                    size_t buffer_bytes,
+                                    size_t *out_len_bytes);
 
 /**
  * Stores in *out_missed how many frames of runs and rings that have ended were published and not handed out, and no frame has told of yet: for a program
@@ -747,7 +830,7 @@ enum sdvr_status sdvr_frame_describe(const struct sdvr_frame *frame, struct sdvr
  */
 enum sdvr_status sdvr_frame_bytes(const struct sdvr_frame *frame,
                                   const uint8_t **out_bytes,
-                                  uintptr_t *out_len_bytes);
+                                  size_t *out_len_bytes);
 
 /**
  * Decodes one frame alone, into pixels (one of sdvr_pixels), and stores the picture in *out_picture; give it back with sdvr_picture_release. Of H.264 and its kin that
@@ -778,7 +861,7 @@ enum sdvr_status sdvr_picture_describe(const struct sdvr_picture *picture, struc
  */
 enum sdvr_status sdvr_picture_bytes(const struct sdvr_picture *picture,
                                     const uint8_t **out_bytes,
-                                    uintptr_t *out_len_bytes);
+                                    size_t *out_len_bytes);
 
 /**
  * Stores in *out_plane the plane number index, from 0, in the order that sdvr_layout says. SDVR_INVALID_ARGUMENT when there are not so many.
@@ -793,7 +876,7 @@ enum sdvr_status sdvr_picture_plane(const struct sdvr_picture *picture,
  */
 enum sdvr_status sdvr_picture_coded(const struct sdvr_picture *picture,
                                     const uint8_t **out_bytes,
-                                    uintptr_t *out_len_bytes);
+                                    size_t *out_len_bytes);
 
 /**
  * Stores in *out_list the cameras that are there now, sorted by label; also those that are lost or have just ended, as their state says. Give it back with
@@ -809,13 +892,13 @@ enum sdvr_status sdvr_camera_list_new_in(const char *directory, struct sdvr_came
 /**
  * Stores in *out_count how many cameras a list has.
  */
-enum sdvr_status sdvr_camera_list_count(const struct sdvr_camera_list *list, uintptr_t *out_count);
+enum sdvr_status sdvr_camera_list_count(const struct sdvr_camera_list *list, size_t *out_count);
 
 /**
  * Stores in *out_info what is known of the camera number index of a list, from 0. SDVR_INVALID_ARGUMENT when there are not so many.
  */
 enum sdvr_status sdvr_camera_list_at(const struct sdvr_camera_list *list,
-                                     uintptr_t index,
+                                     size_t index,
                                      struct sdvr_camera_info *out_info);
 
 /**
@@ -847,6 +930,60 @@ enum sdvr_status sdvr_watch_next(struct sdvr_watch *watch,
  * Gives back what tells of cameras. Null is given back, too, and nothing happens.
  */
 enum sdvr_status sdvr_watch_close(struct sdvr_watch *watch);
+
+/**
+ * Begins to publish under a label, such as "door/people", where this user's programs search first, and stores what does in *out_publisher; give it back with
+ * sdvr_publisher_close. SDVR_TAKEN when the label is a camera's, or another program publishes under it.
+ */
+enum sdvr_status sdvr_publisher_create(const char *label,
+                                       const struct sdvr_publish_options *options,
+                                       struct sdvr_publisher **out_publisher);
+
+/**
+ * As sdvr_publisher_create, in a directory that is not the usual one. It is made if it is not there.
+ */
+enum sdvr_status sdvr_publisher_create_in(const char *directory,
+                                          const char *label,
+                                          const struct sdvr_publish_options *options,
+                                          struct sdvr_publisher **out_publisher);
+
+/**
+ * Publishes a frame that is made of nothing else, captured at captured_ns on CLOCK_BOOTTIME (or SDVR_CAPTURED_NOW), and stores in *out_number the number that it has.
+ * flags are SDVR_FLAG_… or SDVR_FLAGS_USUAL. Copies it once, and waits for nobody.
+ */
+enum sdvr_status sdvr_publisher_publish(struct sdvr_publisher *publisher,
+                                        const uint8_t *bytes,
+                                        size_t len_bytes,
+                                        int64_t captured_ns,
+                                        uint32_t flags,
+                                        uint64_t *out_number);
+
+/**
+ * Publishes what was made of a frame: as captured when that was, and with its number, by which programs that read both find what belongs together.
+ */
+enum sdvr_status sdvr_publisher_publish_from(struct sdvr_publisher *publisher,
+                                             const struct sdvr_frame *frame,
+                                             const uint8_t *bytes,
+                                             size_t len_bytes);
+
+/**
+ * As sdvr_publisher_publish_from, of what was made of a camera's picture. SDVR_EMPTY for a picture of sdvr_frame_decode: its frame says the same.
+ */
+enum sdvr_status sdvr_publisher_publish_from_picture(struct sdvr_publisher *publisher,
+                                                     const struct sdvr_picture *picture,
+                                                     const uint8_t *bytes,
+                                                     size_t len_bytes);
+
+/**
+ * Says that frames look different from now on: readers take those first that are there, and follow.
+ */
+enum sdvr_status sdvr_publisher_set_format(struct sdvr_publisher *publisher, const struct sdvr_format *format);
+
+/**
+ * Ends the stream, and returns when its readers have let go of its memory: mostly within milliseconds, after two seconds at most. Null is given back,
+ * too, and nothing happens.
+ */
+enum sdvr_status sdvr_publisher_close(struct sdvr_publisher *publisher);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,16 +1,16 @@
 //! What C gives, looked at once; null and nonsense are refused here.
 #![expect(
     unsafe_code,
-    reason = "reads the texts that C gives; everything else about arguments is safe code"
+    reason = "reads what C's pointers point to; everything else about arguments is safe code"
 )]
 
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use sdvr::{Pixels, Policy, Start};
+use sdvr::{FourCc, FrameRate, Pixels, Policy, Start, StreamFormat, StreamKind};
 
-use crate::facts::{sdvr_pixels, sdvr_policy, sdvr_start};
+use crate::facts::{sdvr_format, sdvr_pixels, sdvr_policy, sdvr_start};
 use crate::status::{Failure, sdvr_status};
 
 /// `timeout_ms` that never passes.
@@ -26,7 +26,7 @@ pub(crate) fn place<'a, T>(out: Out<'a, T>, name: &str) -> Result<&'a mut MaybeU
     out.ok_or_else(|| is_null(name))
 }
 
-fn is_null(name: &str) -> Failure {
+pub(crate) fn is_null(name: &str) -> Failure {
     Failure::new(sdvr_status::SDVR_NULL_ARGUMENT, format!("{name} is null"))
 }
 
@@ -44,6 +44,65 @@ pub(crate) fn text(text: *const c_char, name: &str) -> Result<String, Failure> {
     text.to_str()
         .map(str::to_owned)
         .map_err(|_| means_nothing(format!("{name} is not UTF-8")))
+}
+
+/// A text that C may leave out.
+pub(crate) fn optional_text(text: *const c_char, name: &str) -> Result<Option<String>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    self::text(text, name).map(Some)
+}
+
+/// Bytes that C gives, C's own. None of them may be at null.
+pub(crate) fn bytes<'a>(bytes: *const u8, length: usize, name: &str) -> Result<&'a [u8], Failure> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    if bytes.is_null() {
+        return Err(is_null(name));
+    }
+    if isize::try_from(length).is_err() {
+        return Err(means_nothing(format!("{name} cannot have {length} bytes")));
+    }
+    // SAFETY: it is not null, no longer than memory can be, and the caller promises that so many bytes can be read there and are not changed during the
+    // call. Nobody keeps the slice for longer than a call.
+    Ok(unsafe { std::slice::from_raw_parts(bytes, length) })
+}
+
+/// What a stream carries.
+pub(crate) fn kind(number: u32) -> Result<StreamKind, Failure> {
+    u8::try_from(number)
+        .ok()
+        .and_then(StreamKind::from_number)
+        .ok_or_else(|| means_nothing(format!("there is no kind {number}")))
+}
+
+/// What frames look like. All zeros after the name are no fixed rate.
+pub(crate) fn format(format: &sdvr_format) -> Result<StreamFormat, Failure> {
+    let name: Vec<u8> = format
+        .name
+        .iter()
+        .flat_map(|byte| byte.to_ne_bytes())
+        .collect();
+    let name = CStr::from_bytes_until_nul(&name)
+        .ok()
+        .and_then(|name| name.to_str().ok())
+        .ok_or_else(|| means_nothing("the format's name has no end, or is not UTF-8".to_owned()))?;
+    let fourcc: FourCc = name
+        .parse()
+        .map_err(|error| means_nothing(format!("{name:?}: {error}")))?;
+    let rate = match (format.rate_numerator, format.rate_denominator) {
+        (0, _) => FrameRate::UNPACED,
+        (numerator, denominator) => FrameRate::new(numerator, denominator)
+            .ok_or_else(|| means_nothing("the rate's denominator is 0".to_owned()))?,
+    };
+    Ok(StreamFormat {
+        fourcc,
+        width: format.width,
+        height: format.height,
+        rate,
+    })
 }
 
 /// Which frames.

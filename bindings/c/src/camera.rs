@@ -296,14 +296,8 @@ pub extern "C" fn sdvr_camera_describe(
         let out_info = place(out_info, "out_info")?;
         let camera = CAMERAS.find(camera)?;
         let reading = alone(&camera)?;
-        let info = reading.camera()?.info().ok_or_else(not_there)?;
-        out_info.write(sdvr_stream_info {
-            label: fixed(info.label.as_str()),
-            fingerprint: fixed(&info.camera.fingerprint().to_string()),
-            instance: info.instance.0,
-            format: info.format.into(),
-            stream: info.stream.0,
-        });
+        let info = sdvr_stream_info::of(reading.camera()?).ok_or_else(not_there)?;
+        out_info.write(info);
         Ok(())
     })
 }

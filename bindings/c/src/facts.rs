@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use sdvr::{FrameMeta, StreamFormat, StreamState, Timestamp};
+use sdvr::{FrameMeta, Origin, StreamFormat, StreamKind, StreamLabel, StreamState, Timestamp};
 
 /// A label, with its end.
 pub const SDVR_LABEL_BYTES: usize = 64;
@@ -71,6 +71,28 @@ impl From<StreamState> for sdvr_state {
             StreamState::Lost => Self::SDVR_LOST,
             StreamState::Closed => Self::SDVR_CLOSED,
             StreamState::Moved => Self::SDVR_MOVED,
+        }
+    }
+}
+
+/// What a stream carries.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum sdvr_kind {
+    /// Pictures.
+    SDVR_VIDEO = 0,
+    /// Sound.
+    SDVR_AUDIO = 1,
+    /// Anything else that belongs to a moment, such as detections.
+    SDVR_METADATA = 2,
+}
+
+impl From<StreamKind> for sdvr_kind {
+    fn from(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::Video => Self::SDVR_VIDEO,
+            StreamKind::Audio => Self::SDVR_AUDIO,
+            _ => Self::SDVR_METADATA,
         }
     }
 }
@@ -219,8 +241,10 @@ pub struct sdvr_plane {
 pub struct sdvr_camera_info {
     /// Its name, UTF-8; ends with a zero byte.
     pub label: [c_char; SDVR_LABEL_BYTES],
-    /// Who it is: "SHA256:…"; ends with a zero byte.
+    /// Who it is: "SHA256:…", or "" for a stream that a program publishes; ends with a zero byte.
     pub fingerprint: [c_char; SDVR_FINGERPRINT_BYTES],
+    /// Of a stream that a program publishes: the label of the one that it is made of, or ""; ends with a zero byte.
+    pub source: [c_char; SDVR_LABEL_BYTES],
     /// Where its daemon publishes; good until the list or the watch that told it is given back or asked again.
     pub directory: *const c_char,
     /// Which run of its source.
@@ -248,7 +272,8 @@ impl sdvr_camera_info {
     pub(crate) fn of(camera: &sdvr::CameraInfo, directory: &std::ffi::CStr) -> Self {
         Self {
             label: fixed(camera.label.as_str()),
-            fingerprint: fixed(&camera.fingerprint.to_string()),
+            fingerprint: fingerprint_of(&camera.origin),
+            source: source_of(&camera.origin),
             directory: directory.as_ptr(),
             instance: camera.instance.0,
             format: camera.format.into(),
@@ -269,14 +294,46 @@ impl sdvr_camera_info {
 pub struct sdvr_stream_info {
     /// The camera's label, UTF-8; ends with a zero byte.
     pub label: [c_char; SDVR_LABEL_BYTES],
-    /// Who it is: "SHA256:…"; ends with a zero byte.
+    /// Who it is: "SHA256:…", or "" for a stream that a program publishes; ends with a zero byte.
     pub fingerprint: [c_char; SDVR_FINGERPRINT_BYTES],
+    /// Of a stream that a program publishes: the label of the one that it is made of, or ""; ends with a zero byte.
+    pub source: [c_char; SDVR_LABEL_BYTES],
     /// Which run of its source.
     pub instance: [u8; 16],
     /// What its frames look like.
     pub format: sdvr_format,
     /// Which of the camera's streams.
     pub stream: u16,
+    /// What it carries.
+    pub kind: sdvr_kind,
+}
+
+impl sdvr_stream_info {
+    /// `None` while the camera is not there.
+    pub(crate) fn of(camera: &sdvr::Camera) -> Option<Self> {
+        let info = camera.info()?;
+        Some(Self {
+            label: fixed(info.label.as_str()),
+            fingerprint: fingerprint_of(&info.origin),
+            source: source_of(&info.origin),
+            instance: info.instance.0,
+            format: info.format.into(),
+            stream: info.stream.0,
+            kind: info.kind.into(),
+        })
+    }
+}
+
+fn fingerprint_of(origin: &Origin) -> [c_char; SDVR_FINGERPRINT_BYTES] {
+    let fingerprint = origin.fingerprint();
+    fixed(&fingerprint.map_or_else(String::new, |it| it.to_string()))
+}
+
+fn source_of(origin: &Origin) -> [c_char; SDVR_LABEL_BYTES] {
+    match origin {
+        Origin::Derived { source } => fixed(source.as_ref().map_or("", StreamLabel::as_str)),
+        Origin::Camera(_) => fixed(""),
+    }
 }
 
 /// The text in a place of fixed length, with a zero byte at its end. What has no room is left out, which labels, fingerprints and formats never are.
@@ -295,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_longest_texts_have_room() {
-        assert!(sdvr::Label::MAX_BYTES < SDVR_LABEL_BYTES);
+        const { assert!(sdvr::Label::MAX_BYTES < SDVR_LABEL_BYTES) };
         assert!(sdvr::FourCc(*b"Y16\xa0").to_string().len() < 8);
         let fingerprint = "SHA256:".len() + 43;
         assert!(fingerprint < SDVR_FINGERPRINT_BYTES);

@@ -52,7 +52,7 @@ impl HeldFrame {
         self.held = Held::Memory(frame);
     }
 
-    fn frame(&self) -> Result<&Frame, Failure> {
+    pub(crate) fn frame(&self) -> Result<&Frame, Failure> {
         match &self.held {
             Held::Frame(frame) => Ok(frame),
             Held::Memory(_) | Held::Nothing => {

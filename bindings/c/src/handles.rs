@@ -90,10 +90,15 @@ impl<L, H> Handles<L, H> {
             .ok_or_else(refused)
     }
 
-    /// Takes a handle back, with its object. Null is taken back, too, and nothing happens.
+    /// Takes a handle back and drops its object. Null is taken back, too, and nothing happens.
     pub(crate) fn give_back(&self, handle: *const H) -> Result<(), Failure> {
+        self.take_back(handle).map(drop)
+    }
+
+    /// Takes a handle back; gives its object. `None` for null.
+    pub(crate) fn take_back(&self, handle: *const H) -> Result<Option<L>, Failure> {
         if handle.is_null() {
-            return Ok(());
+            return Ok(None);
         }
         let index = self.index(handle)?;
         let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
@@ -113,10 +118,8 @@ impl<L, H> Handles<L, H> {
         let object = place.object.take().ok_or_else(refused)?;
         place.generation = (place.generation + 1) & (usize::MAX >> GENERATION_SHIFT);
         places.free.push_back(index);
-        drop(places);
-        // Giving memory back to the kernel may take a moment, in which others need the table.
-        drop(object);
-        Ok(())
+        // It is dropped when the table is free again: giving memory back to the kernel may take a moment.
+        Ok(Arc::into_inner(object))
     }
 
     fn index(&self, handle: *const H) -> Result<usize, Failure> {

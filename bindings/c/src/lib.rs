@@ -22,4 +22,5 @@ pub mod frame;
 mod handles;
 pub mod library;
 pub mod picture;
+pub mod publisher;
 pub mod status;

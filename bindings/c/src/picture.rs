@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::sync::RwLock;
 
-use sdvr::{Decoded, Layout, Picture};
+use sdvr::{Decoded, Frame, Layout, Picture};
 
 use crate::arguments::place;
 use crate::facts::{sdvr_frame_info, sdvr_picture_info, sdvr_plane};
@@ -165,6 +165,14 @@ impl HeldPicture {
         }
     }
 
+    /// The frame that it was decoded from.
+    pub(crate) fn frame(&self) -> Result<&Frame, Failure> {
+        match &self.shown {
+            Shown::Decoded(decoded) => Ok(decoded.frame()),
+            Shown::Alone(..) | Shown::Memory(_) | Shown::Nothing => Err(empty()),
+        }
+    }
+
     fn describe(&self) -> Result<sdvr_picture_info, Failure> {
         let picture = self.picture()?;
         let (missed, frame) = match &self.shown {
@@ -285,10 +293,7 @@ pub extern "C" fn sdvr_picture_coded(
         let out_len_bytes = place(out_len_bytes, "out_len_bytes")?;
         let held = PICTURES.find(picture)?;
         let held = shared(&held)?;
-        let Shown::Decoded(decoded) = &held.shown else {
-            return Err(empty());
-        };
-        let bytes = decoded.frame().bytes();
+        let bytes = held.frame()?.bytes();
         out_bytes.write(bytes.as_ptr());
         out_len_bytes.write(bytes.len());
         Ok(())

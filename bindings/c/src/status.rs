@@ -38,8 +38,10 @@ pub enum sdvr_status {
     SDVR_TOO_SMALL = 13,
     /// There are a million handles of this kind already: they are not given back.
     SDVR_TOO_MANY = 14,
+    /// The label is a camera's, or another program publishes under it.
+    SDVR_TAKEN = 15,
     /// An error in SDVR itself; give the handle back. What happened was written to standard error.
-    SDVR_PANICKED = 15,
+    SDVR_PANICKED = 16,
 }
 
 impl sdvr_status {
@@ -61,13 +63,14 @@ impl sdvr_status {
             Self::SDVR_EMPTY => c"SDVR_EMPTY",
             Self::SDVR_TOO_SMALL => c"SDVR_TOO_SMALL",
             Self::SDVR_TOO_MANY => c"SDVR_TOO_MANY",
+            Self::SDVR_TAKEN => c"SDVR_TAKEN",
             Self::SDVR_PANICKED => c"SDVR_PANICKED",
         }
     }
 
     /// The status of a number; `None` when there is none.
     pub(crate) fn from_number(number: i32) -> Option<Self> {
-        const ALL: [sdvr_status; 16] = [
+        const ALL: [sdvr_status; 17] = [
             sdvr_status::SDVR_OK,
             sdvr_status::SDVR_TIMEOUT,
             sdvr_status::SDVR_ENDED,
@@ -83,6 +86,7 @@ impl sdvr_status {
             sdvr_status::SDVR_EMPTY,
             sdvr_status::SDVR_TOO_SMALL,
             sdvr_status::SDVR_TOO_MANY,
+            sdvr_status::SDVR_TAKEN,
             sdvr_status::SDVR_PANICKED,
         ];
         ALL.into_iter().find(|status| *status as i32 == number)
@@ -130,6 +134,25 @@ impl From<sdvr::DecodeError> for Failure {
     }
 }
 
+impl From<sdvr::PublishError> for Failure {
+    fn from(error: sdvr::PublishError) -> Self {
+        use sdvr::PublishError;
+        let status = match error {
+            PublishError::Busy { .. } | PublishError::OfCamera { .. } => sdvr_status::SDVR_TAKEN,
+            PublishError::Foreign { .. } | PublishError::TooOpen { .. } => {
+                sdvr_status::SDVR_FORBIDDEN
+            }
+            PublishError::Label(_)
+            | PublishError::TooLarge { .. }
+            | PublishError::Empty
+            | PublishError::Extradata { .. }
+            | PublishError::NotLater { .. } => sdvr_status::SDVR_INVALID_ARGUMENT,
+            _ => sdvr_status::SDVR_UNUSABLE,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
 }
@@ -167,11 +190,11 @@ mod tests {
 
     #[test]
     fn every_status_has_its_number_and_name() {
-        for number in 0..16 {
+        for number in 0..17 {
             let status = sdvr_status::from_number(number).expect("it is one of them");
             assert_eq!(status.name().to_str(), Ok(&*format!("{status:?}")));
         }
-        assert_eq!(sdvr_status::from_number(16), None);
+        assert_eq!(sdvr_status::from_number(17), None);
         assert_eq!(sdvr_status::from_number(-1), None);
     }
 }

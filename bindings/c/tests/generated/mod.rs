@@ -13,7 +13,7 @@ const SOURCES: [&str; 7] = [
     "picture",
 ];
 /// After the others, which fewer programs need.
-const MORE_SOURCES: [&str; 1] = ["cameras"];
+const MORE_SOURCES: [&str; 2] = ["cameras", "publisher"];
 
 const BEGINNING: &str = "/*
  * Read the frames of every camera that an SDVR daemon on this host receives.
@@ -40,7 +40,12 @@ fn folder() -> &'static Path {
 
 /// The header as it should be.
 pub(crate) fn text() -> Result<String, cbindgen::Error> {
+    let config = cbindgen::Config {
+        usize_is_size_t: true,
+        ..cbindgen::Config::default()
+    };
     let mut builder = cbindgen::Builder::new()
+        .with_config(config)
         .with_language(cbindgen::Language::C)
         .with_header(BEGINNING)
         .with_include_guard("SDVR_H")
@@ -55,7 +60,7 @@ pub(crate) fn text() -> Result<String, cbindgen::Error> {
             env!("CARGO_PKG_VERSION")
         ));
     // Programs choose by these numbers, and no function takes them by their type: any number may come from C.
-    for name in ["sdvr_policy", "sdvr_start", "sdvr_pixels"] {
+    for name in ["sdvr_policy", "sdvr_start", "sdvr_pixels", "sdvr_kind"] {
         builder = builder.include_item(name);
     }
     for name in SOURCES.iter().chain(&MORE_SOURCES) {
