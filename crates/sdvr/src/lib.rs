@@ -27,24 +27,30 @@ mod account;
 mod camera;
 mod cameras;
 mod daemon;
+mod each;
 mod error;
 mod frame;
+mod group;
 mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
 mod place;
 mod publisher;
+mod ready;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
+pub use each::{EachCamera, ForEach, for_each_camera, for_each_camera_in};
 pub use error::Error;
 pub use frame::Frame;
+pub use group::{FrameSet, Group, GroupError, Member, SetPart};
 #[cfg(feature = "decode")]
 pub use pictures::{Decoded, DecodedFrames, Pictures};
+pub use publisher::{PublishError, PublishOptions, Published, Publisher};
+pub use ready::Ready;
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
-pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
     PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,

@@ -50,6 +50,21 @@ impl Daemon {
         Run { ring }
     }
 
+    /// Starts runs of so many cameras, the first ones that [`Self::open_numbered`] knows.
+    pub(crate) fn open_many(&self, count: u16) -> Vec<Run> {
+        (0..count)
+            .map(|number| self.open_numbered(number))
+            .collect()
+    }
+
+    /// Starts a run of the camera `camera-<number>`, of which there are more than of those with a key of one byte.
+    pub(crate) fn open_numbered(&self, number: u16) -> Run {
+        let mut options = options(&format!("camera-{number}"), 0, 1);
+        options.camera.0[..2].copy_from_slice(&number.to_be_bytes());
+        let ring = RingWriter::create(&self.rings, options).expect("there is room");
+        Run { ring }
+    }
+
     /// Makes another ring for a run and gives it the name, as the daemon does before it goes over between two frames.
     pub(crate) fn make_next(&self, run: &Run, label: &str, key: u8, instance: u8) -> RingWriter {
         let before = run.ring.predecessor(TakenOver::LastIntervals);
@@ -92,15 +107,20 @@ impl Run {
     }
 
     pub(crate) fn publish_with(&mut self, number: u64, flags: FrameFlags) {
+        self.publish_at(number, flags, Timestamp::now());
+    }
+
+    /// Publishes a frame that was captured at this time.
+    pub(crate) fn publish_at(&mut self, number: u64, flags: FrameFlags, captured: Timestamp) {
         let now = Timestamp::now();
         assert!(self.ring.begin(8) && self.ring.write(&number.to_ne_bytes()));
         assert!(self.ring.publish(&FrameMeta {
             number: FrameNumber(number),
             flags,
             missed: 0,
-            captured_at_source: now,
-            captured: now,
-            clock_error_ns: Some(0),
+            captured_at_source: captured,
+            captured,
+            clock_error_ns: Some(100),
             received: now,
             published: now,
         }));
