@@ -393,9 +393,19 @@ typedef struct sdvr_camera sdvr_camera;
 typedef struct sdvr_camera_list sdvr_camera_list;
 
 /**
+ * Work that is done for every camera.
+ */
+typedef struct sdvr_each sdvr_each;
+
+/**
  * A frame: its bytes, and what is known of it. Any number of threads may look at it at once; one that changes it or gives it back must be alone.
  */
 typedef struct sdvr_frame sdvr_frame;
+
+/**
+ * Frames of many cameras, from one thread. For one thread at a time.
+ */
+typedef struct sdvr_group sdvr_group;
 
 /**
  * A frame's pixels. Any number of threads may look at it at once; one that changes it or gives it back must be alone.
@@ -645,6 +655,29 @@ typedef struct sdvr_camera_info {
 } sdvr_camera_info;
 
 /**
+ * What is done for a camera: called on a thread of its own, with what sdvr_for_each_camera was given as context. The camera is closed when it returns, if that was not done in it. It must not throw.
+ */
+typedef void (*sdvr_work)(void *context, struct sdvr_camera *camera);
+
+/**
+ * What a member gives to a set of frames.
+ */
+typedef struct sdvr_set_part {
+  /**
+   * Its frame, to be given back with sdvr_frame_release; null when the camera is not live and has none.
+   */
+  struct sdvr_frame *frame;
+  /**
+   * How many frames of it were read and found no partner since the last set.
+   */
+  uint64_t alone;
+  /**
+   * Which.
+   */
+  uint32_t member;
+} sdvr_set_part;
+
+/**
  * What a stream is that a program publishes. All zeros but for the format are what most programs want.
  */
 typedef struct sdvr_publish_options {
@@ -779,6 +812,22 @@ enum sdvr_status sdvr_camera_next_picture_into(struct sdvr_camera *camera,
  * Stores in *out_state how the camera is doing; SDVR_LOST also while its daemon is not there.
  */
 enum sdvr_status sdvr_camera_state(struct sdvr_camera *camera, enum sdvr_state *out_state);
+
+/**
+ * Stores in *out_has_gone whether a camera that sdvr_for_each_camera gave has gone, or the work is to stop: 1 if so, else 0, and 0 for every other camera. Take
+ * the frames that are left, and return.
+ */
+enum sdvr_status sdvr_camera_has_gone(struct sdvr_camera *camera,
+                                      int *out_has_gone);
+
+/**
+ * Stores in *out_descriptor a descriptor that is readable when the camera has something to say, for programs that wait by poll or epoll. It stays readable until a call for
+ * a frame, such as with a timeout of 0, has returned SDVR_TIMEOUT. It is the camera's: nothing is read from it, and it is closed with the camera.
+ *
+ * Ask for it before the first picture; later, decoding begins anew.
+ */
+enum sdvr_status sdvr_camera_descriptor(struct sdvr_camera *camera,
+                                        int *out_descriptor);
 
 /**
  * Stores in *out_info what the camera's stream is. SDVR_NOT_FOUND while it is not there.
@@ -930,6 +979,89 @@ enum sdvr_status sdvr_watch_next(struct sdvr_watch *watch,
  * Gives back what tells of cameras. Null is given back, too, and nothing happens.
  */
 enum sdvr_status sdvr_watch_close(struct sdvr_watch *watch);
+
+/**
+ * Calls work for every camera that is there and that comes, each on a thread of its own, until sdvr_each_stop, and stores in *out_each what is given to that.
+ *
+ * When a camera goes, nothing ends the work: it has to ask sdvr_camera_has_gone whenever a call returns SDVR_TIMEOUT. When the camera comes back, work is called again with a new handle, after
+ * the first call has returned; if it is the same run of the source, it goes on after the last frame that was taken.
+ */
+enum sdvr_status sdvr_for_each_camera(sdvr_work work,
+                                      void *context,
+                                      struct sdvr_each **out_each);
+
+/**
+ * As sdvr_for_each_camera, for the cameras of a directory that is not one of the usual ones.
+ */
+enum sdvr_status sdvr_for_each_camera_in(const char *directory,
+                                         sdvr_work work,
+                                         void *context,
+                                         struct sdvr_each **out_each);
+
+/**
+ * Tells the work of all cameras to end, as if they had gone, and returns when it has. SDVR_BUSY in a thread that does such work, which would wait for itself. Null is given back, too,
+ * and nothing happens.
+ */
+enum sdvr_status sdvr_each_stop(struct sdvr_each *each);
+
+/**
+ * Stores in *out_group a group without members; give it back with sdvr_group_close.
+ */
+enum sdvr_status sdvr_group_new(struct sdvr_group **out_group);
+
+/**
+ * Adds a camera, with all that it has not given yet, and stores in *out_member the number that it has in this group and no other will have. The handle is the
+ * group's from now on, and refused elsewhere.
+ */
+enum sdvr_status sdvr_group_add(struct sdvr_group *group,
+                                struct sdvr_camera *camera,
+                                uint32_t *out_member);
+
+/**
+ * Takes a camera out of a group and stores it in *out_camera; give it back with sdvr_camera_close. It goes on with the frame after the last one that the group took from
+ * it; those that sdvr_group_sync has in hand are dropped.
+ */
+enum sdvr_status sdvr_group_remove(struct sdvr_group *group,
+                                   uint32_t member,
+                                   struct sdvr_camera **out_camera);
+
+/**
+ * Waits for the next frame that policy (one of sdvr_policy) wants of any camera of the group, at most timeout_ms (or SDVR_FOREVER), and stores whose it is in *out_member and
+ * the frame in *out_frame; give it back with sdvr_frame_release. Every camera that has a frame gives one before any gives two.
+ *
+ * SDVR_TIMEOUT when none came. Other errors are of one camera, whose number is then in *out_member; the others are not concerned. SDVR_ENDED once each
+ * time a camera says that it ends.
+ */
+enum sdvr_status sdvr_group_next(struct sdvr_group *group,
+                                 uint32_t policy,
+                                 uint32_t timeout_ms,
+                                 uint32_t *out_member,
+                                 struct sdvr_frame **out_frame);
+
+/**
+ * Waits, at most timeout_ms (or SDVR_FOREVER), for frames whose capture times lie within tolerance_ns of each other, and stores one part for each member, in the order in
+ * which they were added, in parts, which has room for part_count; stores in *out_count how many. SDVR_TOO_SMALL when that is less than the group has
+ * members: then only their number is stored.
+ *
+ * A set has one frame of every member that is live; one that is not delays nobody, and its part has none. All frames are wanted, and each is in one set at most. SDVR_TIMEOUT when there was no
+ * set. Other errors are of one camera, as sdvr_last_error says, and no frame is lost by them.
+ */
+enum sdvr_status sdvr_group_sync(struct sdvr_group *group,
+                                 uint64_t tolerance_ns,
+                                 uint32_t timeout_ms,
+                                 struct sdvr_set_part *parts,
+                                 size_t part_count,
+                                 size_t *out_count);
+
+/**
+ * Stores in *out_state how a member is doing.
+ */
+enum sdvr_status sdvr_group_state(struct sdvr_group *group, uint32_t member, enum sdvr_state *out_state);
+
+/**
+ * Gives a group back, with its cameras. Its frames stay. Null is given back, too, and nothing happens.
+ */
+enum sdvr_status sdvr_group_close(struct sdvr_group *group);
 
 /**
  * Begins to publish under a label, such as "door/people", where this user's programs search first, and stores what does in *out_publisher; give it back with

@@ -166,34 +166,49 @@ pub(crate) fn within<T>(
     }
 }
 
-/// Memory of C's for bytes, with how many there are and where it is told how many there would be.
-pub(crate) struct Buffer<'a> {
-    pub(crate) memory: *mut u8,
+/// Memory of C's for things of a type, with where it is told how many there are, or would be.
+pub(crate) struct Array<'a, T> {
+    pub(crate) memory: *mut T,
     pub(crate) capacity: usize,
     pub(crate) out_len: Out<'a, usize>,
 }
 
-impl Buffer<'_> {
-    /// Copies `bytes` there, or only tells how many there are if there is not room for all.
-    pub(crate) fn fill(self, bytes: &[u8]) -> Result<(), Failure> {
-        place(self.out_len, "out_len_bytes")?.write(bytes.len());
-        if bytes.len() > self.capacity {
+impl<'a, T> Array<'a, T> {
+    /// Places for `count` things; tells how many they are, also if there is not room for all.
+    pub(crate) fn room_for(
+        self,
+        count: usize,
+        name: &str,
+    ) -> Result<&'a mut [MaybeUninit<T>], Failure> {
+        place(self.out_len, "out_len")?.write(count);
+        if count > self.capacity {
             return Err(Failure::new(
                 sdvr_status::SDVR_TOO_SMALL,
-                format!("{} bytes have no room in {}", bytes.len(), self.capacity),
+                format!(
+                    "{name} has room for {}, and {count} are needed",
+                    self.capacity
+                ),
             ));
         }
-        if self.memory.is_null() {
-            // Nothing fits there.
-            return if bytes.is_empty() {
-                Ok(())
-            } else {
-                Err(is_null("buffer"))
-            };
+        if count == 0 {
+            return Ok(&mut []);
         }
-        // SAFETY: it is not null, and the caller promises that so many bytes may be written there as `capacity` says, of which these are no more. They
-        // lie in an object of ours, which C can only read.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory, bytes.len()) };
+        if self.memory.is_null() {
+            return Err(is_null(name));
+        }
+        // SAFETY: it is not null, and the caller promises that so many things may be written there as `capacity` says, of which these are no more, and
+        // that nobody else looks at them during the call. Nobody keeps the slice for longer. Nothing is read that was not written.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.memory.cast(), count) })
+    }
+}
+
+impl Array<'_, u8> {
+    /// Copies `bytes` there, or only tells how many there are if there is not room for all.
+    pub(crate) fn fill(self, bytes: &[u8]) -> Result<(), Failure> {
+        let places = self.room_for(bytes.len(), "buffer")?;
+        for (place, byte) in places.iter_mut().zip(bytes) {
+            place.write(*byte);
+        }
         Ok(())
     }
 }

@@ -1,14 +1,15 @@
 //! One camera, from opening to closing.
 #![expect(unsafe_code, reason = "exports functions under the names that C calls")]
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Mutex, RwLock};
 
-use sdvr::{Camera, Frame, Pictures, Pixels};
+use sdvr::{Camera, Frame, Pictures, Pixels, Ready};
 
-use crate::arguments::{self, Buffer, place};
+use crate::arguments::{self, Array, place};
 use crate::facts::{fixed, sdvr_state, sdvr_stream_info};
 use crate::frame::{FRAMES, Held, HeldFrame, sdvr_frame};
 use crate::handles::{Handles, alone, changed};
@@ -19,11 +20,30 @@ use crate::status::{Failure, catch, sdvr_status};
 #[derive(Debug)]
 pub struct sdvr_camera(());
 
-pub(crate) static CAMERAS: Handles<Mutex<Reading>, sdvr_camera> = Handles::new(0);
+pub(crate) static CAMERAS: Handles<Mutex<Open>, sdvr_camera> = Handles::new(0);
 
-/// A camera, and how it is read.
+/// A camera that C holds.
 #[derive(Debug)]
-pub(crate) enum Reading {
+pub(crate) struct Open {
+    reading: Reading,
+    /// Once C has asked for a descriptor.
+    ready: Option<Ready>,
+}
+
+impl Open {
+    /// The camera, as it was before C had it.
+    pub(crate) fn into_camera(self) -> Result<Camera, Failure> {
+        match self.reading {
+            Reading::Frames(camera) => Ok(camera),
+            Reading::Pictures(pictures, _) => Ok(pictures.into_camera()),
+            Reading::Between => Err(broken()),
+        }
+    }
+}
+
+/// How a camera is read.
+#[derive(Debug)]
+enum Reading {
     /// As frames.
     Frames(Camera),
     /// As pictures, by a decoder that knows the frames before.
@@ -76,8 +96,12 @@ fn broken() -> Failure {
     )
 }
 
-fn keep(camera: Camera) -> Result<*mut sdvr_camera, Failure> {
-    CAMERAS.keep(Mutex::new(Reading::Frames(camera)))
+/// Gives a camera to C.
+pub(crate) fn keep(camera: Camera) -> Result<*mut sdvr_camera, Failure> {
+    CAMERAS.keep(Mutex::new(Open {
+        reading: Reading::Frames(camera),
+        ready: None,
+    }))
 }
 
 /// Opens a camera by its label, its fingerprint or the name of its file, and stores it in *out_camera; give it back with sdvr_camera_close. start is one of
@@ -167,7 +191,7 @@ pub extern "C" fn sdvr_camera_next(
         let policy = arguments::policy(policy)?;
         let camera = CAMERAS.find(camera)?;
         let mut camera = alone(&camera)?;
-        let camera = camera.frames()?;
+        let camera = camera.reading.frames()?;
         let frame: Frame =
             arguments::within(timeout_ms, |timeout| Ok(camera.next(policy, timeout)?))?;
         let held = HeldFrame::new(Held::Frame(frame), fixed(camera.label()));
@@ -189,7 +213,7 @@ pub extern "C" fn sdvr_camera_next_into(
         let policy = arguments::policy(policy)?;
         let (camera, frame) = (CAMERAS.find(camera)?, FRAMES.find(frame)?);
         let (mut camera, mut frame) = (alone(&camera)?, changed(&frame)?);
-        let camera = camera.frames()?;
+        let camera = camera.reading.frames()?;
         let spare = frame.take();
         let held = match spare {
             Some(mut spare) => {
@@ -228,7 +252,7 @@ pub extern "C" fn sdvr_camera_next_picture(
         let (policy, pixels) = (arguments::policy(policy)?, arguments::pixels(pixels)?);
         let camera = CAMERAS.find(camera)?;
         let mut camera = alone(&camera)?;
-        let pictures = camera.pictures(pixels)?;
+        let pictures = camera.reading.pictures(pixels)?;
         let decoded = arguments::within(timeout_ms, |timeout| Ok(pictures.next(policy, timeout)?))?;
         let label = fixed(pictures.camera().label());
         let held = HeldPicture::new(Shown::Decoded(decoded), label);
@@ -251,7 +275,7 @@ pub extern "C" fn sdvr_camera_next_picture_into(
         let (policy, pixels) = (arguments::policy(policy)?, arguments::pixels(pixels)?);
         let (camera, picture) = (CAMERAS.find(camera)?, PICTURES.find(picture)?);
         let (mut camera, mut picture) = (alone(&camera)?, changed(&picture)?);
-        let pictures = camera.pictures(pixels)?;
+        let pictures = camera.reading.pictures(pixels)?;
         let decoded = match picture.take() {
             Some(mut spare) => {
                 let has_come = arguments::within(timeout_ms, |timeout| {
@@ -281,7 +305,50 @@ pub extern "C" fn sdvr_camera_state(
     catch(|| {
         let out_state = place(out_state, "out_state")?;
         let camera = CAMERAS.find(camera)?;
-        out_state.write(alone(&camera)?.camera()?.state().into());
+        out_state.write(alone(&camera)?.reading.camera()?.state().into());
+        Ok(())
+    })
+}
+
+/// Stores in *out_has_gone whether a camera that sdvr_for_each_camera gave has gone, or the work is to stop: 1 if so, else 0, and 0 for every other camera. Take
+/// the frames that are left, and return.
+#[unsafe(no_mangle)]
+pub extern "C" fn sdvr_camera_has_gone(
+    camera: *mut sdvr_camera,
+    out_has_gone: Option<&mut MaybeUninit<c_int>>,
+) -> sdvr_status {
+    catch(|| {
+        let out_has_gone = place(out_has_gone, "out_has_gone")?;
+        let camera = CAMERAS.find(camera)?;
+        out_has_gone.write(alone(&camera)?.reading.camera()?.has_gone().into());
+        Ok(())
+    })
+}
+
+/// Stores in *out_descriptor a descriptor that is readable when the camera has something to say, for programs that wait by poll or epoll. It stays readable until a call for
+/// a frame, such as with a timeout of 0, has returned SDVR_TIMEOUT. It is the camera's: nothing is read from it, and it is closed with the camera.
+///
+/// Ask for it before the first picture; later, decoding begins anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn sdvr_camera_descriptor(
+    camera: *mut sdvr_camera,
+    out_descriptor: Option<&mut MaybeUninit<c_int>>,
+) -> sdvr_status {
+    catch(|| {
+        let out_descriptor = place(out_descriptor, "out_descriptor")?;
+        let camera = CAMERAS.find(camera)?;
+        let mut camera = alone(&camera)?;
+        let Open { reading, ready } = &mut *camera;
+        let ready = match ready {
+            Some(ready) => ready,
+            None => ready.insert(reading.frames()?.ready().map_err(|error| {
+                Failure::new(
+                    sdvr_status::SDVR_UNUSABLE,
+                    format!("the system gives no descriptor or no thread: {error}"),
+                )
+            })?),
+        };
+        out_descriptor.write(ready.as_raw_fd());
         Ok(())
     })
 }
@@ -295,8 +362,8 @@ pub extern "C" fn sdvr_camera_describe(
     catch(|| {
         let out_info = place(out_info, "out_info")?;
         let camera = CAMERAS.find(camera)?;
-        let reading = alone(&camera)?;
-        let info = sdvr_stream_info::of(reading.camera()?).ok_or_else(not_there)?;
+        let open = alone(&camera)?;
+        let info = sdvr_stream_info::of(open.reading.camera()?).ok_or_else(not_there)?;
         out_info.write(info);
         Ok(())
     })
@@ -311,15 +378,15 @@ pub extern "C" fn sdvr_camera_extradata(
     buffer_bytes: usize,
     out_len_bytes: Option<&mut MaybeUninit<usize>>,
 ) -> sdvr_status {
-    let buffer = Buffer {
+    let buffer = Array {
         memory: buffer,
         capacity: buffer_bytes,
         out_len: out_len_bytes,
     };
     catch(|| {
         let camera = CAMERAS.find(camera)?;
-        let reading = alone(&camera)?;
-        let info = reading.camera()?.info().ok_or_else(not_there)?;
+        let open = alone(&camera)?;
+        let info = open.reading.camera()?.info().ok_or_else(not_there)?;
         buffer.fill(&info.extradata)
     })
 }
@@ -333,15 +400,15 @@ pub extern "C" fn sdvr_camera_engine(
     buffer_bytes: usize,
     out_len_bytes: Option<&mut MaybeUninit<usize>>,
 ) -> sdvr_status {
-    let buffer = Buffer {
+    let buffer = Array {
         memory: buffer.cast(),
         capacity: buffer_bytes,
         out_len: out_len_bytes,
     };
     catch(|| {
         let camera = CAMERAS.find(camera)?;
-        let reading = alone(&camera)?;
-        let engine = match &*reading {
+        let open = alone(&camera)?;
+        let engine = match &open.reading {
             Reading::Pictures(pictures, _) => pictures.engine(),
             Reading::Frames(_) | Reading::Between => None,
         };
@@ -365,7 +432,7 @@ pub extern "C" fn sdvr_camera_missed_at_end(
     catch(|| {
         let out_missed = place(out_missed, "out_missed")?;
         let camera = CAMERAS.find(camera)?;
-        out_missed.write(alone(&camera)?.camera()?.missed_at_end());
+        out_missed.write(alone(&camera)?.reading.camera()?.missed_at_end());
         Ok(())
     })
 }

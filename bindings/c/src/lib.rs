@@ -17,8 +17,10 @@
 pub mod arguments;
 pub mod camera;
 pub mod cameras;
+pub mod each;
 pub mod facts;
 pub mod frame;
+pub mod group;
 mod handles;
 pub mod library;
 pub mod picture;

@@ -13,7 +13,7 @@ const SOURCES: [&str; 7] = [
     "picture",
 ];
 /// After the others, which fewer programs need.
-const MORE_SOURCES: [&str; 2] = ["cameras", "publisher"];
+const MORE_SOURCES: [&str; 4] = ["cameras", "each", "group", "publisher"];
 
 const BEGINNING: &str = "/*
  * Read the frames of every camera that an SDVR daemon on this host receives.
