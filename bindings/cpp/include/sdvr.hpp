@@ -156,14 +156,20 @@ class Format {
     Format(const sdvr_format& format) noexcept : raw_(format) {}
     /// Pictures of so many pixels, in the pixel or bitstream format that V4L2 calls so, at so many frames a second; 0 for no fixed rate.
     Format(std::string_view name, std::uint32_t width, std::uint32_t height, std::uint32_t frames_per_second = 0) {
-        if (name.size() >= sizeof raw_.name) {
-            throw Error(SDVR_INVALID_ARGUMENT, "a format's name has four characters");
-        }
-        name.copy(raw_.name, name.size());
-        raw_.width = width;
-        raw_.height = height;
         raw_.rate_numerator = frames_per_second;
         raw_.rate_denominator = 1;
+        *this = with(name, width, height);
+    }
+    /// Another format and size, at the same rate.
+    Format with(std::string_view name, std::uint32_t width, std::uint32_t height) const {
+        sdvr_format format = raw_;
+        if (name.size() >= sizeof format.name) {
+            throw Error(SDVR_INVALID_ARGUMENT, "a format's name has four characters");
+        }
+        format.name[name.copy(format.name, name.size())] = '\0';
+        format.width = width;
+        format.height = height;
+        return format;
     }
     /// Such as "MJPG", "H264" or "GREY".
     std::string_view name() const noexcept { return raw_.name; }
