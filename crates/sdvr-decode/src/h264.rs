@@ -1,12 +1,13 @@
 //! H.264 by OpenH264: the constrained baseline, main and high profiles in 4:2:0, 8 bits, whole frames.
 
+mod at_once;
 mod bits;
 mod open_h264;
+mod order;
 mod sps;
 
-use std::collections::VecDeque;
-
-use open_h264::{Decoded, OpenH264, Output, State};
+use open_h264::{Decoded, OpenH264, State};
+use order::{Order, Place};
 use sdvr_frame::FourCc;
 use sps::ParameterSet;
 
@@ -19,8 +20,6 @@ use crate::picture::{Picture, Pixels};
 
 /// Parameter sets larger than this together are not kept; real ones have a hundred bytes.
 const PARAMETER_SETS_MOST_BYTES: usize = 64 * 1024;
-/// No stream may keep back more pictures than that (H.264, A.3.1, h).
-const REORDERED_MOST: usize = 16;
 
 const START_CODE: [u8; 3] = [0, 0, 1];
 /// NAL unit types: table 7-1.
@@ -33,11 +32,12 @@ const PICTURE: u8 = 8;
 #[derive(Debug)]
 pub(crate) struct H264 {
     progress: Progress,
+    /// The frame as the decoder gets it, when it has parameter sets.
+    unit: Vec<u8>,
     /// The last ones, for a decoder that begins at a key frame without any.
     parameter_sets: Vec<u8>,
     sequence: Option<ParameterSet>,
-    /// Pictures from before the last key frame whose turn it was not yet.
-    earlier: VecDeque<Picture>,
+    order: Order,
     converter: Converter,
 }
 
@@ -51,8 +51,9 @@ enum Progress {
 
 /// What is in an access unit, as far as its first slice.
 #[derive(Debug, Default)]
-struct Contents {
-    has_slice: bool,
+struct Contents<'a> {
+    /// From its first slice on.
+    slice: Option<&'a [u8]>,
     is_key: bool,
     sequence: Option<ParameterSet>,
 }
@@ -61,9 +62,10 @@ impl H264 {
     pub(crate) fn new(extradata: &[u8]) -> Self {
         let mut new = Self {
             progress: Progress::Waiting,
+            unit: Vec::new(),
             parameter_sets: Vec::new(),
             sequence: None,
-            earlier: VecDeque::new(),
+            order: Order::default(),
             converter: Converter::default(),
         };
         let contents = new.look_into(extradata);
@@ -74,7 +76,7 @@ impl H264 {
     /// Nothing is decoded before the next key frame.
     pub(crate) fn reset(&mut self) {
         self.progress = Progress::Waiting;
-        self.earlier.clear();
+        self.order.clear();
     }
 
     /// Decodes a frame; when a picture comes out and `wanted` says where, it is made what is wanted.
@@ -96,17 +98,10 @@ impl H264 {
         pixels: Pixels,
         picture: &mut Picture,
     ) -> Result<bool, DecodeError> {
-        let colours = self.colours();
-        if let Some(earlier) = self.earlier.pop_front() {
-            return self.hand_out_earlier(&earlier, pixels, picture);
-        }
-        let Progress::Decoding(decoder) = &mut self.progress else {
+        let Some(next) = self.order.take_first() else {
             return Ok(false);
         };
-        match decoder.flush() {
-            Some(decoded) => hand_out(&mut self.converter, &decoded, colours, pixels, picture),
-            None => Ok(false),
-        }
+        self.hand_out_waiting(next, Some((pixels, picture)))
     }
 
     fn decode_unit(
@@ -115,87 +110,63 @@ impl H264 {
         wanted: Option<(Pixels, &mut Picture)>,
     ) -> Result<bool, DecodeError> {
         let contents = self.look_into(frame.bytes);
-        if contents.is_key {
-            self.keep_earlier();
-        }
-        if let Some(sequence) = contents.sequence {
-            self.sequence = Some(sequence);
-        }
+        self.sequence = contents.sequence.or(self.sequence);
         if let Progress::Waiting = self.progress {
             self.begin(frame, &contents)?;
         }
         if let Some(sequence) = &self.sequence {
             check(sequence)?;
         }
-        let colours = self.colours();
-        let at_once = self.sequence.is_some_and(|sequence| !sequence.may_reorder);
         let Progress::Decoding(decoder) = &mut self.progress else {
             return Err(DecodeError::AwaitsKeyFrame);
         };
-        let output = decoder.decode(frame.bytes, frame.number, at_once);
-        let decoded = match output.map_err(|state| damaged(cause(state)))? {
-            Output::Picture(decoded) => Some(decoded),
-            Output::Later => None,
-            Output::Nothing if contents.has_slice => {
-                return Err(damaged("parts of its picture are missing"));
-            }
-            Output::Nothing => None,
+        let unit = if contents.sequence.is_some() {
+            &self.unit
+        } else {
+            frame.bytes
         };
-        if self.earlier.is_empty() {
-            return match (decoded, wanted) {
-                (Some(decoded), Some((pixels, picture))) => {
+        let decoded = decoder.decode(unit, frame.number);
+        let decoded = decoded.map_err(|state| damaged(cause(state)))?;
+        let (Some(decoded), Some(slice)) = (decoded, contents.slice) else {
+            return match contents.slice {
+                Some(_) => Err(damaged("parts of its picture are missing")),
+                None => Ok(false),
+            };
+        };
+        let sequence = self.sequence.as_ref();
+        let place = sequence.and_then(|sequence| self.order.place(slice, sequence));
+        let colours = sequence.map_or_else(Colours::default, |sequence| sequence.colours);
+        let reordered = sequence.and_then(|sequence| sequence.reordered);
+        let is_next = place.is_none() || reordered == Some(0);
+        if is_next && self.order.is_empty() {
+            return match wanted {
+                Some((pixels, picture)) => {
                     hand_out(&mut self.converter, &decoded, colours, pixels, picture)
                 }
-                (decoded, _) => Ok(decoded.is_some()),
+                None => Ok(true),
             };
         }
-        if let Some(decoded) = decoded {
-            let mut own = Picture::default();
-            hand_out(
-                &mut self.converter,
-                &decoded,
-                colours,
-                Pixels::Planes,
-                &mut own,
-            )?;
-            self.earlier.push_back(own);
-        }
-        let earlier = self.earlier.pop_front().filter(|_| contents.has_slice);
-        match (earlier, wanted) {
-            (Some(earlier), Some((pixels, picture))) => {
-                self.hand_out_earlier(&earlier, pixels, picture)
-            }
-            (earlier, _) => Ok(earlier.is_some()),
-        }
-    }
-
-    /// Takes the pictures that wait for their turn out of the decoder: a key frame begins a new order, and may have another size.
-    fn keep_earlier(&mut self) {
-        let colours = self.colours();
-        let Progress::Decoding(decoder) = &mut self.progress else {
-            return;
-        };
-        while self.earlier.len() < REORDERED_MOST
-            && let Some(decoded) = decoder.flush()
+        let mut own = self.order.spare();
+        hand_out(
+            &mut self.converter,
+            &decoded,
+            colours,
+            Pixels::Planes,
+            &mut own,
+        )?;
+        match self
+            .order
+            .exchange(place.unwrap_or(Place::LAST), own, reordered)
         {
-            let mut own = Picture::default();
-            let kept = hand_out(
-                &mut self.converter,
-                &decoded,
-                colours,
-                Pixels::Planes,
-                &mut own,
-            );
-            if kept.is_ok() {
-                self.earlier.push_back(own);
-            }
+            Some(next) => self.hand_out_waiting(next, wanted),
+            None => Ok(false),
         }
     }
 
     /// Makes a decoder, if one can begin with this frame.
-    fn begin(&mut self, frame: Coded<'_>, contents: &Contents) -> Result<(), DecodeError> {
+    fn begin(&mut self, frame: Coded<'_>, contents: &Contents<'_>) -> Result<(), DecodeError> {
         if !contents.is_key {
-            return Err(if frame.is_key && contents.has_slice {
+            return Err(if frame.is_key && contents.slice.is_some() {
                 DecodeError::Unsupported {
                     format: FourCc::H264,
                     hint: "OpenH264 cannot begin where a picture is refreshed in parts or an open group begins; build with `--features libav`, or have the camera send IDR frames",
@@ -207,65 +178,80 @@ impl H264 {
         let memory = || damaged("there is no memory for a decoder");
         let mut decoder = OpenH264::new().ok_or_else(memory)?;
         if contents.sequence.is_none() && !self.parameter_sets.is_empty() {
-            let known = decoder.decode(&self.parameter_sets, frame.number, false);
-            known.map_err(|state| damaged(cause(state)))?;
+            let known = decoder.decode(&self.parameter_sets, frame.number);
+            known.map(drop).map_err(|state| damaged(cause(state)))?;
         }
         self.progress = Progress::Decoding(decoder);
         Ok(())
     }
 
     /// Looks at the NAL units before the first slice, and keeps parameter sets.
-    fn look_into(&mut self, unit: &[u8]) -> Contents {
+    fn look_into<'a>(&mut self, unit: &'a [u8]) -> Contents<'a> {
         let mut contents = Contents::default();
+        self.unit.clear();
         let mut rest = after_start_code(unit);
         while let Some(from) = rest {
             let kind = from.first().map_or(0, |header| header & 31);
             // Slices are most of a unit, and their ends are not looked for.
             if (SLICE..=KEY_SLICE).contains(&kind) {
-                (contents.has_slice, contents.is_key) = (true, kind == KEY_SLICE);
+                if contents.sequence.is_some() {
+                    self.unit.extend_from_slice(&[0, 0, 0, 1]);
+                    self.unit.extend_from_slice(from);
+                }
+                (contents.slice, contents.is_key) = (Some(from), kind == KEY_SLICE);
                 break;
             }
             rest = after_start_code(from);
             let behind = rest.map_or(0, |rest| rest.len().saturating_add(START_CODE.len()));
             let nal = from.get(..from.len().saturating_sub(behind));
             let nal = nal.unwrap_or_default();
+            let begin = self.unit.len();
             if kind == SEQUENCE {
                 if contents.sequence.is_none() {
                     self.parameter_sets.clear();
                 }
                 contents.sequence = ParameterSet::parse(nal).or(contents.sequence);
+                at_once::write(nal, &mut self.unit);
+            } else {
+                self.unit.extend_from_slice(&[0, 0, 0, 1]);
+                self.unit.extend_from_slice(nal);
             }
             if kind == SEQUENCE || kind == PICTURE {
-                self.keep_parameters(nal);
+                self.keep_parameters(begin);
             }
         }
         contents
     }
 
-    fn keep_parameters(&mut self, nal: &[u8]) {
-        if self.parameter_sets.len().saturating_add(nal.len()) < PARAMETER_SETS_MOST_BYTES {
-            self.parameter_sets.extend_from_slice(&[0, 0, 0, 1]);
-            self.parameter_sets.extend_from_slice(nal);
+    /// Keeps what was written last.
+    fn keep_parameters(&mut self, begin: usize) {
+        let written = self.unit.get(begin..).unwrap_or_default();
+        let bytes = self.parameter_sets.len().saturating_add(written.len());
+        if bytes < PARAMETER_SETS_MOST_BYTES {
+            self.parameter_sets.extend_from_slice(written);
         }
     }
 
-    fn colours(&self) -> Colours {
-        self.sequence
-            .map_or_else(Colours::default, |sequence| sequence.colours)
-    }
-
-    fn hand_out_earlier(
+    /// Makes a picture that has waited what is wanted.
+    fn hand_out_waiting(
         &mut self,
-        earlier: &Picture,
-        pixels: Pixels,
-        picture: &mut Picture,
+        mut waited: Picture,
+        wanted: Option<(Pixels, &mut Picture)>,
     ) -> Result<bool, DecodeError> {
-        let (width, height) = (earlier.width, earlier.height);
-        let source = Source::of_rows_without_padding(earlier.layout, width, height, &earlier.bytes);
-        let mut source = source.ok_or(DecodeError::Size { width, height })?;
-        source.colours = earlier.colours;
-        self.converter.convert(&source, pixels, picture)?;
-        picture.number = earlier.number;
+        match wanted {
+            Some((Pixels::Planes, picture)) => std::mem::swap(picture, &mut waited),
+            Some((pixels, picture)) => {
+                let (width, height) = (waited.width, waited.height);
+                let source =
+                    Source::of_rows_without_padding(waited.layout, width, height, &waited.bytes);
+                let mut source = source.ok_or(DecodeError::Size { width, height })?;
+                source.colours = waited.colours;
+                self.converter.convert(&source, pixels, picture)?;
+                picture.number = waited.number;
+            }
+            None => {}
+        }
+        self.order.give_back(waited);
         Ok(true)
     }
 }

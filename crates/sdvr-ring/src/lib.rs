@@ -51,6 +51,8 @@ mod stale;
 #[cfg(not(loom))]
 mod statistics;
 #[cfg(not(loom))]
+mod wait_many;
+#[cfg(not(loom))]
 mod watch;
 #[cfg(not(loom))]
 mod writer;
@@ -68,6 +70,7 @@ pub use {
     reader::{FutexWord, OpenError, RawFrame, RingReader},
     stale::{StaleRing, StaleRings},
     statistics::{Statistics, StatisticsError, StatisticsPage, read_statistics},
+    wait_many::{Awaited, Doorbell, WAIT_MANY_MOST, wait_many},
     watch::RingWatch,
     writer::RingWriter,
 };

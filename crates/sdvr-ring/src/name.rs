@@ -2,6 +2,8 @@
 
 use sdvr_frame::{PublicKey, StreamId, StreamLabel};
 
+use crate::layout::Origin;
+
 /// How the names of cameras' rings begin that are not finished.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 /// The same of derived rings, which a starting daemon does not remove while their programs live.
@@ -29,6 +31,15 @@ impl RingName {
     pub fn derived(label: &StreamLabel) -> Self {
         Self {
             text: format!("{DERIVED_PREFIX}{}.0", label.file_name()),
+        }
+    }
+
+    /// The name for one stream of that origin.
+    #[must_use]
+    pub fn of(origin: &Origin, label: &StreamLabel, stream: StreamId) -> Self {
+        match origin {
+            Origin::Camera(key) => Self::new(key, stream),
+            Origin::Derived { .. } => Self::derived(label),
         }
     }
 

@@ -98,10 +98,7 @@ pub(crate) struct NewRing {
 
 impl NewRing {
     pub(crate) fn name(&self) -> RingName {
-        match &self.origin {
-            Origin::Camera(key) => RingName::new(key, self.stream),
-            Origin::Derived { .. } => RingName::derived(&self.label),
-        }
+        RingName::of(&self.origin, &self.label, self.stream)
     }
 
     fn geometry(&self) -> Option<Geometry> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sdvr_frame::{
     Fingerprint, InstanceId, Link, StreamFormat, StreamId, StreamLabel, StreamState, Timestamp,
 };
-use sdvr_ring::{Origin, RingReader};
+use sdvr_ring::{Origin, RingName, RingReader};
 
 use crate::open_rings::OpenRings;
 use crate::place;
@@ -49,6 +49,11 @@ impl CameraInfo {
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.origin.fingerprint()
     }
+
+    /// The name of its ring.
+    pub(crate) fn ring_name(&self) -> RingName {
+        RingName::of(&self.origin, &self.label, self.stream)
+    }
 }
 
 /// A camera came or went.
@@ -87,7 +92,7 @@ pub struct Cameras {
 }
 
 /// One stream of one camera at one daemon, or a derived one, over all its runs and rings.
-type Key = (StreamLabel, Option<Fingerprint>, StreamId, PathBuf);
+pub(crate) type Key = (StreamLabel, Option<Fingerprint>, StreamId, PathBuf);
 
 impl Cameras {
     /// Knows nobody yet: the first [`Self::wait`] tells of those that are there.
@@ -184,7 +189,7 @@ fn keyed((directory, reader): (&Path, &RingReader)) -> (Key, CameraInfo) {
     (key_of(&camera), camera)
 }
 
-fn key_of(camera: &CameraInfo) -> Key {
+pub(crate) fn key_of(camera: &CameraInfo) -> Key {
     (
         camera.label.clone(),
         camera.fingerprint(),

@@ -27,28 +27,37 @@ mod account;
 mod camera;
 mod cameras;
 mod daemon;
+mod each;
 mod error;
 mod frame;
+mod group;
 mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
 mod place;
 mod publisher;
+mod ready;
+mod unread;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
+pub use each::{EachCamera, ForEach, for_each_camera, for_each_camera_in};
 pub use error::Error;
 pub use frame::Frame;
+pub use group::{FrameSet, Group, GroupError, Member, SetPart};
 #[cfg(feature = "decode")]
-pub use pictures::{Decoded, DecodedFrames, Pictures};
+pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};
+pub use ready::Ready;
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{
-    Coded, Colours, DecodeError, Decoder, Layout, Matrix, Picture, Pixels, Plane, Range, jpeg,
+    Coded, Colours, DecodeError, Decoder, DecoderOptions, EngineChoice, Layout, Matrix, Picture,
+    Pixels, Plane, Range, jpeg,
 };
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
     PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
 };
 pub use sdvr_ring::{FrameMeta, FrameWords, Origin, Statistics, StatisticsError};
+pub use unread::Unread;

@@ -52,6 +52,17 @@ impl Decoded {
     }
 }
 
+/// A frame that may have been decoded: of [`Pictures::next_deferred`].
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// The frame.
+    pub frame: Frame,
+    /// As [`Decoded::missed`].
+    pub missed: u64,
+    /// Whether its picture was made. If not, any [`Decoder`] of its format can make it.
+    pub is_decoded: bool,
+}
+
 /// A camera's frames as pixels: [`Camera::decoded`].
 ///
 /// ```no_run
@@ -87,6 +98,13 @@ struct Decoding {
     instance: InstanceId,
     /// Whether a picture of the frames since the last gap was handed out.
     has_begun: bool,
+}
+
+/// What is done with a frame that needs no other to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alone {
+    IsDecoded,
+    IsDeferred,
 }
 
 impl Camera {
@@ -146,6 +164,33 @@ impl Pictures {
         Ok(true)
     }
 
+    /// As [`Self::next`], but frames that can be decoded without others are handed out as they are: for programs that do not need the pixels of each. Of
+    /// the others the picture is written to `picture`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`]; frames that are not decoded are not found to be undecodable either.
+    pub fn next_deferred(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
+        picture: &mut Picture,
+    ) -> Result<Option<Deferred>, Error> {
+        let shown = self.advance_to(policy, timeout, picture, Alone::IsDeferred)?;
+        Ok(shown.map(|frame| Deferred {
+            missed: self.hand_out(&frame),
+            is_decoded: frame.format().fourcc.is_inter_coded(),
+            frame,
+        }))
+    }
+
+    /// Takes back a frame that is not needed any more: its memory is used for the next.
+    pub fn give_back(&mut self, frame: Frame) {
+        if self.spare.len() < DELAYED_MOST {
+            self.spare.push(frame);
+        }
+    }
+
     /// All pictures that `policy` wants, for ever, as [`Camera::frames`]. An [`Error::Undecodable`] does not end it.
     pub const fn frames(&mut self, policy: Policy) -> DecodedFrames<'_> {
         DecodedFrames {
@@ -165,6 +210,11 @@ impl Pictures {
     #[must_use]
     pub const fn camera(&self) -> &Camera {
         &self.camera
+    }
+
+    /// The same, for [`Camera::ready`]. A frame that is taken from it is missing here.
+    pub const fn camera_mut(&mut self) -> &mut Camera {
+        &mut self.camera
     }
 
     /// The camera, to read its frames as they are.
@@ -190,6 +240,16 @@ impl Pictures {
         timeout: Duration,
         picture: &mut Picture,
     ) -> Result<Option<Frame>, Error> {
+        self.advance_to(policy, timeout, picture, Alone::IsDecoded)
+    }
+
+    fn advance_to(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
+        picture: &mut Picture,
+        alone: Alone,
+    ) -> Result<Option<Frame>, Error> {
         let start = Instant::now();
         loop {
             if policy == Policy::Latest && self.is_inter_coded() {
@@ -212,6 +272,9 @@ impl Pictures {
                 }
                 Err(error) => return Err(error),
             };
+            if alone == Alone::IsDeferred && !frame.format().fourcc.is_inter_coded() {
+                return Ok(Some(frame));
+            }
             let number = frame.number();
             let is_wanted = policy != Policy::Latest
                 || !self.camera.has_more()

@@ -8,6 +8,10 @@ use sdvr_ring::{OpenError, RingName, RingReader, list_rings, open_directory, sea
 
 use crate::error::Error;
 
+mod sought;
+
+pub(crate) use sought::{Listed, Sought};
+
 /// What a user calls a camera or a derived stream: its label, its fingerprint (`SHA256:…`, at least 8 characters of it), or the name of its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -48,13 +52,21 @@ impl Wanted {
 
     fn fits(&self, name: &RingName, reader: &RingReader) -> bool {
         let info = reader.info();
+        let fingerprint = info.origin.fingerprint().map(|it| it.to_string());
+        self.fits_description(name, &info.label, fingerprint.as_deref(), info.stream)
+    }
+
+    fn fits_description(
+        &self,
+        name: &RingName,
+        label: &StreamLabel,
+        fingerprint: Option<&str>,
+        stream: StreamId,
+    ) -> bool {
         let is_fingerprint = self.text.len() >= "SHA256:".len() + 8
-            && info
-                .origin
-                .fingerprint()
-                .is_some_and(|fingerprint| fingerprint.to_string().starts_with(&self.text));
+            && fingerprint.is_some_and(|fingerprint| fingerprint.starts_with(&self.text));
         name.as_str() == self.text
-            || info.stream == StreamId(0) && (info.label.as_str() == self.text || is_fingerprint)
+            || stream == StreamId(0) && (label.as_str() == self.text || is_fingerprint)
     }
 }
 

@@ -26,6 +26,11 @@ impl<'a> Bits<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// How many bits were taken.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn take(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0_u32, |value, _| {
             let byte = self.bytes.get(self.at / 8)?;

@@ -8,7 +8,7 @@ use std::ptr;
 
 use openh264::OpenH264API;
 use openh264::decoder::{Decoder, DecoderConfig, Flush};
-use openh264_sys2::{DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, SBufferInfo};
+use openh264_sys2::SBufferInfo;
 
 use crate::convert::Strided;
 
@@ -28,17 +28,6 @@ pub(super) struct Decoded<'a> {
     pub(super) number: u64,
 }
 
-/// What became of an access unit.
-#[derive(Debug)]
-pub(super) enum Output<'a> {
-    /// A picture's turn has come: this one's, or an earlier one's.
-    Picture(Decoded<'a>),
-    /// It waits for its turn.
-    Later,
-    /// There is no picture in it.
-    Nothing,
-}
-
 /// `dsInvalidArgument`.
 const INVALID_ARGUMENT: i32 = 0x1000;
 
@@ -54,15 +43,13 @@ impl OpenH264 {
         Some(Self { decoder })
     }
 
-    /// Decodes an access unit. With `at_once` no picture waits for its turn: they come in the order in which they are shown.
+    /// Decodes an access unit into its picture; `None` when there is none in it.
     pub(super) fn decode(
         &mut self,
         unit: &[u8],
         number: u64,
-        at_once: bool,
-    ) -> Result<Output<'_>, State> {
+    ) -> Result<Option<Decoded<'_>>, State> {
         let length = i32::try_from(unit.len()).map_err(|_| State(INVALID_ARGUMENT))?;
-        let waiting_before = self.waiting();
         let mut planes = [ptr::null_mut::<u8>(); 3];
         let mut info = SBufferInfo {
             uiInBsTimeStamp: number,
@@ -83,46 +70,7 @@ impl OpenH264 {
         if state != 0 {
             return Err(State(state));
         }
-        if at_once && info.iBufferStatus != 1 {
-            (planes, info) = self.flush_raw();
-        }
-        let waits = self.waiting() > waiting_before;
-        Ok(match self.picture(planes, &info) {
-            Some(picture) => Output::Picture(picture),
-            None if waits => Output::Later,
-            None => Output::Nothing,
-        })
-    }
-
-    /// The next picture that waits for its turn.
-    pub(super) fn flush(&mut self) -> Option<Decoded<'_>> {
-        let (planes, info) = self.flush_raw();
-        self.picture(planes, &info)
-    }
-
-    fn flush_raw(&mut self) -> ([*mut u8; 3], SBufferInfo) {
-        let mut planes = [ptr::null_mut::<u8>(); 3];
-        let mut info = SBufferInfo::default();
-        // SAFETY: As in `decode`.
-        let api = unsafe { self.decoder.raw_api() };
-        // SAFETY: As in `decode`. What it returns is always success; whether there is a picture is in `info`.
-        let _ = unsafe { api.flush_frame((&raw mut planes).cast(), &raw mut info) };
-        (planes, info)
-    }
-
-    /// How many pictures wait for their turn.
-    fn waiting(&mut self) -> i32 {
-        let mut count = 0_i32;
-        // SAFETY: As in `decode`.
-        let api = unsafe { self.decoder.raw_api() };
-        // SAFETY: This option is one `int`, which is written.
-        let state = unsafe {
-            api.get_option(
-                DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER,
-                (&raw mut count).cast(),
-            )
-        };
-        if state == 0 { count } else { 0 }
+        Ok(self.picture(planes, &info))
     }
 
     /// What the decoder wrote, as slices; they borrow from `self`, because the next call overwrites the picture.

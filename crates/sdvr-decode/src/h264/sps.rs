@@ -8,13 +8,27 @@ use crate::colours::{Colours, Matrix, Range};
 pub(super) struct ParameterSet {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// 4:2:0 in 8 bits, or brightness alone in 8 bits.
+    /// 4:2:0 in 8 bits.
     pub(super) is_eight_bit_420: bool,
     /// Whether a picture may be two fields.
     pub(super) may_be_interlaced: bool,
-    /// Whether pictures may be shown in another order than they are sent.
-    pub(super) may_reorder: bool,
+    /// Bits of a slice's `frame_num`.
+    pub(super) frame_number_bits: u32,
+    pub(super) order: OrderCount,
+    /// How many pictures wait at most until others that come later were shown, where that is said.
+    pub(super) reordered: Option<u32>,
     pub(super) colours: Colours,
+}
+
+/// How the order is told in which pictures are shown: `pic_order_cnt_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OrderCount {
+    /// Each slice has the low bits of its count.
+    Low { bits: u32 },
+    /// By a cycle of differences, which no encoder of cameras uses: taken as sent.
+    Cycle,
+    /// As they are sent.
+    AsSent,
 }
 
 impl ParameterSet {
@@ -40,9 +54,8 @@ impl ParameterSet {
                 skip_scaling(bits, if chroma_format == 3 { 12 } else { 8 })?;
             }
         }
-        bits.unsigned()?;
-        let order = bits.unsigned()?;
-        skip_order(bits, order)?;
+        let frame_number_bits = bits.unsigned()?.min(12) + 4;
+        let order = order_count(bits)?;
         bits.unsigned()?;
         bits.take(1)?;
         let width_in_blocks = bits.unsigned()?.checked_add(1)?;
@@ -68,9 +81,11 @@ impl ParameterSet {
         Some(Self {
             width,
             height,
-            is_eight_bit_420: chroma_format <= 1 && depth == 0,
+            is_eight_bit_420: chroma_format == 1 && depth == 0,
             may_be_interlaced: frame_only == 0,
-            may_reorder: order != 2 && reordered != Some(0),
+            frame_number_bits,
+            order,
+            reordered,
             colours: colours.unwrap_or_else(|| Colours::of_unmarked_video(height)),
         })
     }
@@ -92,12 +107,11 @@ fn skip_scaling(bits: &mut Bits<'_>, lists: u32) -> Option<()> {
     Some(())
 }
 
-/// What a `pic_order_cnt_type` comes with.
-fn skip_order(bits: &mut Bits<'_>, order: u32) -> Option<()> {
-    match order {
-        0 => {
-            bits.unsigned()?;
-        }
+fn order_count(bits: &mut Bits<'_>) -> Option<OrderCount> {
+    Some(match bits.unsigned()? {
+        0 => OrderCount::Low {
+            bits: bits.unsigned()?.min(12) + 4,
+        },
         1 => {
             bits.take(1)?;
             bits.unsigned()?;
@@ -106,10 +120,10 @@ fn skip_order(bits: &mut Bits<'_>, order: u32) -> Option<()> {
             for _ in 0..cycle.min(256) {
                 bits.unsigned()?;
             }
+            OrderCount::Cycle
         }
-        _ => {}
-    }
-    Some(())
+        _ => OrderCount::AsSent,
+    })
 }
 
 /// How many pixels the cropping window takes off each direction.
@@ -146,23 +160,11 @@ fn usability(bits: &mut Bits<'_>, height: u32) -> Option<(Option<Colours>, Optio
         }
         if bits.take(1)? == 1 {
             bits.take(16)?;
-            said.matrix = matrix(bits.take(8)?).unwrap_or(said.matrix);
+            said.matrix = Matrix::of_code(bits.take(8)?).unwrap_or(said.matrix);
         }
         colours = Some(said);
     }
     Some((colours, reordered(bits)))
-}
-
-/// `matrix_coefficients`: H.264, table E-5.
-pub(crate) const fn matrix(code: u32) -> Option<Matrix> {
-    Some(match code {
-        1 => Matrix::Bt709,
-        4 => Matrix::Fcc,
-        5 | 6 => Matrix::Bt601,
-        7 => Matrix::Smpte240m,
-        9 => Matrix::Bt2020,
-        _ => return None,
-    })
 }
 
 /// `max_num_reorder_frames`, which is far behind.
