@@ -40,8 +40,16 @@ fn ends_well(mut exec: Running) {
 #[test]
 fn each_camera_has_a_program_that_knows_it_and_nothing_else() {
     let system = System::with_daemon();
-    let script = "ls /proc/$$/fd | tr '\\n' ' ' > $1/$0.fds; env | grep ^SDVR_ | grep -v SHM | sort > $1/$0; cat > $1/$0.rgb";
-    let (exec, folder) = start(&system, &["--each", "--format", "rgb", "-v"], script);
+    let descriptors = "ls /proc/$$/fd > $1/$0.fds";
+    let script =
+        format!("{descriptors}; env | grep ^SDVR_ | grep -v SHM | sort > $1/$0; cat > $1/$0.rgb");
+    let (exec, folder) = start(&system, &["--each", "--format", "rgb", "-v"], &script);
+    // What a program has that this test starts itself.
+    let mut plain = std::process::Command::new("sh");
+    plain.args(["-c", descriptors, "plain"]).arg(&folder);
+    assert!(plain.status().unwrap().success());
+    let descriptors = read(&folder.join("plain.fds"));
+
     let _door = system.start_client("door", SMALL, &[]);
     let _cellar = system.start_client("cellar.2", "test:?format=GREY&size=32x24&fps=10", &[]);
     for (label, size, rate) in [("door", (64, 48), 20), ("cellar.2", (32, 24), 10)] {
@@ -59,7 +67,7 @@ fn each_camera_has_a_program_that_knows_it_and_nothing_else() {
                 "SDVR_CAMERA={label}\nSDVR_FINGERPRINT={fingerprint}\nSDVR_FORMAT=rgb24\nSDVR_FPS={rate}\nSDVR_HEIGHT={height}\nSDVR_WIDTH={width}\n"
             )
         );
-        assert_eq!(read(&folder.join(format!("{label}.fds"))), "0 1 2 ");
+        assert_eq!(read(&folder.join(format!("{label}.fds"))), descriptors);
     }
     assert_eq!(children_of(exec.id()).len(), 2);
     ends_well(exec);
