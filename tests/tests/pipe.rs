@@ -18,6 +18,8 @@ const RGB: &[&str] = &[
 ];
 const Y4M: &[&str] = &["-f", "yuv4mpegpipe"];
 
+// Test pictures come five a second: no busy machine makes their source miss one.
+
 /// Starts `sdvr pipe` for a camera that is not there yet, into a file.
 fn start_pipe(system: &System, label: &str, more: &[&str]) -> (Running, PathBuf) {
     let name = format!("{label}{}", more.concat().replace('-', "."));
@@ -123,14 +125,14 @@ fn packed_pixels_become_planes_without_a_loss() {
     ] {
         let (mut raw, raw_path) = start_pipe(&system, fourcc, &["--format", "raw"]);
         let (mut y4m, y4m_path) = start_pipe(&system, fourcc, &["--format", "y4m"]);
-        let source = format!("test:?format={fourcc}&size=66x50&fps=20&count=10");
+        let source = format!("test:?format={fourcc}&size=66x50&fps=5&count=5");
         let mut client = system.start_client(fourcc, &source, &["--once"]);
         assert!(client.wait().success(), "{}", client.log());
         assert!(raw.wait().success(), "{}", raw.log());
         assert!(y4m.wait().success(), "{}", y4m.log());
         let raw = ["-f", "rawvideo", "-pix_fmt", pixels, "-s", "66x50"];
         let expected = hashes(&raw, &raw_path, planes);
-        assert_eq!(expected.len(), 10, "{fourcc}");
+        assert_eq!(expected.len(), 5, "{fourcc}");
         assert_eq!(hashes(Y4M, &y4m_path, planes), expected, "{fourcc}");
     }
 }
@@ -138,7 +140,7 @@ fn packed_pixels_become_planes_without_a_loss() {
 #[test]
 fn what_v_says_is_what_ffmpeg_needs() {
     let system = System::with_daemon();
-    let source = "test:?format=YUYV&size=64x48&fps=20&count=10";
+    let source = "test:?format=YUYV&size=64x48&fps=5&count=5";
     for format in ["raw", "y4m", "rgb"] {
         let label = format!("told-{format}");
         let (mut pipe, path) = start_pipe(&system, &label, &["--format", format, "-v"]);
@@ -149,7 +151,7 @@ fn what_v_says_is_what_ffmpeg_needs() {
         let (_, told) = said.split_once("ffmpeg ").unwrap();
         let words: Vec<&str> = told.split_whitespace().collect();
         let input = words.strip_suffix(&["-i", "-"]).unwrap();
-        assert_eq!(hashes(input, &path, "rgb24").len(), 10, "{said}");
+        assert_eq!(hashes(input, &path, "rgb24").len(), 5, "{said}");
     }
 }
 
@@ -197,8 +199,8 @@ fn a_reader_that_has_enough_ends_it_quietly() {
 #[test]
 fn rgb_ends_when_the_size_changes() {
     let system = System::with_daemon();
-    let mut client = system.start_client("door", "test:?format=YUYV&size=64x48&fps=20", &[]);
     let (mut pipe, path) = start_pipe(&system, "door", &["--format", "rgb"]);
+    let mut client = system.start_client("door", "test:?format=YUYV&size=64x48&fps=20", &[]);
     wait_until("pictures are written", || {
         std::fs::metadata(&path).unwrap().len() > 20_000
     });
