@@ -2,6 +2,7 @@
 
 mod crowd;
 mod datagram_floor;
+mod decoding;
 mod floor;
 mod idle;
 mod interruptions;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
+const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd|decoding FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -37,6 +38,8 @@ fn main() -> anyhow::Result<()> {
         "keys" => keys::run(&programs),
         "idle" => idle::run(&programs),
         "crowd" => crowd::run(&programs),
+        // It has no programs: decoding is in the consumer.
+        "decoding" => decoding::run(),
         "loss" => {
             let frames = arguments.next().and_then(|frames| frames.parse().ok());
             let only = arguments.next();
