@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     out.flush().context(NOT_WRITTEN)?;
     missed.say_rest();
     let mut missed = missed.in_all;
-    let at_end = feed.camera().missed_at_end();
+    let at_end = feed.take_missed_at_end();
     if at_end > 0 {
         missed = missed.saturating_add(at_end);
         say(format_args!(

@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // With the frame's number and time, by which others find what belongs together.
         publisher.publish_from(decoded.frame(), picture.bytes())?;
     }
-    // Until those who read have taken what is left.
-    publisher.map(Publisher::close);
+    if let Some(publisher) = publisher {
+        // Until those who read have taken what is left.
+        publisher.close();
+    }
     Ok(())
 }

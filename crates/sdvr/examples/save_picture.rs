@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         encoder.set_color(png::ColorType::Rgb);
         encoder.write_header()?.write_image_data(picture.bytes())?;
     } else {
-        write!(file, "P6 {} {} 255\n", picture.width(), picture.height())?;
+        writeln!(file, "P6 {} {} 255", picture.width(), picture.height())?;
         file.write_all(picture.bytes())?;
         file.flush()?;
     }

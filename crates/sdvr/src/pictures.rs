@@ -86,6 +86,8 @@ pub struct Pictures {
     /// Memory for the next frames.
     spare: Vec<Frame>,
     handed_out: Option<(InstanceId, FrameNumber)>,
+    /// Whether the camera has said that it ends, and pictures may be left in the decoder.
+    is_ending: bool,
 }
 
 /// The decoder of the run that is read.
@@ -116,6 +118,7 @@ impl Camera {
             delayed: VecDeque::new(),
             spare: Vec::new(),
             handed_out: None,
+            is_ending: false,
         }
     }
 }
@@ -252,9 +255,22 @@ impl Pictures {
             if policy == Policy::Latest && self.is_inter_coded() {
                 self.camera.skip_to_newest_key();
             }
+            if self.is_ending {
+                if let Some(frame) = self.take_held_back(picture) {
+                    return Ok(Some(frame));
+                }
+                self.is_ending = false;
+                return Err(Error::Ended);
+            }
             let rest = timeout.saturating_sub(start.elapsed());
-            let Some(frame) = self.read(policy, rest)? else {
-                return Ok(None);
+            let frame = match self.read(policy, rest) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(None),
+                Err(Error::Ended) => {
+                    self.is_ending = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             if alone == Alone::IsDeferred && !frame.format().fourcc.is_inter_coded() {
                 return Ok(Some(frame));
@@ -275,6 +291,25 @@ impl Pictures {
                 }
             }
         }
+    }
+
+    /// At the end of a stream: the next picture that the decoder has held back for others that might have been shown before it.
+    fn take_held_back(&mut self, picture: &mut Picture) -> Option<Frame> {
+        let decoding = self.decoding.as_mut()?;
+        decoding.has_begun = false;
+        while matches!(decoding.decoder.drain(self.pixels, picture), Ok(true)) {
+            let number = picture.number();
+            let at = self
+                .delayed
+                .iter()
+                .position(|frame| frame.number().0 == number);
+            if let Some(frame) = at.and_then(|at| self.delayed.remove(at)) {
+                return Some(frame);
+            }
+        }
+        self.spare.extend(self.delayed.drain(..));
+        self.spare.truncate(DELAYED_MOST);
+        None
     }
 
     fn is_inter_coded(&self) -> bool {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use sdvr::{
-    Camera, DecodeError, Decoded, Error, FourCc, Frame, FrameFlags, FrameRate, Pictures, Pixels,
-    Policy,
+    Camera, DecodeError, Decoded, Error, FourCc, Frame, FrameFlags, FrameRate, InstanceId,
+    Pictures, Pixels, Policy,
 };
 
 use super::y4m;
@@ -125,8 +125,60 @@ impl fmt::Display for Shape {
 pub(crate) struct Feed {
     source: Source,
     wanted: Option<Format>,
-    /// Frames that gave no picture since the last one that did: they came, so they were not missed.
-    without_picture: u64,
+    account: Account,
+}
+
+/// Which pictures of a run of the source were not taken, counted by the numbers of those that were: encoders send some in another order than they are
+/// shown in.
+#[derive(Debug, Default)]
+struct Account {
+    /// The run, and its first and last number so far.
+    span: Option<(InstanceId, u64, u64)>,
+    /// Of those numbers, how many are accounted for: taken, damaged or told as missed.
+    known: u64,
+    /// Of runs before.
+    between_runs: u64,
+}
+
+/// So many numbers may be missing that come later: what H.264 and H.265 allow.
+const REORDERED_MOST: u64 = 16;
+
+impl Account {
+    fn take(&mut self, instance: InstanceId, number: u64) {
+        self.span = match self.span {
+            Some((of, first, last)) if of == instance => {
+                Some((of, first.min(number), last.max(number)))
+            }
+            _ => {
+                self.between_runs = self.between_runs.saturating_add(self.untold(0));
+                self.known = 0;
+                Some((instance, number, number))
+            }
+        };
+        self.known = self.known.saturating_add(1);
+    }
+
+    /// A frame that came and gave no picture, so that it was not missed.
+    fn pass_damaged(&mut self) {
+        if self.span.is_some() {
+            self.known = self.known.saturating_add(1);
+        }
+    }
+
+    /// What is missing and was not told, but for so many.
+    fn untold(&self, may_come: u64) -> u64 {
+        let span = self.span.map_or(0, |(_, first, last)| {
+            last.saturating_sub(first).saturating_add(1)
+        });
+        span.saturating_sub(self.known).saturating_sub(may_come)
+    }
+
+    /// Tells it: of this run, and of those before.
+    fn tell(&mut self, may_come: u64) -> (u64, u64) {
+        let of_run = self.untold(may_come);
+        self.known = self.known.saturating_add(of_run);
+        (of_run, std::mem::take(&mut self.between_runs))
+    }
 }
 
 #[derive(Debug)]
@@ -182,7 +234,7 @@ impl Feed {
         Self {
             source,
             wanted,
-            without_picture: 0,
+            account: Account::default(),
         }
     }
 
@@ -230,13 +282,23 @@ impl Feed {
             },
         };
         match has_come {
-            Ok(true) => Ok(match self.shape() {
-                Some(shape) => Taken::Frame(shape),
-                None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
-            }),
+            Ok(true) => {
+                if let Source::Pictures {
+                    decoded: Some(decoded),
+                    ..
+                } = &self.source
+                {
+                    let frame = decoded.frame();
+                    self.account.take(frame.instance(), frame.number().0);
+                }
+                Ok(match self.shape() {
+                    Some(shape) => Taken::Frame(shape),
+                    None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
+                })
+            }
             Ok(false) => Ok(Taken::Nothing),
             Err(error @ Error::Undecodable { .. }) => {
-                self.without_picture = self.without_picture.saturating_add(1);
+                self.account.pass_damaged();
                 Ok(Taken::NoPicture(no_picture(error)))
             }
             Err(error) => Err(error),
@@ -283,14 +345,26 @@ impl Feed {
     /// How many frames were not taken between the one before and this one: of its run, and where runs of the source meet.
     /// Asked once a frame.
     pub(crate) fn take_missed(&mut self) -> (u64, u64) {
-        let without_picture = std::mem::take(&mut self.without_picture);
-        let of_run = match &self.source {
-            Source::AsTheyCame { frame, .. } => frame.as_ref().map_or(0, Frame::missed),
-            Source::Pictures { decoded, .. } => decoded.as_ref().map_or(0, Decoded::missed),
+        let (of_run, of_runs_before) = match &self.source {
+            Source::AsTheyCame { frame, .. } => (frame.as_ref().map_or(0, Frame::missed), 0),
+            Source::Pictures { .. } => self.account.tell(self.may_come()),
         };
-        let of_run = of_run.saturating_sub(without_picture);
         let between_runs = self.frame().map_or(0, Frame::missed_between_runs);
-        (of_run, between_runs)
+        (of_run, between_runs.saturating_add(of_runs_before))
+    }
+
+    /// What was not told of before the end.
+    pub(crate) fn take_missed_at_end(&mut self) -> u64 {
+        let (of_run, _) = self.account.tell(0);
+        of_run.saturating_add(self.camera().missed_at_end())
+    }
+
+    /// How many pictures may come after later ones.
+    fn may_come(&self) -> u64 {
+        let is_reordered = self
+            .frame()
+            .is_some_and(|frame| frame.format().fourcc.is_inter_coded());
+        if is_reordered { REORDERED_MOST } else { 0 }
     }
 
     /// What the frame that was taken last is; `None` for pixels that have no place in the form that is wanted.

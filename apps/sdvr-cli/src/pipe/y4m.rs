@@ -73,11 +73,11 @@ pub(super) fn write_frame(
     planes.clear();
     match picture.layout() {
         // Brightness, and two samples of colour for each pair of pixels.
-        Layout::Yuyv => split(picture, [&[0, 2], &[1], &[3]], 4, planes),
-        Layout::Uyvy => split(picture, [&[1, 3], &[0], &[2]], 4, planes),
-        Layout::Yvyu => split(picture, [&[0, 2], &[3], &[1]], 4, planes),
-        Layout::Vyuy => split(picture, [&[1, 3], &[2], &[0]], 4, planes),
-        Layout::Ycbcr => split(picture, [&[0], &[1], &[2]], 3, planes),
+        Layout::Yuyv => split::<4>(picture, [&[0, 2], &[1], &[3]], planes),
+        Layout::Uyvy => split::<4>(picture, [&[1, 3], &[0], &[2]], planes),
+        Layout::Yvyu => split::<4>(picture, [&[0, 2], &[3], &[1]], planes),
+        Layout::Vyuy => split::<4>(picture, [&[1, 3], &[2], &[0]], planes),
+        Layout::Ycbcr => split::<3>(picture, [&[0], &[1], &[2]], planes),
         Layout::Nv12 | Layout::Nv16 => divide_colour(picture, [0, 1], planes),
         Layout::Nv21 | Layout::Nv61 => divide_colour(picture, [1, 0], planes),
         Layout::Yvu420 => {
@@ -92,8 +92,8 @@ pub(super) fn write_frame(
     out.write_all(planes)
 }
 
-/// Planes out of one in which samples lie in groups of `group` bytes: of each plane it is said which bytes of a group are its samples.
-fn split(picture: &Picture, wanted: [&[usize]; 3], group: usize, planes: &mut Vec<u8>) {
+/// Planes out of one in which samples lie in groups of `GROUP` bytes: of each plane it is said which bytes of a group are its samples.
+fn split<const GROUP: usize>(picture: &Picture, wanted: [&[usize]; 3], planes: &mut Vec<u8>) {
     let Some(packed) = picture.planes().next() else {
         return;
     };
@@ -101,8 +101,14 @@ fn split(picture: &Picture, wanted: [&[usize]; 3], group: usize, planes: &mut Ve
     for samples in wanted {
         for row in packed.bytes.chunks_exact(packed.row_bytes) {
             let begin = planes.len();
-            for pixels in row.chunks_exact(group) {
-                planes.extend(samples.iter().filter_map(|&sample| pixels.get(sample)));
+            let (groups, _) = row.as_chunks::<GROUP>();
+            match samples {
+                [one] => planes.extend(groups.iter().map(|group| group[*one])),
+                samples => {
+                    for group in groups {
+                        planes.extend(samples.iter().map(|&sample| group[sample]));
+                    }
+                }
             }
             // The second pixel of a pair that only fills it up at an odd width.
             planes.truncate(begin.saturating_add(width));
