@@ -189,6 +189,8 @@ fn unsafe_code_is_where_it_is_expected() {
     assert_eq!(
         with_unsafe,
         [
+            "crates/sdvr-decode/src/h264/open_h264.rs",
+            "crates/sdvr-decode/src/libav/raw.rs",
             "crates/sdvr-ring/src/file_lock.rs",
             "crates/sdvr-ring/src/shared_memory.rs",
             "crates/sdvr-source/src/v4l2/device.rs",

@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod install;
 mod packages;
 mod test;
 mod tools;
@@ -46,6 +47,10 @@ enum Command {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Build everything as it is released, and install programs, libraries, headers and manual pages
+    Install(install::Arguments),
+    /// Write the header of the C library, bindings/c/include/sdvr.h
+    Header,
     /// Write the manual pages of sdvr, sdvrc and sdvrd into a directory
     Man {
         /// Where; made if it is not there
@@ -134,6 +139,8 @@ fn main() -> ExitCode {
         Command::Bench {
             bench: Bench::Camera { yes, filter },
         } => vm::bench(yes, filter.as_deref()),
+        Command::Install(arguments) => install::install(&arguments),
+        Command::Header => tools::header(),
         Command::Man { directory } => tools::man(&directory),
         Command::Demo { arguments } => tools::demo(&arguments),
     };

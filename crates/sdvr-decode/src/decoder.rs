@@ -3,8 +3,10 @@
 use sdvr_frame::{FourCc, StreamFormat};
 
 use crate::error::DecodeError;
-#[cfg(feature = "h264")]
+#[cfg(all(feature = "h264", not(feature = "libav")))]
 use crate::h264::H264;
+#[cfg(feature = "libav")]
+use crate::libav::LibavDecoder;
 use crate::mjpeg::Mjpeg;
 use crate::picture::{Picture, Pixels};
 use crate::raw::Raw;
@@ -52,8 +54,10 @@ pub struct Decoder {
 enum Engine {
     Raw(Raw),
     Mjpeg(Mjpeg),
-    #[cfg(feature = "h264")]
+    #[cfg(all(feature = "h264", not(feature = "libav")))]
     H264(H264),
+    #[cfg(feature = "libav")]
+    Libav(LibavDecoder),
 }
 
 impl Decoder {
@@ -86,9 +90,15 @@ impl Decoder {
                 engine: Engine::Raw(raw),
             });
         }
+        #[cfg(feature = "libav")]
+        if let Some(libav) = LibavDecoder::new(format.fourcc, options.engine, &options.extradata)? {
+            return Ok(Self {
+                engine: Engine::Libav(libav),
+            });
+        }
         let engine = match &format.fourcc.0 {
             b"MJPG" | b"JPEG" => Engine::Mjpeg(Mjpeg::default()),
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             b"H264" if options.engine != EngineChoice::Hardware => {
                 Engine::H264(H264::new(&options.extradata))
             }
@@ -103,8 +113,10 @@ impl Decoder {
         match &self.engine {
             Engine::Raw(_) => "raw",
             Engine::Mjpeg(_) => "zune-jpeg",
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             Engine::H264(_) => "OpenH264",
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.engine(),
         }
     }
 
@@ -125,8 +137,10 @@ impl Decoder {
         match &mut self.engine {
             Engine::Raw(raw) => raw.decode(frame, pixels, picture).map(|()| true),
             Engine::Mjpeg(mjpeg) => mjpeg.decode(frame, pixels, picture).map(|()| true),
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             Engine::H264(h264) => h264.decode(frame, Some((pixels, picture))),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.decode(frame, Some((pixels, picture))),
         }
     }
 
@@ -141,8 +155,10 @@ impl Decoder {
                 let _ = frame;
                 Ok(())
             }
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             Engine::H264(h264) => h264.decode(frame, None).map(|_| ()),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.decode(frame, None).map(|_| ()),
         }
     }
 
@@ -158,8 +174,10 @@ impl Decoder {
                 let _ = (pixels, picture);
                 Ok(false)
             }
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             Engine::H264(h264) => h264.drain(pixels, picture),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.drain(pixels, picture),
         }
     }
 
@@ -167,8 +185,10 @@ impl Decoder {
     pub fn reset(&mut self) {
         match &mut self.engine {
             Engine::Raw(_) | Engine::Mjpeg(_) => {}
-            #[cfg(feature = "h264")]
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
             Engine::H264(h264) => h264.reset(),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.reset(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::account::{Account, Progress};
 use crate::each::Stay;
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
-use crate::place::{self, Found, Sought, Wanted};
+use crate::place::{self, Found, Listed, Sought, Wanted};
 use crate::ready::Readiness;
 
 /// How often a ring that is not there is looked for, besides being told.
@@ -181,11 +181,30 @@ impl Camera {
         })
     }
 
-    fn open_with(wanted: Wanted, start: Start, mut account: Account) -> Result<Self, Error> {
+    /// As [`Self::open`] and [`Self::open_in`], for one of many cameras: not all rings are opened for each.
+    pub(crate) fn open_listed(wanted: Wanted, listed: &mut Listed) -> Result<Self, Error> {
+        let found = match listed.find(&wanted)?.into_iter().next() {
+            Some(found) => found,
+            // It may have come meanwhile; else the error names those that are there.
+            None => place::find(&wanted)?,
+        };
+        Ok(Self::of_found(
+            wanted,
+            found,
+            Start::Now,
+            Account::default(),
+        ))
+    }
+
+    fn open_with(wanted: Wanted, start: Start, account: Account) -> Result<Self, Error> {
         let found = place::find(&wanted)?;
+        Ok(Self::of_found(wanted, found, start, account))
+    }
+
+    fn of_found(wanted: Wanted, found: Found, start: Start, mut account: Account) -> Self {
         let begin = Begin::Chosen(start);
         let ring = Ring::Open(OpenRing::new(found, begin, &mut account));
-        Ok(Self {
+        Self {
             wanted,
             ring,
             account,
@@ -194,7 +213,7 @@ impl Camera {
             readiness: Weak::new(),
             is_sought_elsewhere: false,
             stay: None,
-        })
+        }
     }
 
     /// A camera that may not be there yet: the first call for a frame waits for it, and begins with its first frame.
@@ -242,6 +261,22 @@ impl Camera {
             Ring::Open(ring) => place::state_of(&ring.reader),
             Ring::Gone { state, .. } => *state,
         }
+    }
+
+    /// Waits until the camera is there, at most `timeout`, and takes no frame: then [`Self::info`] tells what its stream is. False when it did not
+    /// come; true at once while a ring of it is open, also one that has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ambiguous`], as [`Self::next`].
+    pub fn wait_until_there(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let deadline = Timestamp::now() + timeout;
+        while self.info().is_none() {
+            if !self.look_for_ring(deadline)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What its stream is; `None` while it is not there.

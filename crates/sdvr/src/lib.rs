@@ -52,7 +52,8 @@ pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use ready::Ready;
 #[cfg(feature = "decode")]
 pub use sdvr_decode::{
-    Coded, DecodeError, Decoder, DecoderOptions, Layout, Picture, Pixels, Plane, jpeg,
+    Coded, Colours, DecodeError, Decoder, DecoderOptions, EngineChoice, Layout, Matrix, Picture,
+    Pixels, Plane, Range, jpeg,
 };
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,

@@ -160,23 +160,11 @@ fn usability(bits: &mut Bits<'_>, height: u32) -> Option<(Option<Colours>, Optio
         }
         if bits.take(1)? == 1 {
             bits.take(16)?;
-            said.matrix = matrix(bits.take(8)?).unwrap_or(said.matrix);
+            said.matrix = Matrix::of_code(bits.take(8)?).unwrap_or(said.matrix);
         }
         colours = Some(said);
     }
     Some((colours, reordered(bits)))
-}
-
-/// `matrix_coefficients`: H.264, table E-5.
-pub(crate) const fn matrix(code: u32) -> Option<Matrix> {
-    Some(match code {
-        1 => Matrix::Bt709,
-        4 => Matrix::Fcc,
-        5 | 6 => Matrix::Bt601,
-        7 => Matrix::Smpte240m,
-        9 => Matrix::Bt2020,
-        _ => return None,
-    })
 }
 
 /// `max_num_reorder_frames`, which is far behind.
