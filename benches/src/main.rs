@@ -1,5 +1,6 @@
 //! Measures whole systems, beside a floor that is measured in the same run: `cargo xtask bench` lists what there is.
 
+mod consumers;
 mod crowd;
 mod datagram_floor;
 mod decoding;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd|decoding FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL]";
+const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd|decoding FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL], or consumers FOLDER-OF-PROGRAMS PYTHON [PART]";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -44,6 +45,17 @@ fn main() -> anyhow::Result<()> {
             let frames = arguments.next().and_then(|frames| frames.parse().ok());
             let only = arguments.next();
             loss::run(&programs, frames.context(USAGE)?, only.as_deref())
+        }
+        "consumers" => {
+            let python = arguments.next().map(PathBuf::from).context(USAGE)?;
+            let only = arguments.next();
+            consumers::run(&programs, &python, only.as_deref())
+        }
+        // What this starts itself: its programs are in no folder, its rings are.
+        "reader" => {
+            let mut next = || arguments.next().context(USAGE);
+            let (label, manner, frames) = (next()?, next()?, next()?.parse()?);
+            consumers::read(&programs, &label, &manner, frames)
         }
         other => anyhow::bail!("there is no bench {other:?}; {USAGE}"),
     }

@@ -195,9 +195,19 @@ impl System {
     }
 
     pub(crate) fn client(&self, label: &str, source: &str) -> anyhow::Result<Program> {
+        self.client_with(label, source, &[])
+    }
+
+    pub(crate) fn client_with(
+        &self,
+        label: &str,
+        source: &str,
+        options: &[&str],
+    ) -> anyhow::Result<Program> {
         let mut command = self.network.client(&self.programs, self.port);
         command
             .args(["-n", label, "-i", source])
+            .args(options)
             .env("HOME", self.home.path())
             .envs(self.keys.environment());
         Ok(Program(

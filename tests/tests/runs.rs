@@ -31,7 +31,7 @@ fn a_camera_with_a_new_key_is_read_under_its_label() {
     let mut old = system.start_client("door", SOURCE, &[]);
     let mut camera = Camera::wait_for_in(&system.shm(), "door");
     let first = next(&mut camera);
-    let old_key = camera.info().unwrap().camera;
+    let old_key = camera.info().unwrap().origin.clone();
 
     // A new camera is mounted, and its key is to be learned.
     old.kill();
@@ -44,7 +44,7 @@ fn a_camera_with_a_new_key_is_read_under_its_label() {
     let _new = system.start_client("door", SOURCE, &["-k", keys.to_str().unwrap()]);
     let second = next(&mut camera);
     assert_ne!(first.instance(), second.instance());
-    assert_ne!(camera.info().unwrap().camera, old_key);
+    assert_ne!(camera.info().unwrap().origin, old_key);
     assert_eq!(camera.label(), "door");
 }
 

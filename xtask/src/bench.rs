@@ -9,20 +9,23 @@ use crate::tools::{build_release, cargo, run, target};
 
 /// The ring's own benches.
 pub(crate) fn ring() -> anyhow::Result<()> {
-    let bench = |name| {
-        run(&mut cargo(&[
-            "run",
-            "--release",
-            "--quiet",
-            "-p",
-            "sdvr-ring",
-            "--example",
-            "ring_bench",
-            "--",
-            name,
-        ]))
-    };
-    ["wake", "torn", "copy"].into_iter().try_for_each(bench)
+    ["wake", "torn", "copy"]
+        .into_iter()
+        .try_for_each(ring_bench)
+}
+
+fn ring_bench(name: &str) -> anyhow::Result<()> {
+    run(&mut cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "sdvr-ring",
+        "--example",
+        "ring_bench",
+        "--",
+        name,
+    ]))
 }
 
 /// Whole systems over TCP.
@@ -101,4 +104,59 @@ fn system(name: &str) -> anyhow::Result<()> {
         name,
     ])
     .arg(programs))
+}
+
+/// Reading and decoding, in Rust and in Python.
+pub(crate) fn consumers(only: Option<&str>) -> anyhow::Result<()> {
+    if only.is_none_or(|only| "copying".contains(only)) {
+        ring_bench("copy")?;
+    }
+    let programs = build_release()?;
+    let bench = build_bench()?;
+    let python = python_with_sdvr()?;
+    run(Command::new(bench)
+        .arg("consumers")
+        .arg(programs)
+        .arg(python)
+        .args(only))
+}
+
+/// An interpreter of its own that has the package `sdvr` as it would be released; gives where it is.
+fn python_with_sdvr() -> anyhow::Result<PathBuf> {
+    let folder = target().join("python-bench");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            .context("Python has no venv: install the Debian package python3-venv")?;
+        run(pip(&python).args(["maturin>=1.9,<2", "numpy"]))?;
+    }
+    let wheels = folder.join("wheels");
+    if wheels.exists() {
+        std::fs::remove_dir_all(&wheels)?;
+    }
+    run(Command::new(&python)
+        .args(["-m", "maturin", "build", "--release", "--quiet"])
+        .args(["-m", "bindings/python/Cargo.toml", "-o"])
+        .arg(&wheels)
+        .stdin(std::process::Stdio::null()))?;
+    let wheel = std::fs::read_dir(&wheels)?
+        .find_map(Result::ok)
+        .context("maturin has built no wheel")?;
+    run(pip(&python)
+        .arg("--force-reinstall")
+        .arg("--no-deps")
+        .arg(wheel.path()))?;
+    Ok(python)
+}
+
+fn pip(python: &std::path::Path) -> Command {
+    let mut pip = Command::new(python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    pip
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod install;
 mod packages;
 mod test;
 mod tools;
@@ -46,6 +47,10 @@ enum Command {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Build everything as it is released, and install programs, libraries, headers and manual pages
+    Install(install::Arguments),
+    /// Write the header of the C library, bindings/c/include/sdvr.h
+    Header,
     /// Write the manual pages of sdvr, sdvrc and sdvrd into a directory
     Man {
         /// Where; made if it is not there
@@ -89,6 +94,11 @@ enum Bench {
     Idle,
     /// A thousand new cameras at once: until all stream, and their keys on disk
     Crowd,
+    /// Reading and decoding, in Rust and Python; consumers beside stopped, killed and slow ones
+    Consumers {
+        /// Only the parts whose names contain this: copying, decoding, first, python, disturbed
+        filter: Option<String>,
+    },
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -122,10 +132,15 @@ fn main() -> ExitCode {
         Command::Bench {
             bench: Bench::Crowd,
         } => bench::crowd(),
+        Command::Bench {
+            bench: Bench::Consumers { filter },
+        } => bench::consumers(filter.as_deref()),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },
         } => vm::bench(yes, filter.as_deref()),
+        Command::Install(arguments) => install::install(&arguments),
+        Command::Header => tools::header(),
         Command::Man { directory } => tools::man(&directory),
         Command::Demo { arguments } => tools::demo(&arguments),
     };

@@ -11,8 +11,16 @@ use crate::tools::{run, target};
 /// A Debian package, the program that shows that it is there, and what for.
 type Package = (&'static str, &'static str, &'static str);
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: [Package; 6] = [
     ("ffmpeg", "ffprobe", "to make and to check footage"),
+    ("g++", "g++", "to build programs in C++ with the library"),
+    ("make", "make", "to build the examples in C"),
+    ("cmake", "cmake", "to build the examples in C++"),
+    (
+        "pkg-config",
+        "pkg-config",
+        "to find the library that is installed",
+    ),
     (
         "iproute2",
         "ip",

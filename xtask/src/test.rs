@@ -27,8 +27,8 @@ pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
         ]));
     }
     check()?;
-    // The system tests start the programs, which cargo builds for a package's own tests only.
-    tools::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    // The system tests start the programs, which cargo builds for a package's own tests only, and link the libraries for other languages.
+    tools::run(&mut cargo(&["build", "--workspace", "--bins", "--lib"]))?;
     tools::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
     run_loom()?;
     fuzz::run_briefly()?;

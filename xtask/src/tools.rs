@@ -46,6 +46,12 @@ pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
     Ok(target().join("release"))
 }
 
+/// Writes the C library's header. Whether it is up to date, a test of the library tells.
+pub(crate) fn header() -> anyhow::Result<()> {
+    let example = ["-p", "sdvr-c", "--example", "write_header"];
+    run(cargo(&["run", "--quiet"]).args(example))
+}
+
 /// Writes the manual pages.
 pub(crate) fn man(directory: &Path) -> anyhow::Result<()> {
     // Where the user is, not where cargo is run.

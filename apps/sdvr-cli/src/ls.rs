@@ -1,11 +1,11 @@
-//! `sdvr ls`: the cameras that are there.
+//! `sdvr ls`: the cameras that are there, and the streams that programs derive from them.
 
 mod daemons;
 
 use std::io::Write;
 
 use anyhow::Context;
-use sdvr::{CameraInfo, Cameras};
+use sdvr::{CameraInfo, Cameras, Origin};
 use sdvr_frame::Timestamp;
 use serde::Serialize;
 
@@ -16,7 +16,8 @@ STATE:
   live    the camera's link is up; FPS is measured over the last seconds
   stale   nothing was heard for 3 s, or the link was cut; it is waited for
   lost    nothing was heard for a minute, or the daemon is not there; kept ten
-          minutes more, or until others need its memory
+          minutes more, or until others need its memory. Of a stream that a
+          program derives from others: that program was killed
   closed  the camera said that it ended; its frames can be read for 2 s
 
 LOST counts frames that were captured and did not arrive here. AGE is how long ago the newest frame was published. DIRECTORY is shown
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
     daemon: bool,
 }
 
-/// A camera as scripts see it. The names are a promise.
+/// A camera, or a derived stream, as scripts see it. The names are a promise.
 #[derive(Serialize)]
 struct Row {
     label: String,
@@ -43,9 +44,15 @@ struct Row {
     height: u32,
     fps: f64,
     state: String,
-    link: String,
-    fingerprint: String,
-    /// Where its daemon publishes.
+    /// `null` of a derived stream, which arrives over nothing.
+    link: Option<String>,
+    /// `null` of a derived stream, which is no camera's.
+    fingerprint: Option<String>,
+    /// Whether a program of this host makes it.
+    derived: bool,
+    /// The stream that it is made of, if it is a derived one and says so.
+    source: Option<String>,
+    /// Where its daemon publishes, or the program that makes it.
     directory: String,
     frames: u64,
     lost: u64,
@@ -54,8 +61,21 @@ struct Row {
     age_s: Option<f64>,
 }
 
+impl Row {
+    /// Who it is, or what it is made of.
+    fn identity(&self) -> String {
+        match (&self.fingerprint, &self.source) {
+            (Some(fingerprint), _) => fingerprint.clone(),
+            (None, Some(source)) => format!("derived from {source}"),
+            (None, None) => "derived".to_owned(),
+        }
+    }
+}
+
 impl From<CameraInfo> for Row {
     fn from(camera: CameraInfo) -> Self {
+        let derived = camera.origin.is_derived();
+        let link = camera.link.map(|link| link.to_string());
         Self {
             label: camera.label.to_string(),
             stream: camera.stream.0,
@@ -64,10 +84,15 @@ impl From<CameraInfo> for Row {
             height: camera.format.height,
             fps: (camera.frames_per_second * 100.0).round() / 100.0,
             state: camera.state.to_string(),
-            link: camera
-                .link
-                .map_or_else(|| "?".to_owned(), |link| link.to_string()),
-            fingerprint: camera.fingerprint.to_string(),
+            link: link.or_else(|| (!derived).then(|| "?".to_owned())),
+            fingerprint: camera
+                .fingerprint()
+                .map(|fingerprint| fingerprint.to_string()),
+            derived,
+            source: match camera.origin {
+                Origin::Derived { source } => source.map(|source| source.to_string()),
+                Origin::Camera(_) => None,
+            },
             directory: camera.directory.to_string_lossy().into_owned(),
             frames: camera.frames,
             lost: camera.lost,
@@ -107,7 +132,7 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
         .windows(2)
         .any(|rows| matches!(rows, [one, next] if one.directory != next.directory));
     // No column is wider than it must be at the end of a line.
-    let fingerprint_width = if is_of_several { 50 } else { 0 };
+    let identity_width = if is_of_several { 50 } else { 0 };
     let in_directory = |directory: &str| {
         if is_of_several {
             format!("  {directory}")
@@ -117,7 +142,7 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
     };
     writeln!(
         out,
-        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  {:>7}  LINK  {:fingerprint_width$}{}",
+        "{:label_width$}  {:6}  {:6}  {:9}  {:>6}  {:>9}  {:>6}  {:>7}  LINK  {:identity_width$}{}",
         "LABEL",
         "STATE",
         "FORMAT",
@@ -140,15 +165,15 @@ fn write_table(rows: Vec<Row>) -> std::io::Result<()> {
             .map_or_else(|| "-".to_owned(), |age| format!("{age:.1}s"));
         writeln!(
             out,
-            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {}{}",
+            "{:label_width$}  {:6}  {:6}  {size:9}  {:>6.1}  {:>9}  {:>6}  {age:>7}  {:4}  {:identity_width$}{}",
             row.label,
             row.state,
             row.format,
             row.fps,
             row.frames,
             row.lost,
-            row.link,
-            row.fingerprint,
+            row.link.as_deref().unwrap_or("-"),
+            row.identity(),
             in_directory(&row.directory)
         )?;
     }

@@ -93,7 +93,7 @@ impl Stream {
     }
 
     /// In whose name the ring is.
-    pub(crate) const fn ring_key(&self) -> PublicKey {
+    pub(crate) const fn ring_key(&self) -> Option<PublicKey> {
         self.ring.writer.camera()
     }
 

@@ -162,7 +162,8 @@ impl Decoder {
         }
     }
 
-    /// The next picture that waits for its turn, at the end of a stream; false when there is none. Decoding goes on at the next key frame.
+    /// The next picture that [`Self::decode`] has held back for its turn, as if the stream ended here; false when there is none left. Decoding goes on at the next key
+    /// frame.
     ///
     /// # Errors
     ///

@@ -15,6 +15,7 @@ mod label;
 mod link_address;
 mod mac;
 mod stream;
+mod stream_label;
 mod time;
 
 pub use address::{DEFAULT_PORT, ParseAddressError, ServerAddress};
@@ -28,4 +29,5 @@ pub use label::{InvalidLabel, Label};
 pub use link_address::{Interface, LinkAddress, ReplyFrom};
 pub use mac::{MacAddress, ParseMacError};
 pub use stream::{InstanceId, Link, StreamId, StreamKind, StreamState};
+pub use stream_label::StreamLabel;
 pub use time::Timestamp;

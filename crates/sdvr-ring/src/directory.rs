@@ -3,57 +3,20 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat};
+use rustix::fs::{Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use sdvr_frame::{PublicKey, StreamId};
 
+use crate::derived::PublishersLock;
 use crate::file_lock;
+use crate::folder::{Folder, OpenedFolder, Readers, open_no_follow};
+use crate::name::{RingName, UNFINISHED_PREFIX};
 use crate::stale::{self, StaleRings};
 use crate::statistics;
 
-/// How the names of rings begin that are not finished.
-pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
-
-/// What to do about a file or a symbolic link of that name, which anybody can put under `/dev/shm`.
-const NOT_A_DIRECTORY: &str =
-    "it is a file or a symbolic link. Remove it, or choose another with --shm-dir";
-
-/// The name of a ring's file: which camera, which stream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RingName {
-    text: String,
-}
-
-impl RingName {
-    /// The name for a stream of a camera. Made of the key, never of anything a camera says.
-    #[must_use]
-    pub fn new(camera: &PublicKey, stream: StreamId) -> Self {
-        Self {
-            text: format!("{}.{stream}", camera.fingerprint().file_name()),
-        }
-    }
-
-    /// The name, if `file_name` is that of a ring.
-    #[must_use]
-    pub fn parse(file_name: &str) -> Option<Self> {
-        let (camera, stream) = file_name.split_once('.')?;
-        let is_hash = camera.len() == 32
-            && camera
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        let number: u16 = stream.parse().ok()?;
-        (is_hash && number.to_string() == stream).then(|| Self {
-            text: file_name.to_owned(),
-        })
-    }
-
-    /// The name as a file name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
+/// How long a starting daemon waits for programs that make derived rings just now.
+const DAEMON_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why a directory of rings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,9 +60,7 @@ pub enum DirectoryError {
 /// The daemon's directory of rings, locked while this value lives.
 #[derive(Debug)]
 pub struct RingDirectory {
-    path: PathBuf,
-    directory: OwnedFd,
-    group: Option<Gid>,
+    folder: Folder,
     _lock: OwnedFd,
 }
 
@@ -114,50 +75,23 @@ impl RingDirectory {
             path: path.to_owned(),
             error: error.into(),
         };
-        let is_new = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o750)) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(error) => return Err(io_error(error)),
-        };
-        let directory = open_no_follow(path).map_err(|error| match error {
-            Errno::NOTDIR | Errno::LOOP => DirectoryError::Io {
-                path: path.to_owned(),
-                error: io::Error::new(io::ErrorKind::NotADirectory, NOT_A_DIRECTORY),
-            },
-            error => io_error(error),
-        })?;
-        let stat = rustix::fs::fstat(&directory).map_err(io_error)?;
-        let own = rustix::process::geteuid().as_raw();
-        if stat.st_uid != own {
-            return Err(DirectoryError::Foreign {
-                path: path.to_owned(),
-                owner: stat.st_uid,
-                own,
-            });
-        }
-        let mode = stat.st_mode & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(DirectoryError::TooOpen {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let lock = lock_directory(&directory)
-            .map_err(io_error)?
-            .ok_or_else(|| DirectoryError::Busy {
-                path: path.to_owned(),
-            })?;
+        let OpenedFolder { mut folder, is_new } = Folder::open(path)?;
+        let lock =
+            lock_directory(&folder)
+                .map_err(io_error)?
+                .ok_or_else(|| DirectoryError::Busy {
+                    path: path.to_owned(),
+                })?;
         let group = group.map(Gid::from_raw);
         // The umask may have taken away more than was meant, and the group may be new. A directory that was there, and
         // that nobody wants opened to a group, keeps its mode: its owner may have closed it on purpose.
         if is_new || group.is_some() {
-            rustix::fs::fchown(&directory, None, group).map_err(io_error)?;
-            rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o750)).map_err(io_error)?;
+            rustix::fs::fchown(&folder, None, group).map_err(io_error)?;
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(0o750)).map_err(io_error)?;
         }
+        folder.set_readers(group.map_or(Readers::Own, Readers::Group));
         Ok(Self {
-            path: path.to_owned(),
-            directory,
-            group,
+            folder,
             _lock: lock,
         })
     }
@@ -165,7 +99,7 @@ impl RingDirectory {
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// Bytes that are free in its file system.
@@ -174,69 +108,63 @@ impl RingDirectory {
     ///
     /// When the system does not say.
     pub fn free_bytes(&self) -> io::Result<u64> {
-        let stat = rustix::fs::fstatvfs(&self.directory)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.folder.free_bytes()
     }
 
     /// Ends the rings of a daemon that is gone.
     ///
-    /// This directory is locked, so every ring in it is such a ring: call this before making any. Programs that
-    /// have them mapped keep them, see them *moved*, and look for new ones under the same name. Those rings are given, and the caller
+    /// This directory is locked, so every camera's ring in it is such a ring: call this before making any. A derived ring is ended if its
+    /// program is gone, and left alone while that lives. Programs that have them mapped keep them, see them *moved*, and look for new ones under the same name. Those rings are given, and the caller
     /// gives their memory back when the programs have had their time.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read or changed.
     pub fn remove_stale_rings(&self) -> io::Result<StaleRings> {
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.directory)? {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
         let mut stale = StaleRings::default();
+        let names = self.folder.file_names()?;
+        let has_derived = names.iter().any(|name| PublishersLock::guards(name));
         for name in names {
-            if RingName::parse(&name).is_some() {
-                stale.still_read.extend(stale::end_ring(self, &name)?);
+            if RingName::parse(&name).is_some_and(|name| !name.is_derived()) {
+                stale
+                    .still_read
+                    .extend(stale::end_ring(&self.folder, &name)?);
             } else if name == statistics::FILE_NAME {
-                self.remove(&name)?;
+                self.folder.remove(&name)?;
                 continue;
             } else if name.starts_with(UNFINISHED_PREFIX) {
-                self.remove(&name)?;
+                self.folder.remove(&name)?;
             } else {
                 continue;
             }
             stale.files += 1;
         }
+        // Whoever holds the lock for longer than this removes them itself.
+        if has_derived && let Some(lock) = PublishersLock::wait(&self.folder, DAEMON_PATIENCE)? {
+            lock.end_dead_rings(&self.folder, &mut stale)?;
+        }
         Ok(stale)
     }
 
-    /// Removes a file that may be gone already.
-    pub(crate) fn remove(&self, name: &str) -> rustix::io::Result<()> {
-        match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
-            Err(Errno::NOENT) => Ok(()),
-            result => result,
-        }
+    pub(crate) const fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     pub(crate) const fn group(&self) -> Option<Gid> {
-        self.group
+        match self.folder.readers() {
+            Readers::Group(group) => Some(group),
+            Readers::Own | Readers::GroupOfDirectory(_) => None,
+        }
     }
 }
 
 impl AsFd for RingDirectory {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+        self.folder.as_fd()
     }
 }
 
-fn open_no_follow(path: &Path) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-}
-
-fn lock_directory(directory: &OwnedFd) -> rustix::io::Result<Option<OwnedFd>> {
+fn lock_directory(directory: &Folder) -> rustix::io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = rustix::fs::openat(directory, ".lock", flags, Mode::from_raw_mode(0o600))?;
     let is_locked = file_lock::try_lock(lock.as_fd())

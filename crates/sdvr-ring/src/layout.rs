@@ -1,8 +1,8 @@
 //! Where things are in a ring, and the description at its start. LAYOUT.md has the pictures.
 
 use sdvr_frame::{
-    FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, PublicKey, StreamFormat,
-    StreamId, StreamKind, Timestamp,
+    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, PublicKey, StreamFormat,
+    StreamId, StreamKind, StreamLabel, Timestamp,
 };
 
 use crate::sync::AtomicU64;
@@ -22,6 +22,8 @@ pub(crate) const CONTROL_WORDS: usize = (FUTEX_OFFSETS[0] - CONTROL_OFFSET) / WO
 pub(crate) const STATE_WORD: usize = 0;
 pub(crate) const LINK_WORD: usize = 0x40 / WORD_BYTES;
 pub(crate) const LOST_WORD: usize = LINK_WORD + 1;
+/// In the link's word: it arrives over nothing.
+pub(crate) const NO_LINK: u64 = u64::MAX;
 pub(crate) const BYTES_WORD: usize = LINK_WORD + 2;
 pub(crate) const RATE_WORD: usize = LINK_WORD + 3;
 pub(crate) const RECLAIM_WORD: usize = 0x80 / WORD_BYTES;
@@ -35,14 +37,18 @@ const LAYOUT_VERSION: u32 = 1;
 pub(crate) const EXTRADATA_MOST_BYTES: usize = 1024;
 /// Of the description.
 pub(crate) const FIRST_WORD: usize = 0x78 / WORD_BYTES;
+const CAMERA_OFFSET: usize = 0x30;
+/// Two bytes: the origin's number, and the length of the source's label.
+const ORIGIN_OFFSET: usize = 0x6e;
 const LABEL_OFFSET: usize = 0x80;
+const SOURCE_OFFSET: usize = 0xc0;
 const EXTRADATA_OFFSET: usize = 0x400;
 /// No ring has more slots: 128 MiB of them.
 const SLOTS_MOST: u64 = 1 << 20;
 /// No ring has more data.
 const DATA_MOST_BYTES: u64 = 1 << 40;
 /// No frame is longer: what a reader may be made to allocate by a ring that lies.
-const FRAME_MOST_BYTES: u64 = 256 << 20;
+pub const FRAME_MOST_BYTES: u64 = 256 << 20;
 
 /// The parts of a ring that frames go through.
 #[derive(Clone, Copy, Debug)]
@@ -118,14 +124,50 @@ pub struct FrameMeta {
     pub published: Timestamp,
 }
 
+/// Where a ring's frames come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the camera that has this key, by way of a daemon.
+    Camera(PublicKey),
+    /// From a program of this host that makes them.
+    Derived {
+        /// The label of the stream that they are made of, if they are made of one.
+        source: Option<StreamLabel>,
+    },
+}
+
+impl Origin {
+    /// Who the camera is; `None` for a derived stream, which is nobody's.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Camera(key) => Some(key.fingerprint()),
+            Self::Derived { .. } => None,
+        }
+    }
+
+    /// Whether a program of this host makes the frames.
+    #[must_use]
+    pub const fn is_derived(&self) -> bool {
+        matches!(self, Self::Derived { .. })
+    }
+
+    const fn number(&self) -> u8 {
+        match self {
+            Self::Camera(_) => 0,
+            Self::Derived { .. } => 1,
+        }
+    }
+}
+
 /// What a ring says of its stream. Fixed for the ring's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingInfo {
-    /// The camera.
-    pub camera: PublicKey,
-    /// The camera's label.
-    pub label: Label,
-    /// Which of the camera's streams.
+    /// Where the frames come from.
+    pub origin: Origin,
+    /// The camera's label, or the derived stream's.
+    pub label: StreamLabel,
+    /// Which of the camera's streams. A derived one is alone under its label: 0.
     pub stream: StreamId,
     /// What it carries.
     pub kind: StreamKind,
@@ -139,7 +181,7 @@ pub struct RingInfo {
     pub slots: u64,
     /// Bytes for frames.
     pub data_bytes: u64,
-    /// The daemon's process, as information only.
+    /// The daemon's or publisher's process, as information only.
     pub writer_pid: u32,
     /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME` when the ring was made, nanoseconds: for showing times to people.
     pub realtime_offset_ns: i64,
@@ -166,7 +208,9 @@ impl RingInfo {
         put(0x10, &geometry.data_bytes.to_ne_bytes());
         put(0x18, &geometry.file_bytes().to_ne_bytes());
         put(0x20, &self.instance.0);
-        put(0x30, &self.camera.0);
+        if let Origin::Camera(key) = &self.origin {
+            put(CAMERA_OFFSET, &key.0);
+        }
         put(0x50, &self.stream.0.to_ne_bytes());
         put(
             0x52,
@@ -184,6 +228,20 @@ impl RingInfo {
                 .unwrap_or(0)
                 .to_ne_bytes(),
         );
+        let source = match &self.origin {
+            Origin::Derived {
+                source: Some(source),
+            } => source.as_str(),
+            Origin::Derived { source: None } | Origin::Camera(_) => "",
+        };
+        put(
+            ORIGIN_OFFSET,
+            &[
+                self.origin.number(),
+                u8::try_from(source.len()).unwrap_or(0),
+            ],
+        );
+        put(SOURCE_OFFSET, source.as_bytes());
         put(0x70, &self.realtime_offset_ns.to_ne_bytes());
         put(FIRST_WORD * WORD_BYTES, &self.first.to_ne_bytes());
         put(LABEL_OFFSET, label);
@@ -209,6 +267,11 @@ impl RingInfo {
             return Err("its length does not fit its sizes");
         }
         let label = description.text(LABEL_OFFSET, usize::from(description.array::<1>(0x53)[0]))?;
+        let label: StreamLabel = label.parse().map_err(|_| "its label is none")?;
+        let origin = description.origin()?;
+        if !origin.is_derived() && !label.may_be_a_camera_s() {
+            return Err("its label is no camera's");
+        }
         let extradata_bytes = usize::from(u16::from_ne_bytes(description.array(0x6c)));
         let extradata = bytes
             .get(EXTRADATA_OFFSET..EXTRADATA_OFFSET + extradata_bytes)
@@ -216,8 +279,8 @@ impl RingInfo {
         let rate = FrameRate::new(description.u32(0x60), description.u32(0x64))
             .ok_or("its frame rate is impossible")?;
         let info = Self {
-            camera: PublicKey(description.array(0x30)),
-            label: label.parse().map_err(|_| "its label is none")?,
+            origin,
+            label,
             stream: StreamId(u16::from_ne_bytes(description.array(0x50))),
             kind: StreamKind::from_number(description.array::<1>(0x52)[0])
                 .ok_or("its kind is unknown")?,
@@ -257,6 +320,24 @@ impl<'a> Description<'a> {
 
     fn u64(&self, offset: usize) -> u64 {
         u64::from_ne_bytes(self.array(offset))
+    }
+
+    fn origin(&self) -> Result<Origin, &'static str> {
+        let [origin, source_bytes] = self.array(ORIGIN_OFFSET);
+        match origin {
+            0 => Ok(Origin::Camera(PublicKey(self.array(CAMERA_OFFSET)))),
+            1 if source_bytes == 0 => Ok(Origin::Derived { source: None }),
+            1 => {
+                let source = self.text(SOURCE_OFFSET, source_bytes.into())?;
+                let source = source
+                    .parse()
+                    .map_err(|_| "the label of its source is none")?;
+                Ok(Origin::Derived {
+                    source: Some(source),
+                })
+            }
+            _ => Err("its origin is unknown"),
+        }
     }
 
     fn text(&self, offset: usize, length: usize) -> Result<&'a str, &'static str> {

@@ -2,7 +2,7 @@
 //!
 //! # This crate
 //!
-//! The daemon makes a [`RingDirectory`] and in it a [`RingWriter`] a stream; programs find rings with [`search_directories`], [`list_rings`] and
+//! The daemon makes a [`RingDirectory`] and in it a [`RingWriter`] a stream; a program that publishes what it makes opens a [`DerivedDirectory`]; programs find rings with [`search_directories`], [`list_rings`] and
 //! [`RingWatch`] and read them with a [`RingReader`]. `unsafe` is in `shared_memory.rs` (the mapping) and `file_lock.rs` (OFD locks); all above is safe code over
 //! atomic words.
 #![deny(unsafe_code)]
@@ -27,11 +27,19 @@ mod sync;
 mod wakeup;
 
 #[cfg(not(loom))]
+mod derived;
+#[cfg(not(loom))]
 mod directory;
 #[cfg(not(loom))]
 mod file_lock;
 #[cfg(not(loom))]
+mod folder;
+#[cfg(not(loom))]
 mod futex;
+#[cfg(not(loom))]
+mod name;
+#[cfg(not(loom))]
+mod new_ring;
 #[cfg(not(loom))]
 mod predecessor;
 #[cfg(not(loom))]
@@ -43,24 +51,28 @@ mod stale;
 #[cfg(not(loom))]
 mod statistics;
 #[cfg(not(loom))]
+mod wait_many;
+#[cfg(not(loom))]
 mod watch;
 #[cfg(not(loom))]
 mod writer;
 
-pub use layout::{FrameMeta, RingInfo};
+pub use layout::{FRAME_MOST_BYTES, FrameMeta, Origin, RingInfo};
 pub use slot::{FrameWords, ReadError};
 pub use wakeup::Wait;
 #[cfg(not(loom))]
 pub use {
-    directory::{
-        DirectoryError, RingDirectory, RingName, list_rings, open_directory, search_directories,
-    },
+    derived::{DerivedDirectory, DerivedError, DerivedOptions},
+    directory::{DirectoryError, RingDirectory, list_rings, open_directory, search_directories},
+    name::RingName,
+    new_ring::{CreateError, RingOptions},
     predecessor::{Predecessor, TakenOver},
     reader::{FutexWord, OpenError, RawFrame, RingReader},
     stale::{StaleRing, StaleRings},
     statistics::{Statistics, StatisticsError, StatisticsPage, read_statistics},
+    wait_many::{Awaited, Doorbell, WAIT_MANY_MOST, wait_many},
     watch::RingWatch,
-    writer::{CreateError, RingOptions, RingWriter},
+    writer::RingWriter,
 };
 
 #[cfg(all(loom, test))]

@@ -2,21 +2,23 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sdvr_frame::{Link, StreamState, Timestamp};
 
-use crate::directory::RingName;
 use crate::file_lock;
 use crate::layout::{
     BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD,
     RATE_WORD, RingInfo, usize_of,
 };
+use crate::name::RingName;
 use crate::shared_memory::{Access, Mapping};
 use crate::slot::{self, Found, FrameWords, ReadError, load};
 use crate::sync::{Ordering, fence};
+use crate::wait_many::Awaited;
 use crate::wakeup::{self, Futex, Patience, READER_WAKES, Wait};
 
 /// Why a ring cannot be read.
@@ -102,8 +104,8 @@ pub struct RawFrame {
 /// ```
 #[derive(Debug)]
 pub struct RingReader {
-    mapping: Mapping,
-    file: OwnedFd,
+    mapping: Arc<Mapping>,
+    file: Arc<OwnedFd>,
     info: RingInfo,
     geometry: Geometry,
     patience: Patience,
@@ -137,8 +139,8 @@ impl RingReader {
         let mapping = Mapping::new(file.as_fd(), geometry, Access::Read).map_err(OpenError::Io)?;
         let patience = Patience::new(info.format.rate.interval_ns().map(Duration::from_nanos));
         Ok(Self {
-            mapping,
-            file,
+            mapping: Arc::new(mapping),
+            file: Arc::new(file),
             info,
             geometry,
             patience,
@@ -322,7 +324,14 @@ impl RingReader {
     /// and wait again.
     pub fn wait(&mut self, n: u64, state: StreamState, deadline: Timestamp) -> Wait {
         let words = self.mapping.words();
-        wakeup::wait(&self.mapping, words, &mut self.patience, n, state, deadline)
+        wakeup::wait(
+            &*self.mapping,
+            words,
+            &mut self.patience,
+            n,
+            state,
+            deadline,
+        )
     }
 
     /// Whether a daemon still writes this ring. A system call.
@@ -334,7 +343,24 @@ impl RingReader {
     /// Whether the ring has lost its name: a newer one may have it.
     #[must_use]
     pub fn is_replaced(&self) -> bool {
-        rustix::fs::fstat(&self.file).map_or(true, |stat| stat.st_nlink == 0)
+        is_unlinked(&self.file)
+    }
+
+    /// Frame `n`, to be waited for together with frames of other rings by [`crate::wait_many`].
+    #[must_use]
+    pub fn await_frame(&self, n: u64) -> Awaited {
+        let (mapping, file) = (Arc::clone(&self.mapping), Arc::clone(&self.file));
+        Awaited::new(mapping, file, self.patience.clone(), n)
+    }
+
+    /// Leaves waits to the kernel, so that a wake that is lost is never made up for.
+    #[cfg(test)]
+    pub(crate) fn trust_wakes(&mut self) {
+        self.patience = Patience::endless();
+    }
+
+    pub(crate) const fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
     }
 
     /// The word that tells of frame `n`, for programs that wait on many rings at once.
@@ -345,6 +371,11 @@ impl RingReader {
             index: wakeup::word_of(n),
         }
     }
+}
+
+/// Whether a file has lost its name, or cannot be asked.
+pub(crate) fn is_unlinked(file: &OwnedFd) -> bool {
+    rustix::fs::fstat(file).map_or(true, |stat| stat.st_nlink == 0)
 }
 
 /// One of a ring's two futex words, for `futex_waitv` over many rings.

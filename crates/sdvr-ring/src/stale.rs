@@ -1,4 +1,4 @@
-//! Ending the rings of a daemon that is gone.
+//! Ending the rings of a daemon that is gone, or of a publisher.
 //!
 //! Through the file and not through a mapping: a mapped store into a file of which we know nothing could end the process.
 
@@ -8,8 +8,8 @@ use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Result;
 use sdvr_frame::StreamState;
 
-use crate::directory::RingDirectory;
 use crate::file_lock;
+use crate::folder::Folder;
 use crate::layout::{
     CONTROL_OFFSET, DESCRIPTION_BYTES, FUTEX_OFFSETS, Geometry, HEADER_BYTES, RECLAIM_WORD,
     RingInfo, STATE_WORD, WORD_BYTES,
@@ -18,7 +18,7 @@ use crate::shared_memory::{Access, Mapping};
 use crate::slot::RECLAIMED;
 use crate::wakeup::{self, Futex, WAKE_ALL};
 
-/// What [`RingDirectory::remove_stale_rings`] has removed.
+/// What [`crate::RingDirectory::remove_stale_rings`] has removed.
 #[derive(Debug, Default)]
 pub struct StaleRings {
     /// How many files, unfinished rings among them.
@@ -27,7 +27,7 @@ pub struct StaleRings {
     pub still_read: Vec<StaleRing>,
 }
 
-/// A ring of a daemon that is gone, without a name. Its readers have been told to look for another one.
+/// A ring that has ended, such as one of a daemon or of a publisher that is gone, without a name. Its readers have been told to look for another one.
 #[derive(Debug)]
 pub struct StaleRing {
     file: OwnedFd,
@@ -35,6 +35,10 @@ pub struct StaleRing {
 }
 
 impl StaleRing {
+    pub(crate) const fn new(file: OwnedFd, geometry: Geometry) -> Self {
+        Self { file, geometry }
+    }
+
     /// How much memory it holds.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -68,7 +72,7 @@ pub(crate) fn punch(file: &OwnedFd, geometry: Geometry) {
 /// Takes the ring's name away, then tells its readers to look for another and wakes them. Gives it if it has any.
 ///
 /// In this order: a reader that looks at once must not find the same file.
-pub(crate) fn end_ring(directory: &RingDirectory, name: &str) -> Result<Option<StaleRing>> {
+pub(crate) fn end_ring(directory: &Folder, name: &str) -> Result<Option<StaleRing>> {
     let file = open_for_writing(directory, name);
     directory.remove(name)?;
     // What cannot be opened or is no ring has no readers that could be told.
@@ -80,19 +84,19 @@ pub(crate) fn end_ring(directory: &RingDirectory, name: &str) -> Result<Option<S
     Ok(geometry
         .ok()
         .flatten()
-        .map(|geometry| StaleRing { file, geometry })
+        .map(|geometry| StaleRing::new(file, geometry))
         .filter(StaleRing::is_read))
 }
 
 /// Rings are read-only, even to their owner, who may change that.
-fn open_for_writing(directory: &RingDirectory, name: &str) -> Result<OwnedFd> {
+fn open_for_writing(directory: &Folder, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let readable = rustix::fs::openat(directory, name, flags | OFlags::RDONLY, Mode::empty())?;
     if !FileType::from_raw_mode(rustix::fs::fstat(&readable)?.st_mode).is_file() {
         return Err(rustix::io::Errno::INVAL);
     }
     rustix::fs::fchmod(&readable, Mode::from_raw_mode(0o600))?;
-    // Nobody else can have put another file there: the directory is this user's alone to write, and locked.
+    // Nobody else can have put another file there: the directory is this user's alone to write, and locked, by `.lock` or `.publishers`.
     rustix::fs::openat(directory, name, flags | OFlags::RDWR, Mode::empty())
 }
 

@@ -11,7 +11,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sdvr_frame::Timestamp;
 
-use crate::directory::{RingDirectory, UNFINISHED_PREFIX};
+use crate::directory::RingDirectory;
+use crate::name::UNFINISHED_PREFIX;
 
 /// The file's name. It is never a ring's.
 pub(crate) const FILE_NAME: &str = "statistics";

@@ -19,12 +19,12 @@ pub(crate) const WAKE_ALL: u32 = i32::MAX.unsigned_abs();
 /// Changes with the state, so that a waiter sees it without a new frame.
 const STATE_BIT: u32 = 1 << 31;
 
-const SHORT_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const SHORT_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How long waits stay short after a wake was lost.
 const DISTRUST: Duration = Duration::from_secs(10);
 /// How long to sleep where the kernel refuses to wait, which it does for memory that is none.
-const REFUSED_SLEEP: Duration = Duration::from_millis(10);
+pub(crate) const REFUSED_SLEEP: Duration = Duration::from_millis(10);
 
 /// The two futex words of a ring, and the kernel behind them.
 pub(crate) trait Futex {
@@ -156,7 +156,7 @@ pub(crate) fn wait(
 }
 
 /// A reader's patience: how long it lets the kernel hold it before it looks for itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Patience {
     usual: Duration,
     distrust_until: Option<Timestamp>,
@@ -172,8 +172,17 @@ impl Patience {
         }
     }
 
+    /// That of somebody who never looks.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) const fn endless() -> Self {
+        Self {
+            usual: Duration::from_secs(3600),
+            distrust_until: None,
+        }
+    }
+
     /// When a wait that begins now ends at the latest.
-    fn next_look(&self, now: Timestamp) -> Timestamp {
+    pub(crate) fn next_look(&self, now: Timestamp) -> Timestamp {
         now + if self.distrust_until.is_some_and(|until| now < until) {
             SHORT_WAIT
         } else {
@@ -182,7 +191,7 @@ impl Patience {
     }
 
     /// A deadline passed and the frame was there: its wake was lost, or taken away by another reader.
-    fn wake_was_lost(&mut self, now: Timestamp) {
+    pub(crate) fn wake_was_lost(&mut self, now: Timestamp) {
         self.distrust_until = Some(now + DISTRUST);
     }
 }

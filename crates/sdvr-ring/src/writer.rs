@@ -1,93 +1,29 @@
-//! The daemon's end of a ring.
+//! The daemon's end of a ring, or a publisher's.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
-use rustix::io::Errno;
-use sdvr_frame::{
-    InstanceId, Label, Link, PublicKey, StreamFormat, StreamId, StreamKind, StreamState,
-};
+use rustix::fs::AtFlags;
+use sdvr_frame::{Link, PublicKey, StreamState};
 
-use crate::directory::{RingDirectory, RingName, UNFINISHED_PREFIX};
-use crate::layout::{
-    EXTRADATA_MOST_BYTES, FIRST_WORD, FrameMeta, Geometry, LINK_WORD, RATE_WORD, RingInfo,
-    WORD_BYTES, usize_of,
-};
+use crate::directory::RingDirectory;
+use crate::folder::Folder;
+use crate::layout::{FIRST_WORD, FrameMeta, Geometry, LINK_WORD, Origin, RATE_WORD, usize_of};
+use crate::name::RingName;
+use crate::new_ring::{self, CreateError, NewFile, NewRing, RingOptions, failed};
 use crate::predecessor::{Predecessor, TakenOver};
 use crate::publisher::Publisher;
-use crate::shared_memory::{Access, Mapping};
+use crate::shared_memory::Mapping;
 use crate::slot::store;
+use crate::stale::StaleRing;
 use crate::wakeup::Bell;
 use crate::{file_lock, stale};
 
 /// How much of the data gets its pages at a time during the first lap: far fewer faults than pages, and no long stop
 /// when a large ring is made.
 const POPULATE_BYTES: u64 = 2 << 20;
-
-/// What a new ring is for.
-#[derive(Clone, Debug)]
-pub struct RingOptions {
-    /// The camera.
-    pub camera: PublicKey,
-    /// The camera's label.
-    pub label: Label,
-    /// Which of its streams.
-    pub stream: StreamId,
-    /// What it carries.
-    pub kind: StreamKind,
-    /// Which run of the source.
-    pub instance: InstanceId,
-    /// What its frames look like.
-    pub format: StreamFormat,
-    /// What a decoder needs beforehand, at most 1,024 bytes.
-    pub extradata: Vec<u8>,
-    /// What it arrives over.
-    pub link: Link,
-    /// Frames to hold at most; rounded up to a power of two.
-    pub slots: u32,
-    /// Bytes for frames; rounded up to a power of two.
-    pub data_bytes: u64,
-}
-
-/// Why a ring could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The sizes are impossible.
-    #[error("a ring of {slots} slots and {data_bytes} bytes is impossible")]
-    Size {
-        /// As asked for.
-        slots: u32,
-        /// As asked for.
-        data_bytes: u64,
-    },
-    /// What a decoder needs is more than a ring has room for.
-    #[error("{bytes} bytes of extradata do not fit into a ring, which has room for 1024")]
-    Extradata {
-        /// How many there are.
-        bytes: usize,
-    },
-    /// The file system is full.
-    #[error(
-        "shared memory is full: a ring of {bytes} bytes does not fit into {free_bytes}. Lower --memory, or make /dev/shm larger (mount -o remount,size=…)"
-    )]
-    NoSpace {
-        /// What the ring needs.
-        bytes: u64,
-        /// What is free.
-        free_bytes: u64,
-    },
-    /// Something else failed.
-    #[error("cannot make a ring ({step}): {error}")]
-    Io {
-        /// What was tried.
-        step: &'static str,
-        /// What the system says.
-        error: io::Error,
-    },
-}
 
 /// The one writer of a ring. Dropping it leaves the ring as it is, without a writer.
 ///
@@ -147,8 +83,7 @@ pub struct RingWriter {
     file: OwnedFd,
     directory: OwnedFd,
     name: RingName,
-    /// Of whose key the name is made.
-    camera: PublicKey,
+    origin: Origin,
     geometry: Geometry,
     publisher: Publisher,
     bell: Bell,
@@ -158,9 +93,6 @@ pub struct RingWriter {
     is_linked: bool,
 }
 
-/// Makes names of unfinished rings differ.
-static UNFINISHED: AtomicU64 = AtomicU64::new(0);
-
 impl RingWriter {
     /// Makes a ring and gives it its name; a ring that had the name before loses it.
     ///
@@ -168,7 +100,7 @@ impl RingWriter {
     ///
     /// [`CreateError`]; nothing is left behind.
     pub fn create(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
-        Self::prepare(directory, options)?.linked(directory)
+        Self::create_in(directory.folder(), options.into(), None)
     }
 
     /// Makes a ring that comes after another of the same run: the count of its frames goes on, and it begins with what
@@ -183,84 +115,43 @@ impl RingWriter {
         options: RingOptions,
         before: &Predecessor,
     ) -> Result<Self, CreateError> {
-        let mut ring = Self::prepare(directory, options)?;
-        ring.skip_to(before.begin());
-        ring.follow(before);
-        ring.linked(directory)
+        Self::create_in(directory.folder(), options.into(), Some(before))
     }
 
-    /// Makes a ring that has no name yet.
-    fn prepare(directory: &RingDirectory, options: RingOptions) -> Result<Self, CreateError> {
-        let impossible = || CreateError::Size {
-            slots: options.slots,
-            data_bytes: options.data_bytes,
-        };
-        let slots = options
-            .slots
-            .checked_next_power_of_two()
-            .ok_or_else(impossible)?;
-        let data_bytes = options
-            .data_bytes
-            .max(4096)
-            .checked_next_power_of_two()
-            .ok_or_else(impossible)?;
-        let geometry = Geometry::new(slots.max(2).into(), data_bytes).ok_or_else(impossible)?;
-        if options.extradata.len() > EXTRADATA_MOST_BYTES {
-            return Err(CreateError::Extradata {
-                bytes: options.extradata.len(),
-            });
-        }
-        let failed = |step| {
-            move |error: Errno| CreateError::Io {
-                step,
-                error: error.into(),
-            }
-        };
-
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o600))
-            .map_err(failed("open"))?;
-        reserve(&file, geometry.file_bytes(), directory)?;
-        let mapping = Mapping::new(file.as_fd(), geometry, Access::Write)
-            .map_err(|error| CreateError::Io { step: "map", error })?;
-        let camera = options.camera;
-        let name = RingName::new(&camera, options.stream);
-        mapping.populate(0, usize_of(geometry.data_offset()));
-        describe(&mapping, geometry, options);
-        // Before the name exists: nobody can hold a lock that would be in the way.
-        let is_locked = file_lock::try_lock(file.as_fd()).map_err(|error| CreateError::Io {
-            step: "lock",
-            error,
-        })?;
-        if !is_locked {
-            return Err(failed("lock")(Errno::BUSY));
-        }
-        rustix::fs::fchown(&file, None, directory.group()).map_err(failed("change the group"))?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o440)).map_err(failed("change the mode"))?;
-        let own_directory =
-            rustix::io::fcntl_dupfd_cloexec(directory, 0).map_err(failed("keep the directory"))?;
-        Ok(Self {
+    pub(crate) fn create_in(
+        folder: &Folder,
+        new: NewRing,
+        before: Option<&Predecessor>,
+    ) -> Result<Self, CreateError> {
+        let name = new.name();
+        let origin = new.origin.clone();
+        let NewFile {
+            file,
+            mapping,
+            geometry,
+        } = NewFile::make(folder, new)?;
+        let directory =
+            rustix::io::fcntl_dupfd_cloexec(folder, 0).map_err(failed("keep the directory"))?;
+        let mut ring = Self {
             mapping: Arc::new(mapping),
             file,
-            directory: own_directory,
+            directory,
             name,
-            camera,
+            origin,
             geometry,
             publisher: Publisher::new(geometry),
             bell: Bell::default(),
             populated_bytes: 0,
             state: StreamState::Live,
             is_linked: false,
-        })
-    }
-
-    fn linked(mut self, directory: &RingDirectory) -> Result<Self, CreateError> {
-        link(directory, &self.file, &self.name).map_err(|error| CreateError::Io {
-            step: "link",
-            error: error.into(),
-        })?;
-        self.is_linked = true;
-        Ok(self)
+        };
+        if let Some(before) = before {
+            ring.skip_to(before.begin());
+            ring.follow(before);
+        }
+        new_ring::link(folder, &ring.file, &ring.name).map_err(failed("link"))?;
+        ring.is_linked = true;
+        Ok(ring)
     }
 
     /// This ring, as the one that comes after it sees it.
@@ -402,10 +293,13 @@ impl RingWriter {
         );
     }
 
-    /// The camera's key as it was when the ring was made.
+    /// The camera's key as it was when the ring was made; `None` for a derived ring.
     #[must_use]
-    pub const fn camera(&self) -> PublicKey {
-        self.camera
+    pub const fn camera(&self) -> Option<PublicKey> {
+        match self.origin {
+            Origin::Camera(key) => Some(key),
+            Origin::Derived { .. } => None,
+        }
     }
 
     /// Takes the ring's name away, if it still has it. Programs that have it mapped keep it.
@@ -428,6 +322,16 @@ impl RingWriter {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
+    /// The ring's memory, to be given back by whoever has time when the writer is dropped. It counts as written by a living program until then.
+    ///
+    /// # Errors
+    ///
+    /// When this process has no descriptor left; the memory is then free when the last reader lets go.
+    pub fn memory(&self) -> io::Result<StaleRing> {
+        let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 0)?;
+        Ok(StaleRing::new(file, self.geometry))
+    }
+
     /// Whether a program has it open. True also when the system does not tell.
     #[must_use]
     pub fn is_read(&self) -> bool {
@@ -439,89 +343,4 @@ impl RingWriter {
         self.publisher.reclaim_all(self.mapping.words());
         stale::punch(&self.file, self.geometry);
     }
-}
-
-/// Reserves all of the file's memory now, so that no later write can fail.
-fn reserve(file: &OwnedFd, bytes: u64, directory: &RingDirectory) -> Result<(), CreateError> {
-    loop {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT) => {
-                // A failed reservation leaves nothing behind, so this is what there was.
-                let free_bytes = directory.free_bytes().unwrap_or(0);
-                return Err(CreateError::NoSpace { bytes, free_bytes });
-            }
-            Err(error) => {
-                return Err(CreateError::Io {
-                    step: "reserve",
-                    error: error.into(),
-                });
-            }
-        }
-    }
-}
-
-fn describe(mapping: &Mapping, geometry: Geometry, options: RingOptions) {
-    let link = options.link;
-    let info = RingInfo {
-        camera: options.camera,
-        label: options.label,
-        stream: options.stream,
-        kind: options.kind,
-        instance: options.instance,
-        format: options.format,
-        extradata: options.extradata,
-        slots: geometry.slots,
-        data_bytes: geometry.data_bytes,
-        writer_pid: std::process::id(),
-        realtime_offset_ns: realtime_offset_ns(),
-        first: 0,
-    };
-    let bytes = info.to_bytes(geometry);
-    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
-    // Relaxed: the file has no name yet; linking it orders them.
-    for (index, word) in words.iter().enumerate() {
-        store(
-            mapping.description(),
-            index,
-            u64::from_ne_bytes(*word),
-            Ordering::Relaxed,
-        );
-    }
-    store(
-        mapping.words().control,
-        LINK_WORD,
-        link.number().into(),
-        Ordering::Relaxed,
-    );
-}
-
-fn realtime_offset_ns() -> i64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let realtime = time
-        .tv_sec
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec);
-    realtime.saturating_sub(sdvr_frame::Timestamp::now().as_nanoseconds())
-}
-
-/// Gives a nameless file its name, in place of another that may have it.
-fn link(directory: &RingDirectory, file: &OwnedFd, name: &RingName) -> rustix::io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // Relaxed: the number only has to differ.
-    let unfinished = format!(
-        "{UNFINISHED_PREFIX}{}-{}",
-        std::process::id(),
-        UNFINISHED.fetch_add(1, Ordering::Relaxed)
-    );
-    // Kernels before 6.10 want a capability for this; /proc serves there.
-    if rustix::fs::linkat(file, "", directory, &unfinished, AtFlags::EMPTY_PATH).is_err() {
-        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let flags = AtFlags::SYMLINK_FOLLOW;
-        rustix::fs::linkat(rustix::fs::CWD, source, directory, &unfinished, flags)?;
-    }
-    rustix::fs::renameat(directory, &unfinished, directory, name.as_str()).inspect_err(|_| {
-        let _ = rustix::fs::unlinkat(directory, &unfinished, AtFlags::empty());
-    })
 }

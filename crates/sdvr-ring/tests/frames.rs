@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sdvr_frame::{Link, StreamState, Timestamp};
-use sdvr_ring::{CreateError, ReadError, RingReader, RingWriter, Wait};
+use sdvr_ring::{CreateError, Origin, ReadError, RingReader, RingWriter, Wait};
 use support::*;
 
 fn pair(slots: u32, data_bytes: u64) -> (tempfile::TempDir, RingWriter, RingReader) {
@@ -173,7 +173,10 @@ fn a_ring_says_what_it_was_made_for_and_how_it_does() {
     let (_place, mut writer, reader) = pair(5, 5000);
     let info = reader.info();
     let asked = options(8, 8192);
-    assert_eq!((info.camera, &info.label), (asked.camera, &asked.label));
+    assert_eq!(
+        (&info.origin, &info.label),
+        (&Origin::Camera(asked.camera), &asked.label.into())
+    );
     assert_eq!((info.stream, info.kind), (asked.stream, asked.kind));
     assert_eq!((info.instance, info.format), (asked.instance, asked.format));
     assert_eq!(info.extradata, asked.extradata);

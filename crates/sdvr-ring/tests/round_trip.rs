@@ -7,7 +7,7 @@ use sdvr_frame::{
     FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat, StreamId,
     StreamKind, StreamState, Timestamp,
 };
-use sdvr_ring::{CreateError, FrameMeta, ReadError, RingWriter};
+use sdvr_ring::{CreateError, FrameMeta, Origin, ReadError, RingWriter};
 use support::{Place, is_frame, meta, options, publish, usize_of};
 
 /// Publishes `bytes` cut into pieces of these lengths, in turn.
@@ -140,8 +140,8 @@ fn the_description_arrives_with_its_longest_texts() {
             sdvr_ring::RingReader::open(std::os::fd::AsFd::as_fd(&directory), writer.name())
                 .expect("it is there");
         let info = reader.info();
-        assert_eq!(info.camera, given.camera);
-        assert_eq!(info.label, given.label);
+        assert_eq!(info.origin, Origin::Camera(given.camera));
+        assert_eq!(info.label, given.label.into());
         assert_eq!(info.stream, given.stream);
         assert_eq!(info.kind, given.kind);
         assert_eq!(info.instance, given.instance);

@@ -41,6 +41,14 @@ pub(crate) struct Missed {
 }
 
 impl Account {
+    /// The account of a camera of which this frame was handed out last.
+    pub(crate) fn after(last: Option<(InstanceId, FrameNumber)>) -> Self {
+        Self {
+            last,
+            ..Self::default()
+        }
+    }
+
     /// The last frame that was handed out of `run`.
     pub(crate) fn last_of(&self, run: InstanceId) -> Option<FrameNumber> {
         self.last

@@ -1,6 +1,7 @@
 //! One camera, followed through everything that happens to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, InstanceId, StreamState, Timestamp};
@@ -9,9 +10,11 @@ use sdvr_ring::{
 };
 
 use crate::account::{Account, Progress};
+use crate::each::Stay;
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
-use crate::place::{self, Found, Wanted};
+use crate::place::{self, Found, Listed, Sought, Wanted};
+use crate::ready::Readiness;
 
 /// How often a ring that is not there is looked for, besides being told.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -64,6 +67,12 @@ pub struct Camera {
     watch: Option<RingWatch>,
     /// When all rings may be looked through again.
     next_search: Timestamp,
+    /// Of the descriptor that tells when there is something to say, if there is one.
+    pub(crate) readiness: Weak<Readiness>,
+    /// Whether somebody else looks through all rings for it, who does that for many cameras at once.
+    pub(crate) is_sought_elsewhere: bool,
+    /// Until when it is somebody's to work with, if it was given for a time.
+    stay: Option<Arc<Stay>>,
 }
 
 /// The ring of the camera.
@@ -108,6 +117,16 @@ enum Begin {
     First,
 }
 
+/// What a camera waits for.
+pub(crate) enum Awaits<'a> {
+    /// It has something to say.
+    Nothing,
+    /// Frame `n` of the ring that it reads.
+    Frame(&'a RingReader, u64),
+    /// A ring.
+    Ring(Sought),
+}
+
 /// A frame to read, or what to do instead.
 enum Target {
     Read(u64),
@@ -144,17 +163,57 @@ impl Camera {
     }
 
     fn open_wanted(wanted: Wanted, start: Start) -> Result<Self, Error> {
+        Self::open_with(wanted, start, Account::default())
+    }
+
+    /// A camera by its directory and the name of its file, for the time of a stay: after the frame that was taken last in an earlier one,
+    /// if that was of the same run.
+    pub(crate) fn open_for(
+        (directory, name): (&Path, &str),
+        start: Start,
+        last: Option<(InstanceId, FrameNumber)>,
+        stay: Arc<Stay>,
+    ) -> Result<Self, Error> {
+        let wanted = Wanted::new_in(directory, name);
+        Ok(Self {
+            stay: Some(stay),
+            ..Self::open_with(wanted, start, Account::after(last))?
+        })
+    }
+
+    /// As [`Self::open`] and [`Self::open_in`], for one of many cameras: not all rings are opened for each.
+    pub(crate) fn open_listed(wanted: Wanted, listed: &mut Listed) -> Result<Self, Error> {
+        let found = match listed.find(&wanted)?.into_iter().next() {
+            Some(found) => found,
+            // It may have come meanwhile; else the error names those that are there.
+            None => place::find(&wanted)?,
+        };
+        Ok(Self::of_found(
+            wanted,
+            found,
+            Start::Now,
+            Account::default(),
+        ))
+    }
+
+    fn open_with(wanted: Wanted, start: Start, account: Account) -> Result<Self, Error> {
         let found = place::find(&wanted)?;
-        let mut account = Account::default();
+        Ok(Self::of_found(wanted, found, start, account))
+    }
+
+    fn of_found(wanted: Wanted, found: Found, start: Start, mut account: Account) -> Self {
         let begin = Begin::Chosen(start);
         let ring = Ring::Open(OpenRing::new(found, begin, &mut account));
-        Ok(Self {
+        Self {
             wanted,
             ring,
             account,
             watch: None,
             next_search: Timestamp::now(),
-        })
+            readiness: Weak::new(),
+            is_sought_elsewhere: false,
+            stay: None,
+        }
     }
 
     /// A camera that may not be there yet: the first call for a frame waits for it, and begins with its first frame.
@@ -170,8 +229,6 @@ impl Camera {
     }
 
     fn wait_for_wanted(wanted: Wanted) -> Self {
-        // Before looking, so that nothing comes unseen in between.
-        let watch = Some(RingWatch::new(&wanted.likely_directory()));
         let mut account = Account::default();
         let ring = match place::find(&wanted) {
             Ok(found) if found.may_go_on() => {
@@ -189,8 +246,11 @@ impl Camera {
             wanted,
             ring,
             account,
-            watch,
+            watch: None,
             next_search: Timestamp::now(),
+            readiness: Weak::new(),
+            is_sought_elsewhere: false,
+            stay: None,
         }
     }
 
@@ -201,6 +261,22 @@ impl Camera {
             Ring::Open(ring) => place::state_of(&ring.reader),
             Ring::Gone { state, .. } => *state,
         }
+    }
+
+    /// Waits until the camera is there, at most `timeout`, and takes no frame: then [`Self::info`] tells what its stream is. False when it did not
+    /// come; true at once while a ring of it is open, also one that has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ambiguous`], as [`Self::next`].
+    pub fn wait_until_there(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let deadline = Timestamp::now() + timeout;
+        while self.info().is_none() {
+            if !self.look_for_ring(deadline)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What its stream is; `None` while it is not there.
@@ -283,13 +359,21 @@ impl Camera {
     }
 
     /// All frames that `policy` wants, for ever: through the camera's ends and returns, as [`Self::next`] tells, but that
-    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none.
+    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none. Ends when a camera that
+    /// [`crate::for_each_camera`] gave has gone, after its last frame.
     pub const fn frames(&mut self, policy: Policy) -> Frames<'_> {
         Frames {
             camera: self,
             policy,
             ends: false,
         }
+    }
+
+    /// Whether a camera that [`crate::for_each_camera`] gave has gone, or the work is to stop: take the frames that are left, and return. False for
+    /// every other camera; [`Self::state`] tells how it is.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        self.stay.as_ref().is_some_and(|stay| stay.is_over())
     }
 
     /// The label, or what the camera was opened by while it is not there.
@@ -308,7 +392,55 @@ impl Camera {
         self.account.untold()
     }
 
-    fn next_with<T>(
+    /// The ring that is read, if it is there.
+    pub(crate) const fn reader(&self) -> Option<&RingReader> {
+        match &self.ring {
+            Ring::Open(ring) => Some(&ring.reader),
+            Ring::Gone { .. } => None,
+        }
+    }
+
+    /// Whether frames are there that were not read: the next call need not wait.
+    #[cfg(feature = "decode")]
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(&self.ring, Ring::Open(ring) if ring.next < ring.reader.head())
+    }
+
+    /// Goes on at the newest key frame, if there is one that was not read.
+    #[cfg(feature = "decode")]
+    pub(crate) fn skip_to_newest_key(&mut self) {
+        if let Ring::Open(ring) = &mut self.ring
+            && let Some(key) = ring.reader.last_key()
+            && key < ring.reader.head()
+        {
+            ring.next = ring.next.max(key);
+        }
+    }
+
+    pub(crate) fn next_with<T>(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
+        look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
+    ) -> Result<Option<(About, T)>, Error> {
+        let next = self.wait_with(policy, timeout, look);
+        if let Some(stay) = &self.stay {
+            match &next {
+                Ok(Some((about, _))) => stay.took(about.instance, about.meta.number),
+                Err(Error::Ended) => stay.has_ended(),
+                _ => {}
+            }
+        }
+        let next = next?;
+        if next.is_none()
+            && let Some(readiness) = self.readiness.upgrade()
+        {
+            readiness.arm(self.awaits(policy));
+        }
+        Ok(next)
+    }
+
+    fn wait_with<T>(
         &mut self,
         policy: Policy,
         timeout: Duration,
@@ -349,6 +481,7 @@ impl Camera {
                     }
                     ring.handed_out = None;
                     let about = About {
+                        place: n,
                         meta,
                         format: info.format,
                         instance: info.instance,
@@ -375,7 +508,7 @@ impl Camera {
         if let Ring::Open(ring) = &self.ring {
             self.account.end_ring(&ring.progress, &ring.reader);
             let is_closed = ring.reader.state() == StreamState::Closed;
-            self.watch = Some(RingWatch::new(&ring.directory));
+            self.watch = None;
             self.ring = Ring::Gone {
                 known: Some((ring.directory.clone(), ring.name.clone())),
                 state: if is_closed {
@@ -390,39 +523,71 @@ impl Camera {
 
     /// Looks for the ring; false when the deadline has passed without one.
     fn look_for_ring(&mut self, deadline: Timestamp) -> Result<bool, Error> {
-        let Ring::Gone { known, ended, .. } = &self.ring else {
+        let Some(sought) = self.sought() else {
             return Ok(true);
         };
-        // One that came and ended meanwhile is read, too; one that had ended before is not.
-        let is_new = |found: &Found| {
-            found.reader.writer_lives()
-                && (found.may_go_on() || Some(found.reader.info().instance) != *ended)
-        };
         let now = Timestamp::now();
-        let mut found = known
-            .as_ref()
-            .and_then(|(directory, name)| Found::reopen(directory, name))
-            .filter(is_new);
-        if found.is_none() && now >= self.next_search {
-            // The camera may have been replaced by one with another key, whose ring has another name. Only its own daemon's is taken:
-            // another user's camera may have the same label.
-            found = match known {
-                Some((directory, _)) => {
-                    place::find_acceptable(&self.wanted.only_in(directory), is_new)?
-                }
-                None => place::find_acceptable(&self.wanted, is_new)?,
-            };
+        let readiness = self.readiness.upgrade();
+        let told = readiness.and_then(|readiness| readiness.take_found());
+        let mut found = match told.transpose()? {
+            Some(found) if sought.is_new(&found) => Some(found),
+            _ => sought.reopen(),
+        };
+        if found.is_none() && now >= self.next_search && !self.is_sought_elsewhere {
+            found = place::find_acceptable(&sought.searched(), |found| sought.is_new(found))?;
             let end = Timestamp::now();
             let pause = end.saturating_since(now) * SEARCH_PAUSE;
             self.next_search = end + pause.min(SEARCH_PAUSE_MOST);
         }
         if let Some(found) = found {
-            // It came while it was waited for, so all of it is wanted.
-            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
-            self.watch = None;
+            self.came(found);
             return Ok(true);
         }
         Ok(self.wait_for_change(deadline))
+    }
+
+    /// What is looked for while the ring is not there.
+    fn sought(&self) -> Option<Sought> {
+        let Ring::Gone { known, ended, .. } = &self.ring else {
+            return None;
+        };
+        Some(Sought {
+            wanted: self.wanted.clone(),
+            known: known.clone(),
+            ended: *ended,
+        })
+    }
+
+    /// The ring that was looked for is there, if it still was.
+    pub(crate) fn came(&mut self, found: Found) {
+        if let Ring::Gone { .. } = self.ring {
+            // It came while it was waited for, so all of it is wanted.
+            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
+            self.watch = None;
+        }
+    }
+
+    /// What has to happen before there is something to say, for who waits for many cameras at once.
+    pub(crate) fn awaits(&mut self, policy: Policy) -> Awaits<'_> {
+        if let Ring::Open(ring) = &self.ring {
+            let state = ring.reader.state();
+            // The state came after the last frame.
+            let has_frame = matches!(ring.target(policy), Target::Read(_));
+            let has_end = state == StreamState::Closed && !ring.end_was_told;
+            if state.is_final() && !has_frame && !has_end {
+                self.ring_is_gone();
+            }
+        }
+        match (&self.ring, self.sought()) {
+            (_, Some(sought)) => Awaits::Ring(sought),
+            (Ring::Open(ring), None) if !ring.reader.state().is_final() => {
+                match ring.target(policy) {
+                    Target::WaitFor(n) => Awaits::Frame(&ring.reader, n),
+                    Target::Read(_) => Awaits::Nothing,
+                }
+            }
+            _ => Awaits::Nothing,
+        }
     }
 
     /// Waits until it is worth looking for the ring again; false when the deadline has passed.
@@ -438,12 +603,18 @@ impl Camera {
         } else {
             until_search.min(LOOK_INTERVAL)
         };
-        let timeout = rest.min(look_interval);
-        match &mut self.watch {
-            Some(watch) => {
-                watch.wait(timeout);
-            }
-            None => std::thread::sleep(timeout),
+        if let Some(watch) = &mut self.watch {
+            watch.wait(rest.min(look_interval));
+        } else {
+            // Only who waits needs it: then it looks once more before it does, so that nothing comes unseen in between.
+            let directory = match &self.ring {
+                Ring::Gone {
+                    known: Some((directory, _)),
+                    ..
+                } => directory.clone(),
+                _ => self.wanted.likely_directory(),
+            };
+            self.watch = Some(RingWatch::new(&directory));
         }
         true
     }
@@ -572,8 +743,16 @@ impl Iterator for Frames<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.camera.next(self.policy, Duration::from_secs(3600)) {
+            // Before the frame is looked for, so that the last one is not missed.
+            let has_gone = self.camera.has_gone();
+            let timeout = match &self.camera.stay {
+                Some(_) if has_gone => Duration::ZERO,
+                Some(_) => LOOK_INTERVAL,
+                None => Duration::from_secs(3600),
+            };
+            match self.camera.next(self.policy, timeout) {
                 Ok(Some(frame)) => return Some(Ok(frame)),
+                Ok(None) if has_gone => return None,
                 Ok(None) => {}
                 Err(Error::Ended) if self.ends => return None,
                 Err(Error::Ended) => {}

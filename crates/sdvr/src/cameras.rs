@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sdvr_frame::{
-    Fingerprint, InstanceId, Label, Link, StreamFormat, StreamId, StreamState, Timestamp,
+    Fingerprint, InstanceId, Link, StreamFormat, StreamId, StreamLabel, StreamState, Timestamp,
 };
-use sdvr_ring::RingReader;
+use sdvr_ring::{Origin, RingName, RingReader};
 
 use crate::open_rings::OpenRings;
 use crate::place;
 
-/// What is known of a camera's stream.
+/// What is known of a camera's stream, or of a derived one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraInfo {
     /// Its name.
-    pub label: Label,
-    /// Where its daemon publishes.
+    pub label: StreamLabel,
+    /// Where its daemon publishes, or the program that makes it.
     pub directory: PathBuf,
-    /// Who it is.
-    pub fingerprint: Fingerprint,
+    /// Who it is; or that it is no camera's stream, but one that a program made of others.
+    pub origin: Origin,
     /// Which of its streams.
     pub stream: StreamId,
     /// Which run of its source.
@@ -29,9 +29,9 @@ pub struct CameraInfo {
     pub format: StreamFormat,
     /// How it is doing; [`StreamState::Lost`] if its daemon is gone.
     pub state: StreamState,
-    /// What it arrives over.
+    /// What it arrives over; `None` also for a stream that a program of this host makes.
     pub link: Option<Link>,
-    /// Frames a second, measured over the last second.
+    /// Frames a second, measured over the last second; of a stream that a program makes, over the last in which it published.
     pub frames_per_second: f64,
     /// Frames published since the ring was made.
     pub frames: u64,
@@ -41,6 +41,19 @@ pub struct CameraInfo {
     pub bytes: u64,
     /// When the newest frame was published; `None` before the first one, and when a ring that has ended has given its frames back.
     pub last_frame: Option<Timestamp>,
+}
+
+impl CameraInfo {
+    /// Who the camera is; `None` for a stream that a program made.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.origin.fingerprint()
+    }
+
+    /// The name of its ring.
+    pub(crate) fn ring_name(&self) -> RingName {
+        RingName::of(&self.origin, &self.label, self.stream)
+    }
 }
 
 /// A camera came or went.
@@ -55,7 +68,7 @@ pub enum Change {
     Went(CameraInfo),
 }
 
-/// The cameras of this host's daemons.
+/// The cameras of this host's daemons, and what programs [publish](crate::Publisher) beside them.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -78,8 +91,8 @@ pub struct Cameras {
     known: BTreeMap<Key, CameraInfo>,
 }
 
-/// One stream of one camera at one daemon, over all its runs and rings.
-type Key = (Label, Fingerprint, StreamId, PathBuf);
+/// One stream of one camera at one daemon, or a derived one, over all its runs and rings.
+pub(crate) type Key = (StreamLabel, Option<Fingerprint>, StreamId, PathBuf);
 
 impl Cameras {
     /// Knows nobody yet: the first [`Self::wait`] tells of those that are there.
@@ -176,10 +189,10 @@ fn keyed((directory, reader): (&Path, &RingReader)) -> (Key, CameraInfo) {
     (key_of(&camera), camera)
 }
 
-fn key_of(camera: &CameraInfo) -> Key {
+pub(crate) fn key_of(camera: &CameraInfo) -> Key {
     (
         camera.label.clone(),
-        camera.fingerprint,
+        camera.fingerprint(),
         camera.stream,
         camera.directory.clone(),
     )
@@ -196,7 +209,7 @@ fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
     CameraInfo {
         label: info.label.clone(),
         directory: directory.to_owned(),
-        fingerprint: info.camera.fingerprint(),
+        origin: info.origin.clone(),
         stream: info.stream,
         instance: info.instance,
         format: info.format,

@@ -33,6 +33,17 @@ pub enum Error {
     /// The camera said that it ends. Asking again waits for it to come back.
     #[error("the camera has ended")]
     Ended,
+    /// A frame gave no picture. Asking again goes on behind it.
+    #[cfg(feature = "decode")]
+    #[error("frame {frame} of {camera} cannot be shown: {cause}")]
+    Undecodable {
+        /// Whose frame it is.
+        camera: String,
+        /// Which one.
+        frame: sdvr_frame::FrameNumber,
+        /// Why.
+        cause: sdvr_decode::DecodeError,
+    },
     /// The daemon's files are damaged, or of another version.
     #[error("the frames cannot be used: {0}")]
     Unusable(String),

@@ -19,26 +19,45 @@
 //!
 //! Frames are searched where `SDVR_SHM_DIR` says, else in this user's directory under `/dev/shm`, then in every other one there that may be read. A camera of this
 //! user's own daemon comes before others of the same name; of several others none is taken ([`Error::Ambiguous`]).
+//!
+//! What a program makes of frames, it can publish as a [`Publisher`] beside the cameras; others read it as they read a camera.
 #![forbid(unsafe_code)]
 
 mod account;
 mod camera;
 mod cameras;
 mod daemon;
+mod each;
 mod error;
 mod frame;
+mod group;
 mod open_rings;
+#[cfg(feature = "decode")]
+mod pictures;
 mod place;
+mod publisher;
+mod ready;
+mod unread;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
 pub use daemon::Daemon;
+pub use each::{EachCamera, ForEach, for_each_camera, for_each_camera_in};
 pub use error::Error;
 pub use frame::Frame;
+pub use group::{FrameSet, Group, GroupError, Member, SetPart};
 #[cfg(feature = "decode")]
-pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
-pub use sdvr_frame::{
-    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, StreamFormat,
-    StreamId, StreamKind, StreamState, Timestamp,
+pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
+pub use publisher::{PublishError, PublishOptions, Published, Publisher};
+pub use ready::Ready;
+#[cfg(feature = "decode")]
+pub use sdvr_decode::{
+    Coded, Colours, DecodeError, Decoder, DecoderOptions, EngineChoice, Layout, Matrix, Picture,
+    Pixels, Plane, Range, jpeg,
 };
-pub use sdvr_ring::{FrameMeta, FrameWords, Statistics, StatisticsError};
+pub use sdvr_frame::{
+    Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
+    PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
+};
+pub use sdvr_ring::{FrameMeta, FrameWords, Origin, Statistics, StatisticsError};
+pub use unread::Unread;

@@ -3,12 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use sdvr_frame::{Label, StreamId, StreamState};
+use sdvr_frame::{StreamId, StreamLabel, StreamState};
 use sdvr_ring::{OpenError, RingName, RingReader, list_rings, open_directory, search_directories};
 
 use crate::error::Error;
 
-/// What a user calls a camera: its label, its fingerprint (`SHA256:…`, at least 8 characters of it), or the name of its file.
+mod sought;
+
+pub(crate) use sought::{Listed, Sought};
+
+/// What a user calls a camera or a derived stream: its label, its fingerprint (`SHA256:…`, at least 8 characters of it), or the name of its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     text: String,
@@ -48,11 +52,21 @@ impl Wanted {
 
     fn fits(&self, name: &RingName, reader: &RingReader) -> bool {
         let info = reader.info();
-        let fingerprint = info.camera.fingerprint().to_string();
-        let is_fingerprint =
-            self.text.len() >= "SHA256:".len() + 8 && fingerprint.starts_with(&self.text);
+        let fingerprint = info.origin.fingerprint().map(|it| it.to_string());
+        self.fits_description(name, &info.label, fingerprint.as_deref(), info.stream)
+    }
+
+    fn fits_description(
+        &self,
+        name: &RingName,
+        label: &StreamLabel,
+        fingerprint: Option<&str>,
+        stream: StreamId,
+    ) -> bool {
+        let is_fingerprint = self.text.len() >= "SHA256:".len() + 8
+            && fingerprint.is_some_and(|fingerprint| fingerprint.starts_with(&self.text));
         name.as_str() == self.text
-            || info.stream == StreamId(0) && (info.label.as_str() == self.text || is_fingerprint)
+            || stream == StreamId(0) && (label.as_str() == self.text || is_fingerprint)
     }
 }
 
@@ -142,7 +156,7 @@ fn find_in(wanted: &Wanted, paths: &[PathBuf]) -> Result<Found, Error> {
         return Err(Error::Forbidden);
     }
     others.sort();
-    let labels: Vec<&str> = others.iter().map(Label::as_str).collect();
+    let labels: Vec<&str> = others.iter().map(StreamLabel::as_str).collect();
     let known = if labels.is_empty() {
         "there are none".to_owned()
     } else {
@@ -155,7 +169,7 @@ fn find_in(wanted: &Wanted, paths: &[PathBuf]) -> Result<Found, Error> {
 }
 
 /// Those that a user may mean, and the labels of the others.
-fn fitting(wanted: &Wanted, paths: &[PathBuf]) -> (Vec<Found>, Vec<Label>) {
+fn fitting(wanted: &Wanted, paths: &[PathBuf]) -> (Vec<Found>, Vec<StreamLabel>) {
     let (mut fits, mut others) = (Vec::new(), Vec::new());
     for found in each_in(paths) {
         if wanted.fits(&found.name, &found.reader) {
@@ -191,6 +205,8 @@ fn of_one_directory(
     fits.sort_by_cached_key(|found| {
         let info = found.reader.info();
         (
+            // A camera that comes later than a stream of its label is found all the same.
+            info.origin.is_derived(),
             !found.may_go_on(),
             info.label.clone(),
             info.stream,
@@ -218,7 +234,7 @@ fn is_forbidden(paths: &[PathBuf]) -> bool {
         })
 }
 
-/// How the camera is doing: lost if its daemon is gone and did not say that the camera has ended.
+/// How the camera is doing: lost if its daemon, or the program that publishes it, is gone and did not say that it has ended.
 pub(crate) fn state_of(reader: &RingReader) -> StreamState {
     let state = reader.state();
     if state == StreamState::Closed || reader.writer_lives() {

@@ -143,7 +143,8 @@ impl Camera {
         // In one run a camera's rings have one name, whatever keys it gets meanwhile.
         let name = old
             .filter(|old| old.open.instance == open.instance)
-            .map_or(self.key, Stream::ring_key);
+            .and_then(Stream::ring_key)
+            .unwrap_or(self.key);
         place.keeper.make(RingOrder {
             camera: self.key,
             order,

@@ -10,7 +10,8 @@ use sdvr_frame::{
 
 use super::*;
 use crate::directory::RingDirectory;
-use crate::writer::{RingOptions, RingWriter};
+use crate::new_ring::RingOptions;
+use crate::writer::RingWriter;
 
 const FRAMES: u64 = 30;
 /// What one wait can cost at most, and a busy machine's share.

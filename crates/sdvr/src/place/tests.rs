@@ -74,7 +74,7 @@ fn of_several_others_none_is_taken() {
     assert_eq!(users.find("door").unwrap(), users.paths[1]);
     // Anybody can give a ring any key.
     let second = users.publish(2, "door", 7);
-    let fingerprint = second.camera().fingerprint().to_string();
+    let fingerprint = second.camera().unwrap().fingerprint().to_string();
     for camera in ["door", &fingerprint, second.name().as_str()] {
         users.assert_ambiguous(camera);
     }

@@ -9,7 +9,7 @@ mod options;
 use std::path::Path;
 use std::time::Duration;
 
-use sdvr::{FrameFlags, FrameMeta, FrameNumber, Timestamp};
+use sdvr::{FrameFlags, FrameMeta, FrameNumber, StreamFormat, Timestamp};
 use sdvr_ring::{RingDirectory, RingOptions, RingWriter, TakenOver};
 
 /// How long anything may take on a busy machine.
@@ -46,6 +46,33 @@ impl Daemon {
     /// Starts a run of the camera with this key. To drop it is to kill the daemon.
     pub(crate) fn open(&self, label: &str, key: u8, instance: u8) -> Run {
         let options = options(label, key, instance);
+        let ring = RingWriter::create(&self.rings, options).expect("there is room");
+        Run { ring }
+    }
+
+    /// Starts runs of so many cameras, the first ones that [`Self::open_numbered`] knows.
+    pub(crate) fn open_many(&self, count: u16) -> Vec<Run> {
+        (0..count)
+            .map(|number| self.open_numbered(number))
+            .collect()
+    }
+
+    /// Starts a run of the camera `camera-<number>`, of which there are more than of those with a key of one byte.
+    pub(crate) fn open_numbered(&self, number: u16) -> Run {
+        let mut options = options(&format!("camera-{number}"), 0, 1);
+        options.camera.0[..2].copy_from_slice(&number.to_be_bytes());
+        let ring = RingWriter::create(&self.rings, options).expect("there is room");
+        Run { ring }
+    }
+
+    /// Starts a run whose frames look like that, in a ring with room for many.
+    pub(crate) fn open_with(&self, label: &str, instance: u8, format: StreamFormat) -> Run {
+        let options = RingOptions {
+            slots: 64,
+            data_bytes: 1 << 22,
+            format,
+            ..options::options(label, 7, instance)
+        };
         let ring = RingWriter::create(&self.rings, options).expect("there is room");
         Run { ring }
     }
@@ -92,15 +119,34 @@ impl Run {
     }
 
     pub(crate) fn publish_with(&mut self, number: u64, flags: FrameFlags) {
+        self.publish_at(number, flags, Timestamp::now());
+    }
+
+    /// Publishes a frame that was captured at this time.
+    pub(crate) fn publish_at(&mut self, number: u64, flags: FrameFlags, captured: Timestamp) {
+        self.publish_bytes_at(number, flags, &number.to_ne_bytes(), captured);
+    }
+
+    pub(crate) fn publish_bytes(&mut self, number: u64, flags: FrameFlags, bytes: &[u8]) {
+        self.publish_bytes_at(number, flags, bytes, Timestamp::now());
+    }
+
+    fn publish_bytes_at(
+        &mut self,
+        number: u64,
+        flags: FrameFlags,
+        bytes: &[u8],
+        captured: Timestamp,
+    ) {
         let now = Timestamp::now();
-        assert!(self.ring.begin(8) && self.ring.write(&number.to_ne_bytes()));
+        assert!(self.ring.begin(bytes.len() as u64) && self.ring.write(bytes));
         assert!(self.ring.publish(&FrameMeta {
             number: FrameNumber(number),
             flags,
             missed: 0,
-            captured_at_source: now,
-            captured: now,
-            clock_error_ns: Some(0),
+            captured_at_source: captured,
+            captured,
+            clock_error_ns: Some(100),
             received: now,
             published: now,
         }));

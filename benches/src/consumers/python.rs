@@ -1,0 +1,109 @@
+//! What reading frames and pictures costs in Python.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use crate::system::System;
+
+/// At 30 a second.
+const FRAMES: usize = 600;
+
+/// What a consumer says at its end.
+struct Cost {
+    cpu_ns: u64,
+    median_us: u64,
+}
+
+impl Cost {
+    fn of(command: &mut Command) -> anyhow::Result<Self> {
+        let output = command.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{command:?} has failed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = text.split_whitespace().map(str::parse);
+        let mut next = || {
+            numbers
+                .next()
+                .context("it says two numbers")?
+                .context("they are whole")
+        };
+        Ok(Self {
+            cpu_ns: next()?,
+            median_us: next()?,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    fn us_per_frame(&self) -> f64 {
+        self.cpu_ns as f64 / FRAMES as f64 / 1000.0
+    }
+}
+
+pub(crate) fn run(programs: &Path, python: &Path) -> anyhow::Result<()> {
+    let script = tempfile::NamedTempFile::new()?;
+    std::fs::write(script.path(), SCRIPT)?;
+    let in_python = |system: &System, label: &str, what: &str| {
+        Cost::of(
+            Command::new(python)
+                .arg(script.path())
+                .args([label, what, &FRAMES.to_string()])
+                .env("SDVR_SHM_DIR", system.rings()),
+        )
+    };
+    let system = System::start(programs)?;
+    {
+        let _client = system.client("pixels", "test:?format=NV12&size=1920x1080&fps=30")?;
+        system.wait_for_camera("pixels")?;
+        let cost = in_python(&system, "pixels", "bgr")?;
+        println!(
+            "Python, 1080p NV12 at 30 fps, latest, to an array of BGR, {} s\n  {:.3} core (target <= 0.15), capture to array p50 {} us (target <= 5000)",
+            FRAMES / 30,
+            cost.us_per_frame() * 30.0 / 1e6,
+            cost.median_us
+        );
+    }
+    let _client = system.client("bytes", "test:?format=BNCH&fps=30&bytes=100000")?;
+    system.wait_for_camera("bytes")?;
+    println!("bytes of 100 KB frames, every, {} s each", FRAMES / 30);
+    let rust = Cost::of(
+        Command::new(std::env::current_exe()?)
+            .arg("reader")
+            .arg(system.rings())
+            .args(["bytes", "count", &FRAMES.to_string()]),
+    )?;
+    let python = in_python(&system, "bytes", "raw")?;
+    println!(
+        "  Rust   {:6.1} us of processor time a frame, capture to bytes p50 {} us",
+        rust.us_per_frame(),
+        rust.median_us
+    );
+    println!(
+        "  Python {:6.1} us of processor time a frame, {:+.1} (target <= +60), capture to array p50 {} us",
+        python.us_per_frame(),
+        python.us_per_frame() - rust.us_per_frame(),
+        python.median_us
+    );
+    Ok(())
+}
+
+/// Prints the processor time in nanoseconds and the median age in microseconds.
+const SCRIPT: &str = "\
+import statistics, sys, time
+import sdvr
+
+label, what, frames = sys.argv[1], sys.argv[2], int(sys.argv[3])
+camera = sdvr.open(label, policy='latest' if what == 'bgr' else 'every')
+ages = []
+# The first ones make what all others use.
+for unmeasured in range(30):
+    getattr(next(camera), what)
+start = time.process_time_ns()
+while len(ages) < frames:
+    frame = next(camera)
+    array = getattr(frame, what)
+    ages.append(frame.age)
+    if array.size == 0:
+        sys.exit('an empty array')
+print(time.process_time_ns() - start, int(statistics.median(ages) * 1e6))
+";
