@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import sdvr
-from conftest import System, open_camera, write_y4m
+from conftest import PATIENCE_SECONDS, System, open_camera, write_y4m
 
 
 # Rounding differs from one library to another by so much.
@@ -113,3 +113,39 @@ def test_damaged_frames_raise_and_the_next_are_good(system: System) -> None:
             assert (error.camera, error.frame) == ("door", frame.number)
             outcomes.append(None)
     assert [number for number, shape in enumerate(outcomes) if shape is None] == [3]
+
+
+def h264_frames(path: Path, count: int) -> list[bytes]:
+    """Frames of H.264, every tenth a key frame, each with the delimiter that it begins with."""
+    make_clip(path, "-vf", "crop=320:240", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-x264-params", "keyint=10:bframes=0:aud=1:scenecut=0", "-f", "h264")
+    delimiter = b"\x00\x00\x00\x01\x09"
+    frames = [delimiter + frame for frame in path.read_bytes().split(delimiter)[1:]]
+    assert len(frames) == 25
+    return frames[:count]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("on_damage", ["skip", "raise"])
+def test_behind_a_damaged_frame_of_h264_it_goes_on_at_the_next_key_frame(system: System, on_damage: str) -> None:
+    frames = h264_frames(system.home / "clip.h264", 15)
+    frames[4] = b"\x00\x00\x00\x01\x41" + b"\xff" * 5
+    with sdvr.Publisher("film", 320, 240, "H264", rate=25) as publisher:
+        camera = sdvr.open("film", "every", start="oldest", on_damage=on_damage, timeout=PATIENCE_SECONDS)
+        for number, frame in enumerate(frames):
+            publisher.publish(frame, is_key=number % 10 == 0)
+        shown: list[int] = []
+        raised: list[int] = []
+        missed = 0
+        while not shown or shown[-1] < 14:
+            try:
+                frame = next(camera)
+            except sdvr.Undecodable as error:
+                raised.append(error.frame)
+            else:
+                shown.append(frame.number)
+                missed += frame.missed
+        assert shown[:4] == [0, 1, 2, 3] and shown[-5:] == [10, 11, 12, 13, 14]
+        assert missed == 15 - len(shown)
+        assert (raised != []) == (on_damage == "raise")
+        assert (camera.damaged > 0) == (on_damage == "skip")
+        assert set(raised) <= set(range(4, 10))
