@@ -80,7 +80,9 @@ fn use_all(reader: &mut RingReader, image_bytes: usize) {
     let _ = (reader.last_key(), reader.link(), reader.frames_lost());
     let _ = (reader.bytes_published(), reader.measured_rate());
     let _ = (reader.writer_lives(), reader.is_replaced());
-    assert!(reader.info().label.as_str().len() < 64);
+    let info = reader.info();
+    assert!(info.label.as_str().len() < 64);
+    assert!(info.origin.is_derived() || info.label.may_be_a_camera_s());
 }
 
 thread_local! {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use sdvr_tests::{binary, text};
 
 /// Each page, and the command whose `--help` it must cover.
-const PAGES: [(&str, &[&str]); 17] = [
+const PAGES: [(&str, &[&str]); 18] = [
     ("sdvrd.8", &["sdvrd"]),
     ("sdvrc.1", &["sdvrc"]),
     ("sdvr.1", &["sdvr"]),
@@ -18,6 +18,7 @@ const PAGES: [(&str, &[&str]); 17] = [
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
     ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
+    ("sdvr-exec.1", &["sdvr", "exec"]),
     ("sdvr-verify.1", &["sdvr", "verify"]),
     ("sdvr-keys.1", &["sdvr", "keys"]),
     ("sdvr-keys-fingerprint.1", &["sdvr", "keys", "fingerprint"]),

@@ -17,7 +17,7 @@ use sdvr_frame::{
 };
 use sdvr_ring::{FrameMeta, RingDirectory, RingOptions, RingWriter};
 use sdvr_tests::small_disk::SmallDisk;
-use sdvr_tests::{PATIENCE, System, text};
+use sdvr_tests::{PATIENCE, System, text, wait_until};
 
 const PICTURES: &str = "test:?format=MJPG&size=64x48&fps=20";
 
@@ -257,45 +257,105 @@ fn without_padding(frame: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_camera_that_sends_no_images_is_answered_with_the_program_that_helps() {
+fn what_is_no_image_is_decoded() {
     let system = System::with_daemon();
-    let _client = system.start_client("grey", "test:?format=GREY&size=64x48&fps=20", &[]);
-    system.wait_for_state("grey", "live");
-    let file = system.home().join("grey.jpg");
-    let output = snapshot(&system, "grey", &file, &[]);
-    fails(
-        &output,
-        2,
-        &["grey sends GREY", "sdvr pipe grey --format y4m | ffmpeg"],
-    );
-    assert!(!file.exists());
+    for (fourcc, colours) in [("YUYV", "rgb24"), ("NV12", "rgb24"), ("GREY", "gray")] {
+        let source = format!("test:?format={fourcc}&size=66x50&fps=20");
+        let _client = system.start_client(fourcc, &source, &[]);
+        system.wait_for_state(fourcc, "live");
+        for end in ["jpg", "png"] {
+            let file = system.home().join(format!("{fourcc}.{end}"));
+            succeeds(&snapshot(&system, fourcc, &file, &["--wait"]));
+            assert_eq!(decoded(&file).len(), 66 * 50 * 3, "{fourcc} {end}");
+        }
+        let png = probed(&system.home().join(format!("{fourcc}.png")));
+        assert!(png.contains(&format!("png,66,50,{colours}")), "{png}");
+    }
+}
 
-    // What it says is true.
-    let said = text(&output.stderr);
-    let command = said.trim().rsplit_once(": ").unwrap().1;
-    let path = sdvr_tests::binary("sdvr").parent().unwrap().to_owned();
-    let helped = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(system.home())
-        .env(
-            "PATH",
-            format!("{}:{}", path.display(), std::env::var("PATH").unwrap()),
-        )
-        .env("SDVR_SHM_DIR", system.shm())
-        .stdin(Stdio::null())
+/// What ffprobe says of an image.
+fn probed(file: &Path) -> String {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv=p=0", "-show_entries"])
+        .arg("stream=codec_name,width,height,pix_fmt")
+        .arg(file)
         .output()
         .unwrap();
-    succeeds(&helped);
-    assert_eq!(
-        decoded(&system.home().join("picture.jpg")).len(),
-        64 * 48 * 3
-    );
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout)
+}
+
+#[test]
+fn a_png_file_has_the_pixels_and_the_time_of_the_image() {
+    let system = System::with_daemon();
+    // One picture for ever.
+    let images = system.home().join("one.mjpeg");
+    fs::write(&images, picture(&system).repeat(3)).unwrap();
+    let _client = system.start_client("still", images.to_str().unwrap(), &["-r", "20", "--loop"]);
+    system.wait_for_state("still", "live");
+    let [jpeg, png] = ["a.jpg", "a.png"].map(|name| system.home().join(name));
+    succeeds(&snapshot(&system, "still", &jpeg, &["--wait"]));
+    let output = snapshot(&system, "still", &png, &["--wait", "--json"]);
+    succeeds(&output);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let file = fs::read(&png).unwrap();
+    assert_eq!(said["bytes"], file.len());
+    assert_eq!((&said["width"], &said["height"]), (&64.into(), &48.into()));
+    let date = format!("tEXtCreation Time\0{}", said["captured"].as_str().unwrap());
+    let has_date = file
+        .windows(date.len())
+        .any(|bytes| bytes == date.as_bytes());
+    assert!(has_date, "{date}");
+    // Two decoders round and interpolate colour differently.
+    let (one, other) = (decoded(&jpeg), decoded(&png));
+    assert_eq!(one.len(), other.len());
+    let differences = one
+        .iter()
+        .zip(&other)
+        .map(|(a, b)| u64::from(a.abs_diff(*b)));
+    assert!(differences.sum::<u64>() < 6 * one.len() as u64);
+}
+
+#[test]
+fn of_inter_coded_video_it_is_the_newest_frame_that_is_there() {
+    let system = System::with_daemon();
+    // A key frame at the beginning only.
+    let video = sdvr_tests::footage::clip("h264", 20);
+    let source = video.to_str().unwrap();
+    let mut client = system.start_client("door", source, &["-r", "20"]);
+    system.wait_for_state("door", "live");
+    wait_until("all frames have come", || {
+        system.list().iter().any(|camera| camera["frames"] == 20) || !client.runs()
+    });
+    let file = system.home().join("now.png");
+    let output = snapshot(&system, "door", &file, &["--stale-ok", "--json"]);
+    succeeds(&output);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Those that a decoder holds back for others that come are not there.
+    assert!(said["frame"].as_u64().unwrap() >= 10, "{said}");
+    assert_eq!(decoded(&file).len(), 768 * 576 * 3);
+}
+
+#[test]
+fn frames_without_pixels_are_wrong_usage_and_touch_nothing() {
+    let system = System::with_daemon();
+    let _client = system.start_client("measuring", "test:?format=BNCH&bytes=2000&fps=20", &[]);
+    system.wait_for_state("measuring", "live");
+    for name in ["now.jpg", "now.png"] {
+        let file = system.home().join(name);
+        fails(
+            &snapshot(&system, "measuring", &file, &[]),
+            2,
+            &["measuring sends BNCH", "have no pixels"],
+        );
+        assert!(!file.exists());
+    }
 }
 
 #[test]
 fn wrong_names_are_wrong_usage_and_touch_nothing() {
     let system = System::new();
-    for name in ["now.png", "now", "now.jpg.gz"] {
+    for name in ["now.gif", "now", "now.jpg.gz"] {
         let file = system.home().join(name);
         fails(
             &snapshot(&system, "door", &file, &[]),

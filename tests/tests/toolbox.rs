@@ -11,7 +11,9 @@ use sdvr::{Camera, Policy};
 use sdvr_tests::{PATIENCE, System, text, wait_until};
 
 const MEASURING: &str = "test:?format=BNCH&bytes=20000&fps=50";
-const SUBCOMMANDS: [&str; 7] = ["ls", "watch", "pipe", "snapshot", "verify", "keys", "demo"];
+const SUBCOMMANDS: [&str; 8] = [
+    "ls", "watch", "pipe", "snapshot", "exec", "verify", "keys", "demo",
+];
 
 #[test]
 fn keys_shows_both_sides_the_same_fingerprints() {

@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
+mod exec;
 mod keys;
 mod ls;
 mod output;
@@ -21,7 +22,8 @@ Examples:
   sdvr ls                          the cameras that are there
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
-  sdvr snapshot front-door a.jpg   the newest picture of an MJPG camera
+  sdvr snapshot front-door a.jpg   the newest picture
+  sdvr exec --each -- CMD {}       a program for each camera, with its frames
   sdvr verify test-nvr             measure a test:?format=BNCH camera
   sdvr keys fingerprint            what to compare on the other end
   sdvr demo                        a daemon and three cameras, to look at
@@ -30,7 +32,7 @@ CAMERA is a label, a fingerprint (its beginning is enough), or the name of a rin
 Frames are searched in SDVR_SHM_DIR if it is set, else in /dev/shm/sdvr-UID, then in the other /dev/shm/sdvr-*.
 Exit codes: 0 good, 1 failed, 2 wrong usage.";
 
-/// Lists, watches, pipes, photographs and verifies cameras, manages keys, runs a demonstration.
+/// Lists, watches, pipes, photographs and verifies cameras, runs programs on them, manages keys, runs a demonstration.
 #[derive(Debug, Parser)]
 #[command(name = "sdvr", version, about, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -46,8 +48,10 @@ enum Command {
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
     Pipe(pipe::Arguments),
-    /// Write the newest picture of an MJPG camera to a JPEG file
+    /// Write the newest picture of a camera to a JPEG or PNG file
     Snapshot(snapshot::Arguments),
+    /// Run a program for each camera, with its frames on standard input
+    Exec(exec::Arguments),
     /// Check every byte of a test:?format=BNCH camera, and measure its latency
     Verify(verify::Arguments),
     /// Show and forget keys
@@ -64,6 +68,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),
+        Command::Exec(arguments) => exec::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),

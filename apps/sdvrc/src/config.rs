@@ -22,6 +22,7 @@ Examples:
   sdvrc -o eth0 -d 02:73:64:76:72:0a                 by raw Ethernet, to a card on the same switch (`ip link` there)
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
+  sdvrc -d nvr.lan -i recording.mp4                  a recording, at its own times
   sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
   rpicam-vid -t 0 --codec mjpeg -o - | sdvrc -i -    any camera program on a pipe
   sdvrc -d nvr.lan -i - -n front-door < stream.h264  under a name of your choice
@@ -30,7 +31,8 @@ Sources:
   /dev/videoN                              a camera; MJPG if it has it, in the largest size with 25 frames a second, unless -f -s -r say otherwise
   test:?size=1280x720&fps=30&format=MJPG   a moving picture: MJPG, YUYV, NV12, GREY; count=N ends it, fps=0 is as fast as possible
   test:?format=BNCH&bytes=100000           measuring frames, for `sdvr verify`
-  FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; told apart by their content
+  FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; MP4, Matroska, WebM or IVF with H.264, H.265, VP8,
+                                           VP9, AV1 or MJPEG, at their own times unless -r says otherwise; told apart by their content
 
 Files and pipes without -r are never dropped from: the source waits for the network. With -r they are like a camera.
 The first time, the server's key is remembered in ~/.sdvr/known_servers; another key is refused from then on.

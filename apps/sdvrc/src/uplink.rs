@@ -360,7 +360,7 @@ impl Uplink<'_> {
             };
             if self.trigger.is_some() && description.format.fourcc.is_inter_coded() {
                 return Err(Failure::Usage(
-                    "-t needs frames that stand alone, such as MJPG: every frame of H.264 or H.265 is needed to decode the next".to_owned(),
+                    "-t needs frames that stand alone, such as MJPG: every frame of H.264, H.265, VP8, VP9 or AV1 is needed to decode the next".to_owned(),
                 ));
             }
             self.announcement = Some(Announcement::new(self.instance, &description));

@@ -17,6 +17,21 @@ pub enum Matrix {
     Fcc,
 }
 
+#[cfg(any(feature = "h264", feature = "libav"))]
+impl Matrix {
+    /// `matrix_coefficients` of ITU-T H.273, which all codecs and libavutil share; `None` when it says nothing or nothing known.
+    pub(crate) const fn of_code(code: u32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Bt709,
+            4 => Self::Fcc,
+            5 | 6 => Self::Bt601,
+            7 => Self::Smpte240m,
+            9 => Self::Bt2020,
+            _ => return None,
+        })
+    }
+}
+
 /// From where to where samples go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Range {

@@ -3,6 +3,10 @@
 use sdvr_frame::{FourCc, StreamFormat};
 
 use crate::error::DecodeError;
+#[cfg(all(feature = "h264", not(feature = "libav")))]
+use crate::h264::H264;
+#[cfg(feature = "libav")]
+use crate::libav::LibavDecoder;
 use crate::mjpeg::Mjpeg;
 use crate::picture::{Picture, Pixels};
 use crate::raw::Raw;
@@ -50,6 +54,10 @@ pub struct Decoder {
 enum Engine {
     Raw(Raw),
     Mjpeg(Mjpeg),
+    #[cfg(all(feature = "h264", not(feature = "libav")))]
+    H264(H264),
+    #[cfg(feature = "libav")]
+    Libav(LibavDecoder),
 }
 
 impl Decoder {
@@ -82,8 +90,18 @@ impl Decoder {
                 engine: Engine::Raw(raw),
             });
         }
+        #[cfg(feature = "libav")]
+        if let Some(libav) = LibavDecoder::new(format.fourcc, options.engine, &options.extradata)? {
+            return Ok(Self {
+                engine: Engine::Libav(libav),
+            });
+        }
         let engine = match &format.fourcc.0 {
             b"MJPG" | b"JPEG" => Engine::Mjpeg(Mjpeg::default()),
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            b"H264" if options.engine != EngineChoice::Hardware => {
+                Engine::H264(H264::new(&options.extradata))
+            }
             _ => return Err(unsupported(format.fourcc)),
         };
         Ok(Self { engine })
@@ -95,6 +113,10 @@ impl Decoder {
         match &self.engine {
             Engine::Raw(_) => "raw",
             Engine::Mjpeg(_) => "zune-jpeg",
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(_) => "OpenH264",
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.engine(),
         }
     }
 
@@ -115,6 +137,10 @@ impl Decoder {
         match &mut self.engine {
             Engine::Raw(raw) => raw.decode(frame, pixels, picture).map(|()| true),
             Engine::Mjpeg(mjpeg) => mjpeg.decode(frame, pixels, picture).map(|()| true),
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(h264) => h264.decode(frame, Some((pixels, picture))),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.decode(frame, Some((pixels, picture))),
         }
     }
 
@@ -129,24 +155,40 @@ impl Decoder {
                 let _ = frame;
                 Ok(())
             }
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(h264) => h264.decode(frame, None).map(|_| ()),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.decode(frame, None).map(|_| ()),
         }
     }
 
-    /// Gives a picture that has not come out yet, as if the stream ended here: of one call after the other those that [`Self::decode`] held back, in the
-    /// order in which they are shown. False when there is none left. Decoding then goes on at a key frame only.
+    /// The next picture that [`Self::decode`] has held back for its turn, as if the stream ended here; false when there is none left. Decoding goes on at the next key
+    /// frame.
     ///
     /// # Errors
     ///
     /// As [`Self::decode`].
     pub fn drain(&mut self, pixels: Pixels, picture: &mut Picture) -> Result<bool, DecodeError> {
-        let _ = (pixels, picture);
-        Ok(false)
+        match &mut self.engine {
+            Engine::Raw(_) | Engine::Mjpeg(_) => {
+                let _ = (pixels, picture);
+                Ok(false)
+            }
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(h264) => h264.drain(pixels, picture),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.drain(pixels, picture),
+        }
     }
 
     /// Says that frames are missing from here on: nothing is decoded before the next key frame. Pictures that have not come out yet are dropped.
     pub fn reset(&mut self) {
         match &mut self.engine {
             Engine::Raw(_) | Engine::Mjpeg(_) => {}
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(h264) => h264.reset(),
+            #[cfg(feature = "libav")]
+            Engine::Libav(libav) => libav.reset(),
         }
     }
 }

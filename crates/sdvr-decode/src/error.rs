@@ -25,6 +25,14 @@ pub enum DecodeError {
         /// Pixels down.
         height: u32,
     },
+    /// What comes out of the decoder has pixels of a kind that is not converted.
+    #[error("the {format} picture has {pixels} pixels, which are not converted")]
+    UnknownPixels {
+        /// Which format.
+        format: FourCc,
+        /// What the decoder calls them.
+        pixels: String,
+    },
     /// The frame has not as many bytes as its format and size need.
     #[error(
         "{actual_bytes} bytes are no {format} picture of {width}x{height} pixels, which has {expected_bytes}"

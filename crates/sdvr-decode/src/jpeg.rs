@@ -3,6 +3,7 @@
 //! A webcam's frame is nearly a JPEG file. Many leave out the Huffman tables, which are always the same (the USB video class allows it, and
 //! AVI files do so, too), and pad the frame behind the image. Video players know that; image viewers refuse such a file or show grey.
 
+pub(crate) mod scan;
 mod tables;
 
 use std::borrow::Cow;

@@ -11,8 +11,12 @@ mod colours;
 mod convert;
 mod decoder;
 mod error;
+#[cfg(all(feature = "h264", not(feature = "libav")))]
+mod h264;
 pub mod jpeg;
 mod layout;
+#[cfg(feature = "libav")]
+mod libav;
 mod mjpeg;
 mod picture;
 mod raw;

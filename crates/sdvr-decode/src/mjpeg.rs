@@ -20,10 +20,24 @@ const PIXELS_PER_BYTE_MOST: u64 = 512;
 /// Scans of a progressive image; encoders make about ten. Each is work over the whole picture.
 const SCANS_MOST: usize = 64;
 
+const END_OF_IMAGE_BYTES: usize = 2;
+/// Ones behind the picture's bits, which begin no Huffman code (T.81, annex C): the decoder takes bits that are missing for zeros, and this way it
+/// notices. More than a code and what it announces can take.
+const NO_CODE: [u8; 32] = {
+    let mut ones = [0; 32];
+    let mut at = 0;
+    while at < ones.len() {
+        ones[at] = 0xff;
+        at += 2;
+    }
+    ones
+};
+
 /// Makes pictures of JPEG images.
 #[derive(Debug, Default)]
 pub(crate) struct Mjpeg {
     converter: Converter,
+    image: Vec<u8>,
     scratch: Vec<u8>,
 }
 
@@ -35,6 +49,25 @@ impl Mjpeg {
         picture: &mut Picture,
     ) -> Result<(), DecodeError> {
         let image = jpeg::with_huffman_tables(frame.bytes).map_err(damaged)?;
+        jpeg::scan::check(&image).map_err(damaged)?;
+        let (picture_end, end) = image.split_at(image.len().saturating_sub(END_OF_IMAGE_BYTES));
+        self.image.clear();
+        for part in [picture_end, &NO_CODE, end] {
+            self.image.extend_from_slice(part);
+        }
+        let image = std::mem::take(&mut self.image);
+        let decoded = self.decode_image(&image, pixels, picture);
+        self.image = image;
+        picture.number = frame.number;
+        decoded
+    }
+
+    fn decode_image(
+        &mut self,
+        image: &[u8],
+        pixels: Pixels,
+        picture: &mut Picture,
+    ) -> Result<(), DecodeError> {
         let (wanted, layout) = match pixels {
             Pixels::Rgb => (ColorSpace::RGB, Layout::Rgb),
             Pixels::Bgr => (ColorSpace::BGR, Layout::Bgr),
@@ -42,7 +75,7 @@ impl Mjpeg {
             Pixels::Gray => (ColorSpace::Luma, Layout::Gray),
             Pixels::Planes => (ColorSpace::YCbCr, Layout::Ycbcr),
         };
-        let (mut decoder, (width, height)) = opened(&image, wanted)?;
+        let (mut decoder, (width, height)) = opened(image, wanted)?;
         match decoder.input_colorspace() {
             Some(ColorSpace::YCbCr) => {
                 convert::prepare(picture, layout, width, height)?;
@@ -50,12 +83,11 @@ impl Mjpeg {
                 picture.colours = Colours::FULL_601;
             }
             Some(ColorSpace::Luma) => {
-                self.convert(&image, (ColorSpace::Luma, Layout::Gray), pixels, picture)?;
+                self.convert(image, (ColorSpace::Luma, Layout::Gray), pixels, picture)?;
             }
             // Of images in RGB or CMYK the decoder makes RGB and nothing else.
-            _ => self.convert(&image, (ColorSpace::RGB, Layout::Rgb), pixels, picture)?,
+            _ => self.convert(image, (ColorSpace::RGB, Layout::Rgb), pixels, picture)?,
         }
-        picture.number = frame.number;
         Ok(())
     }
 

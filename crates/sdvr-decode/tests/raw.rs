@@ -124,7 +124,8 @@ fn check(fourcc: &[u8; 4], name: &str, layout: Layout, width: u32, height: u32) 
     let weighed: Vec<u8> = pixels
         .iter()
         .map(|[r, g, b]| {
-            (0.299 * f64::from(*r) + 0.587 * f64::from(*g) + 0.114 * f64::from(*b)) as u8
+            let sum = 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
+            u8::try_from(sum / 1000).expect("it is a mean")
         })
         .collect();
     let (mean, _) = differences(gray.bytes(), &weighed);
@@ -375,7 +376,7 @@ proptest! {
         let format = format(FourCc(*fourcc), width, height);
         let bytes = FourCc(*fourcc).raw_frame_bytes(width, height).unwrap_or(64 * 1024);
         let bytes = usize::try_from(bytes).expect("it is small").saturating_sub(missing);
-        let frame: Vec<u8> = (0..bytes).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+        let frame: Vec<u8> = (0..bytes).map(|at| at.to_le_bytes()[0].wrapping_mul(31).wrapping_add(seed)).collect();
         for pixels in [Pixels::Rgb, Pixels::Bgr, Pixels::Rgba, Pixels::Gray, Pixels::Planes] {
             let picture = picture_of(format, &frame, pixels);
             if missing > 0 && FourCc(*fourcc).raw_frame_bytes(width, height).is_some() {

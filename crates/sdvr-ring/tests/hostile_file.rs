@@ -138,6 +138,28 @@ fn every_header_word_may_be_anything() {
 }
 
 #[test]
+fn an_origin_that_is_none_is_refused() {
+    let (place, image) = (folder(), image());
+    let is_refused = |origin: [u8; 2], label: &[u8; 10]| {
+        let lying = with_word(&with_word(&image, 0x6e, &origin), 0x80, label);
+        let lying = with_word(&lying, 0xc0, b"front-door");
+        matches!(
+            try_everything(place.path(), &lying),
+            Err(OpenError::Invalid(_))
+        )
+    };
+    for good in [[1, 0], [1, 10]] {
+        assert!(!is_refused(good, b"front-door"), "{good:?}");
+        assert!(!is_refused(good, b"front/door"), "{good:?}");
+    }
+    assert!(!is_refused([0, 0], b"front-door"));
+    assert!(is_refused([0, 0], b"front/door"), "no camera's");
+    for none in [[2, 0], [255, 10], [1, 11], [1, 64], [1, 255]] {
+        assert!(is_refused(none, b"front-door"), "{none:?}");
+    }
+}
+
+#[test]
 fn a_slot_that_points_out_of_the_data_is_called_corrupt() {
     let place = folder();
     let image = image();

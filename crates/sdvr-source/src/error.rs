@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::container::{ContainerError, Place};
 use crate::splitter::SplitError;
 use crate::v4l2::DeviceError;
 
@@ -28,6 +29,16 @@ pub enum SourceError {
         offset: u64,
         /// What is wrong.
         error: SplitError,
+    },
+    /// A container is damaged, cut off, or holds nothing that is carried.
+    #[error("{name}, {place}: {error}")]
+    Container {
+        /// Of which file or pipe.
+        name: String,
+        /// Where.
+        place: Place,
+        /// What is wrong.
+        error: ContainerError,
     },
     /// Standard input is a keyboard.
     #[error(

@@ -191,18 +191,51 @@ impl Input {
         }
     }
 
-    /// Begins again where reading a file began.
-    pub(crate) fn rewind(&mut self) -> Result<(), SourceError> {
+    /// How many bytes a file has now, from where reading began.
+    pub(crate) fn file_bytes(&self) -> Result<u64, SourceError> {
+        let stat = rustix::fs::fstat(&self.file).map_err(|error| SourceError::Io {
+            action: "look at",
+            name: self.name.clone(),
+            error: error.into(),
+        })?;
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok(bytes.saturating_sub(self.origin))
+    }
+
+    /// How many bytes have come, consumed or not.
+    pub(crate) const fn end_offset(&self) -> u64 {
+        self.offset.saturating_add((self.end - self.start) as u64)
+    }
+
+    /// Steps over bytes without reading them; gives how many of them it could: of a pipe, those that have come.
+    pub(crate) fn skip(&mut self, count: u64) -> Result<u64, SourceError> {
+        let here = u64::try_from(self.end - self.start).unwrap_or(u64::MAX);
+        if count <= here || self.is_pipe {
+            let taken = count.min(here);
+            self.consume(usize::try_from(taken).unwrap_or(usize::MAX));
+            return Ok(taken);
+        }
+        self.seek(self.offset.saturating_add(count))?;
+        Ok(count)
+    }
+
+    /// Goes to where so many bytes of a file are before.
+    pub(crate) fn seek(&mut self, offset: u64) -> Result<(), SourceError> {
         self.file
-            .seek(SeekFrom::Start(self.origin))
+            .seek(SeekFrom::Start(self.origin.saturating_add(offset)))
             .map_err(|error| SourceError::Io {
-                action: "rewind",
+                action: "read on in",
                 name: self.name.clone(),
                 error,
             })?;
-        (self.start, self.end, self.offset, self.is_at_end) = (0, 0, 0, false);
+        (self.start, self.end, self.offset, self.is_at_end) = (0, 0, offset, false);
         self.reads = [(0, Timestamp::default()); READS_KEPT];
         Ok(())
+    }
+
+    /// Begins again where reading a file began.
+    pub(crate) fn rewind(&mut self) -> Result<(), SourceError> {
+        self.seek(0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where frames come from, on the host of the camera: cameras, a test pattern, files, standard input.
 //!
 //! A [`Source`] hands out one frame at a time, borrowed, and never blocks for long: when it has none it says what to wait
-//! for ([`Source::descriptor`], [`Source::poll_timeout`]). Bitstreams are cut into frames and not decoded. `unsafe` is in `v4l2/device.rs` only.
+//! for ([`Source::descriptor`], [`Source::poll_timeout`]). Bitstreams are cut into frames, and files' tracks taken apart, but nothing is decoded. `unsafe` is in `v4l2/device.rs` only.
 //!
 //! ```
 //! use sdvr_frame::Timestamp;
@@ -26,15 +26,19 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod byte_stream;
+mod container;
 mod error;
 mod input;
 mod pace;
+mod recording;
 mod source;
 mod spec;
 pub mod splitter;
 mod test_pattern;
 pub mod v4l2;
 
+pub use container::{ContainerError, Place};
 pub use error::SourceError;
 pub use source::{CapturedFrame, Next, Source, SourceDescription};
 pub use spec::{CaptureOptions, ParseSpecError, SourceSpec, TestSpec};

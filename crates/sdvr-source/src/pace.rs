@@ -3,7 +3,7 @@
 use sdvr_frame::{FrameRate, Timestamp};
 
 /// After a longer stall (the host slept) the pace begins anew instead of catching up.
-const STALL_NS: u64 = 1_000_000_000;
+pub(crate) const STALL_NS: u64 = 1_000_000_000;
 
 /// Evenly spaced moments, without drift.
 #[derive(Debug)]

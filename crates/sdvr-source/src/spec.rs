@@ -6,6 +6,8 @@ use std::str::FromStr;
 use rustix::fs::FileType;
 use sdvr_frame::{FourCc, FrameRate};
 
+use crate::error::SourceError;
+use crate::pace::Pace;
 use crate::v4l2::ControlSetting;
 
 /// A source as named with `-i`.
@@ -45,7 +47,7 @@ pub struct CaptureOptions {
     pub size: Option<(u32, u32)>,
     /// The format (`-f`).
     pub fourcc: Option<FourCc>,
-    /// Hand out every n-th frame only (`-x`). Frames that are left out on purpose get no number. Refused for H.264 and H.265, where
+    /// Hand out every n-th frame only (`-x`). Frames that are left out on purpose get no number. Refused for H.264, H.265, VP8, VP9 and AV1, where
     /// each frame is needed to decode the next.
     pub every_nth: u32,
     /// Begin again at the end of a file (`--loop`).
@@ -96,6 +98,29 @@ pub enum ParseSpecError {
 }
 
 impl CaptureOptions {
+    /// Whether frames come at a rate that the user has set.
+    pub(crate) fn has_pace(&self) -> bool {
+        self.rate.and_then(Pace::new).is_some()
+    }
+
+    /// Whether they fit a file's or a pipe's frames.
+    pub(crate) fn check_stream(&self, fourcc: FourCc) -> Result<(), SourceError> {
+        if self.every_nth > 1 && fourcc.is_inter_coded() {
+            return Err(SourceError::Options(
+                "-x cannot thin out H.264, H.265, VP8, VP9 or AV1: every frame is needed to decode the next",
+            ));
+        }
+        if self
+            .fourcc
+            .is_some_and(|wanted| wanted != fourcc && !(fourcc == FourCc::Y4M && wanted.is_raw()))
+        {
+            return Err(SourceError::Options(
+                "-f names another format than the stream has; a stream is never converted",
+            ));
+        }
+        Ok(())
+    }
+
     /// The rate of the frames that are handed out, when they are captured at `rate`.
     pub(crate) fn announced(&self, rate: FrameRate) -> FrameRate {
         rate.denominator

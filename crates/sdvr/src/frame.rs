@@ -20,6 +20,8 @@ pub struct Frame {
 /// All but the bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
+    /// Where it is, by the ring's count.
+    pub(crate) place: u64,
     pub(crate) meta: FrameMeta,
     pub(crate) format: StreamFormat,
     pub(crate) instance: InstanceId,

@@ -5,6 +5,7 @@ mod seat;
 mod sync;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use self::seat::{Seat, Waiting};
 use crate::camera::{Awaits, Camera, Policy};
 use crate::error::Error;
 use crate::frame::Frame;
+use crate::place::{Listed, Wanted};
 use crate::ready::{Listener, Readiness};
 
 /// Names a camera in a [`Group`]; never used again for another one of the same group.
@@ -56,7 +58,8 @@ pub struct GroupError {
 /// # What it costs
 ///
 /// The calling thread waits in the kernel for 127 cameras at once. For each 127 more, and for those that are gone, it is told by threads that all groups and all
-/// [`Ready`](crate::Ready) of the process share and that sleep while nothing comes. Asking costs nothing for cameras that have nothing to say, however many there are.
+/// [`Ready`](crate::Ready) of the process share and that sleep while nothing comes. Asking costs nothing for cameras that have nothing to say, however many there are. A thousand cameras of 25
+/// small frames a second take about half a core, and 0.07 of one while none of them sends: then only the daemon's life is looked at.
 #[derive(Debug, Default)]
 pub struct Group {
     seats: BTreeMap<Member, Seat>,
@@ -86,15 +89,30 @@ impl Group {
         Self::default()
     }
 
-    /// The cameras of these names, each as [`Camera::open`] opens it.
+    /// The cameras of these names, each as [`Camera::open`] opens it; members in this order.
     ///
     /// # Errors
     ///
     /// Those of [`Camera::open`], which name the camera.
     pub fn open(cameras: &[&str]) -> Result<Self, Error> {
+        Self::open_wanted(cameras.iter().map(|camera| Wanted::new(camera)))
+    }
+
+    /// As [`Self::open`], in a directory that is not one of the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_in(directory: &Path, cameras: &[&str]) -> Result<Self, Error> {
+        let wanted = cameras.iter();
+        Self::open_wanted(wanted.map(|camera| Wanted::new_in(directory, camera)))
+    }
+
+    fn open_wanted(cameras: impl Iterator<Item = Wanted>) -> Result<Self, Error> {
         let mut group = Self::new();
-        for camera in cameras {
-            group.add(Camera::open(camera)?);
+        let mut listed = Listed::default();
+        for wanted in cameras {
+            group.add(Camera::open_listed(wanted, &mut listed)?);
         }
         Ok(group)
     }

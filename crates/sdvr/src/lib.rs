@@ -37,6 +37,7 @@ mod pictures;
 mod place;
 mod publisher;
 mod ready;
+mod unread;
 
 pub use camera::{Camera, Frames, Policy, Start};
 pub use cameras::{CameraInfo, Cameras, Change};
@@ -46,13 +47,17 @@ pub use error::Error;
 pub use frame::Frame;
 pub use group::{FrameSet, Group, GroupError, Member, SetPart};
 #[cfg(feature = "decode")]
-pub use pictures::{Decoded, DecodedFrames, Pictures};
+pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};
 pub use ready::Ready;
 #[cfg(feature = "decode")]
-pub use sdvr_decode::{Coded, DecodeError, Decoder, Layout, Picture, Pixels, Plane, jpeg};
+pub use sdvr_decode::{
+    Coded, Colours, DecodeError, Decoder, DecoderOptions, EngineChoice, Layout, Matrix, Picture,
+    Pixels, Plane, Range, jpeg,
+};
 pub use sdvr_frame::{
     Fingerprint, FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, InvalidLabel, Label, Link,
     PublicKey, StreamFormat, StreamId, StreamKind, StreamLabel, StreamState, Timestamp,
 };
 pub use sdvr_ring::{FrameMeta, FrameWords, Origin, Statistics, StatisticsError};
+pub use unread::Unread;

@@ -52,6 +52,17 @@ impl Decoded {
     }
 }
 
+/// A frame that may have been decoded: of [`Pictures::next_deferred`].
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// The frame.
+    pub frame: Frame,
+    /// As [`Decoded::missed`].
+    pub missed: u64,
+    /// Whether its picture was made. If not, any [`Decoder`] of its format can make it.
+    pub is_decoded: bool,
+}
+
 /// A camera's frames as pixels: [`Camera::decoded`].
 ///
 /// ```no_run
@@ -75,6 +86,8 @@ pub struct Pictures {
     /// Memory for the next frames.
     spare: Vec<Frame>,
     handed_out: Option<(InstanceId, FrameNumber)>,
+    /// Whether the camera has said that it ends, and pictures may be left in the decoder.
+    is_ending: bool,
 }
 
 /// The decoder of the run that is read.
@@ -85,6 +98,13 @@ struct Decoding {
     instance: InstanceId,
     /// Whether a picture of the frames since the last gap was handed out.
     has_begun: bool,
+}
+
+/// What is done with a frame that needs no other to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alone {
+    IsDecoded,
+    IsDeferred,
 }
 
 impl Camera {
@@ -98,6 +118,7 @@ impl Camera {
             delayed: VecDeque::new(),
             spare: Vec::new(),
             handed_out: None,
+            is_ending: false,
         }
     }
 }
@@ -143,6 +164,33 @@ impl Pictures {
         Ok(true)
     }
 
+    /// As [`Self::next`], but frames that can be decoded without others are handed out as they are: for programs that do not need the pixels of each. Of
+    /// the others the picture is written to `picture`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`]; frames that are not decoded are not found to be undecodable either.
+    pub fn next_deferred(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
+        picture: &mut Picture,
+    ) -> Result<Option<Deferred>, Error> {
+        let shown = self.advance_to(policy, timeout, picture, Alone::IsDeferred)?;
+        Ok(shown.map(|frame| Deferred {
+            missed: self.hand_out(&frame),
+            is_decoded: frame.format().fourcc.is_inter_coded(),
+            frame,
+        }))
+    }
+
+    /// Takes back a frame that is not needed any more: its memory is used for the next.
+    pub fn give_back(&mut self, frame: Frame) {
+        if self.spare.len() < DELAYED_MOST {
+            self.spare.push(frame);
+        }
+    }
+
     /// All pictures that `policy` wants, for ever, as [`Camera::frames`]. An [`Error::Undecodable`] does not end it.
     pub const fn frames(&mut self, policy: Policy) -> DecodedFrames<'_> {
         DecodedFrames {
@@ -162,6 +210,11 @@ impl Pictures {
     #[must_use]
     pub const fn camera(&self) -> &Camera {
         &self.camera
+    }
+
+    /// The same, for [`Camera::ready`]. A frame that is taken from it is missing here.
+    pub const fn camera_mut(&mut self) -> &mut Camera {
+        &mut self.camera
     }
 
     /// The camera, to read its frames as they are.
@@ -187,15 +240,41 @@ impl Pictures {
         timeout: Duration,
         picture: &mut Picture,
     ) -> Result<Option<Frame>, Error> {
+        self.advance_to(policy, timeout, picture, Alone::IsDecoded)
+    }
+
+    fn advance_to(
+        &mut self,
+        policy: Policy,
+        timeout: Duration,
+        picture: &mut Picture,
+        alone: Alone,
+    ) -> Result<Option<Frame>, Error> {
         let start = Instant::now();
         loop {
             if policy == Policy::Latest && self.is_inter_coded() {
                 self.camera.skip_to_newest_key();
             }
+            if self.is_ending {
+                if let Some(frame) = self.take_held_back(picture) {
+                    return Ok(Some(frame));
+                }
+                self.is_ending = false;
+                return Err(Error::Ended);
+            }
             let rest = timeout.saturating_sub(start.elapsed());
-            let Some(frame) = self.read(policy, rest)? else {
-                return Ok(None);
+            let frame = match self.read(policy, rest) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(None),
+                Err(Error::Ended) => {
+                    self.is_ending = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
+            if alone == Alone::IsDeferred && !frame.format().fourcc.is_inter_coded() {
+                return Ok(Some(frame));
+            }
             let number = frame.number();
             let is_wanted = policy != Policy::Latest
                 || !self.camera.has_more()
@@ -212,6 +291,25 @@ impl Pictures {
                 }
             }
         }
+    }
+
+    /// At the end of a stream: the next picture that the decoder has held back for others that might have been shown before it.
+    fn take_held_back(&mut self, picture: &mut Picture) -> Option<Frame> {
+        let decoding = self.decoding.as_mut()?;
+        decoding.has_begun = false;
+        while matches!(decoding.decoder.drain(self.pixels, picture), Ok(true)) {
+            let number = picture.number();
+            let at = self
+                .delayed
+                .iter()
+                .position(|frame| frame.number().0 == number);
+            if let Some(frame) = at.and_then(|at| self.delayed.remove(at)) {
+                return Some(frame);
+            }
+        }
+        self.spare.extend(self.delayed.drain(..));
+        self.spare.truncate(DELAYED_MOST);
+        None
     }
 
     fn is_inter_coded(&self) -> bool {

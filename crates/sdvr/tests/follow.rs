@@ -393,3 +393,30 @@ fn the_count_of_another_daemon_is_not_taken_for_the_one_of_the_last() {
         assert_eq!(account(&mut camera), (10 + published, 0, 0));
     }
 }
+
+#[test]
+fn who_waits_for_a_camera_to_be_there_loses_no_frame_by_it() {
+    let daemon = Daemon::new();
+    let mut camera = Camera::wait_for_in(daemon.path(), "door");
+    assert!(
+        !camera
+            .wait_until_there(MOMENT)
+            .expect("nobody else is there")
+    );
+    let mut door = daemon.open("door", 7, 1);
+    door.publish([0, 1]);
+    assert!(
+        camera
+            .wait_until_there(PATIENCE)
+            .expect("nobody else is there")
+    );
+    let info = camera.info().expect("it is there");
+    assert_eq!(info.label.as_str(), "door");
+    assert_eq!(account(&mut camera), (0, 0, 0));
+    assert_eq!(account(&mut camera), (1, 0, 0));
+    assert!(
+        camera
+            .wait_until_there(Duration::ZERO)
+            .expect("it is there")
+    );
+}

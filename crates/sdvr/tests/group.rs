@@ -66,10 +66,10 @@ fn gives_one_of_each(group: &mut Group, runs: &mut [Run], number: u64) {
 fn more_cameras_than_one_thread_waits_for_give_every_frame_once() {
     let daemon = Daemon::new();
     let mut runs = daemon.open_many(MANY);
-    let mut group = Group::new();
-    for number in 0..MANY {
-        group.add(open(&daemon, &format!("camera-{number}")));
-    }
+    let labels: Vec<String> = (0..MANY).map(|number| format!("camera-{number}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let mut group = Group::open_in(daemon.path(), &labels).expect("they are there");
+    assert!(group.cameras().map(|(_, camera)| camera.label()).eq(labels));
     for number in 0..20 {
         gives_one_of_each(&mut group, &mut runs, number);
         if number % 7 == 0 {
@@ -271,7 +271,13 @@ fn a_group_without_members_gives_nothing_in_all_that_time() {
     gives_nothing(&mut group);
     assert!(start.elapsed() >= MOMENT);
     assert!(Group::open(&[]).is_ok());
-    let error = Group::open(&["no such camera here"]).expect_err("nobody is called so");
+    let daemon = Daemon::new();
+    let _door = daemon.open("door", 1, 1);
+    let error = Group::open_in(daemon.path(), &["door", "window"]).expect_err("one is not there");
+    assert!(
+        error.to_string().contains("door"),
+        "it names those that are: {error}"
+    );
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
 }
 

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use sdvr_decode::{Coded, DecodeError, Decoder, Picture, Pixels};
-use sdvr_frame::{FourCc, FrameRate, StreamFormat};
+use sdvr_frame::{FourCc, FrameFlags, FrameRate, StreamFormat};
+use sdvr_source::splitter::Splitter;
 
-pub fn format(fourcc: FourCc, width: u32, height: u32) -> StreamFormat {
+pub(crate) fn format(fourcc: FourCc, width: u32, height: u32) -> StreamFormat {
     StreamFormat {
         fourcc,
         width,
@@ -16,7 +17,7 @@ pub fn format(fourcc: FourCc, width: u32, height: u32) -> StreamFormat {
     }
 }
 
-pub fn coded(bytes: &[u8]) -> Coded<'_> {
+pub(crate) fn coded(bytes: &[u8]) -> Coded<'_> {
     Coded {
         bytes,
         number: 7,
@@ -25,7 +26,7 @@ pub fn coded(bytes: &[u8]) -> Coded<'_> {
 }
 
 /// The picture of one frame that stands alone.
-pub fn picture_of(
+pub(crate) fn picture_of(
     format: StreamFormat,
     bytes: &[u8],
     pixels: Pixels,
@@ -38,7 +39,7 @@ pub fn picture_of(
 }
 
 /// What ffmpeg writes, given `input`.
-pub fn ffmpeg(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn ffmpeg(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error", "-threads", "1"])
         .args(arguments)
@@ -60,7 +61,7 @@ pub fn ffmpeg(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// A chart of colours with soft and hard edges, as pixels that ffmpeg calls `pixel_format`.
-pub fn chart(width: u32, height: u32, pixel_format: &str) -> Vec<u8> {
+pub(crate) fn chart(width: u32, height: u32, pixel_format: &str) -> Vec<u8> {
     // Drawn large and made small, so that every size has many colours.
     let size = format!("scale={width}:{height}:flags=area,format=rgb24,format={pixel_format}");
     ffmpeg(
@@ -82,8 +83,23 @@ pub fn chart(width: u32, height: u32, pixel_format: &str) -> Vec<u8> {
     )
 }
 
+/// A stream's access units, as `sdvrc` cuts them, and whether decoding can begin at each.
+pub(crate) fn units(stream: &[u8], fourcc: FourCc) -> Vec<(Vec<u8>, bool)> {
+    let mut splitter = Splitter::detect(stream, true, Some(fourcc))
+        .expect("it is a stream of that format")
+        .expect("there is enough of it");
+    let mut units = Vec::new();
+    let mut rest = stream;
+    while let Some(frame) = splitter.next_frame(rest, true).expect("it is whole") {
+        let is_key = frame.flags.contains(FrameFlags::KEY);
+        units.push((rest[frame.payload.clone()].to_vec(), is_key));
+        rest = &rest[frame.consumed..];
+    }
+    units
+}
+
 /// Raw pixels made into others by ffmpeg: exactly, not fast.
-pub fn converted(bytes: &[u8], from: &str, width: u32, height: u32, to: &str) -> Vec<u8> {
+pub(crate) fn converted(bytes: &[u8], from: &str, width: u32, height: u32, to: &str) -> Vec<u8> {
     ffmpeg(
         &[
             "-f",
@@ -107,7 +123,7 @@ pub fn converted(bytes: &[u8], from: &str, width: u32, height: u32, to: &str) ->
 
 /// The mean and the largest difference of two runs of samples.
 #[track_caller]
-pub fn differences(left: &[u8], right: &[u8]) -> (f64, u8) {
+pub(crate) fn differences(left: &[u8], right: &[u8]) -> (f64, u8) {
     assert_eq!(left.len(), right.len());
     let all = left
         .iter()

@@ -133,7 +133,7 @@ impl AnnexB {
         }
     }
 
-    pub(super) const fn size(&self) -> Option<(u32, u32)> {
+    pub(crate) const fn size(&self) -> Option<(u32, u32)> {
         self.size
     }
 

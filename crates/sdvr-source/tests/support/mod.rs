@@ -7,6 +7,7 @@
     reason = "a test that cannot go on must stop, with the place; not every file uses every helper"
 )]
 
+pub(crate) mod clips;
 pub(crate) mod sources;
 
 use sdvr_frame::{FourCc, FrameFlags};

@@ -53,13 +53,7 @@ impl Sought {
     ///
     /// [`Error::Ambiguous`].
     pub(crate) fn find(&self, listed: &mut Listed) -> Result<Option<Found>, Error> {
-        let wanted = self.searched();
-        let paths = paths(wanted.directory.as_deref());
-        let fits = paths
-            .iter()
-            .flat_map(|path| listed.fitting(path, &wanted))
-            .collect();
-        let fits = of_one_directory(&wanted, &paths, fits)?;
+        let fits = listed.find(&self.searched())?;
         Ok(fits.into_iter().find(|found| self.is_new(found)))
     }
 }
@@ -80,6 +74,18 @@ struct Entry {
 }
 
 impl Listed {
+    /// Those that a user may mean, best first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ambiguous`].
+    pub(crate) fn find(&mut self, wanted: &Wanted) -> Result<Vec<Found>, Error> {
+        let paths = paths(wanted.directory.as_deref());
+        let fits = paths.iter().flat_map(|path| self.fitting(path, wanted));
+        let fits = fits.collect();
+        of_one_directory(wanted, &paths, fits)
+    }
+
     /// Those in one directory that a user may mean, opened. A ring may have got another name's meaning since it was listed, so it is asked again.
     fn fitting(&mut self, path: &Path, wanted: &Wanted) -> Vec<Found> {
         let entries = self

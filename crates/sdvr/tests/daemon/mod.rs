@@ -9,7 +9,7 @@ mod options;
 use std::path::Path;
 use std::time::Duration;
 
-use sdvr::{FrameFlags, FrameMeta, FrameNumber, Timestamp};
+use sdvr::{FrameFlags, FrameMeta, FrameNumber, StreamFormat, Timestamp};
 use sdvr_ring::{RingDirectory, RingOptions, RingWriter, TakenOver};
 
 /// How long anything may take on a busy machine.
@@ -65,6 +65,18 @@ impl Daemon {
         Run { ring }
     }
 
+    /// Starts a run whose frames look like that, in a ring with room for many.
+    pub(crate) fn open_with(&self, label: &str, instance: u8, format: StreamFormat) -> Run {
+        let options = RingOptions {
+            slots: 64,
+            data_bytes: 1 << 22,
+            format,
+            ..options::options(label, 7, instance)
+        };
+        let ring = RingWriter::create(&self.rings, options).expect("there is room");
+        Run { ring }
+    }
+
     /// Makes another ring for a run and gives it the name, as the daemon does before it goes over between two frames.
     pub(crate) fn make_next(&self, run: &Run, label: &str, key: u8, instance: u8) -> RingWriter {
         let before = run.ring.predecessor(TakenOver::LastIntervals);
@@ -112,8 +124,22 @@ impl Run {
 
     /// Publishes a frame that was captured at this time.
     pub(crate) fn publish_at(&mut self, number: u64, flags: FrameFlags, captured: Timestamp) {
+        self.publish_bytes_at(number, flags, &number.to_ne_bytes(), captured);
+    }
+
+    pub(crate) fn publish_bytes(&mut self, number: u64, flags: FrameFlags, bytes: &[u8]) {
+        self.publish_bytes_at(number, flags, bytes, Timestamp::now());
+    }
+
+    fn publish_bytes_at(
+        &mut self,
+        number: u64,
+        flags: FrameFlags,
+        bytes: &[u8],
+        captured: Timestamp,
+    ) {
         let now = Timestamp::now();
-        assert!(self.ring.begin(8) && self.ring.write(&number.to_ne_bytes()));
+        assert!(self.ring.begin(bytes.len() as u64) && self.ring.write(bytes));
         assert!(self.ring.publish(&FrameMeta {
             number: FrameNumber(number),
             flags,

@@ -1,0 +1,507 @@
+//! A camera's frames in the form in which another program is to have them.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use sdvr::{
+    Camera, DecodeError, Decoded, Error, FourCc, Frame, FrameFlags, FrameRate, InstanceId,
+    Pictures, Pixels, Policy,
+};
+
+use super::y4m;
+use crate::output::say;
+
+/// How often damaged frames are spoken of.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How frames are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// The bytes of one frame after the other, as the camera sent them.
+    Raw,
+    /// A YUV4MPEG2 stream: brightness and colour in planes, decoded where needed.
+    Y4m,
+    /// Decoded pictures, one after the other: red, green, blue, a byte each.
+    Rgb,
+}
+
+/// What all frames of a stretch of output are. Whoever reads it cannot know of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) form: Form,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) rate: FrameRate,
+}
+
+/// How the bytes of a frame lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the camera sent them.
+    Raw(FourCc),
+    /// Under the stream header of a YUV4MPEG2 source, with what each frame says of itself.
+    Y4mAsItCame { header: Vec<u8>, fourcc: FourCc },
+    /// Planes of a colour space, by its name in the stream header.
+    Y4m { colours: String },
+    /// Three bytes a pixel.
+    Rgb,
+}
+
+impl Shape {
+    /// Whether frames of `other` can follow in the same stretch of output. The rate may be another: nobody reads it out of the bytes.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        self.form == other.form && (self.width, self.height) == (other.width, other.height)
+    }
+
+    /// Whether the frames are written as the camera sent them, and whoever reads them sees from their bytes what they are.
+    pub(crate) const fn is_raw(&self) -> bool {
+        matches!(self.form, Form::Raw(_))
+    }
+
+    /// What ffmpeg and ffplay are told before `-i -`.
+    pub(crate) fn ffmpeg_input(&self) -> String {
+        let (width, height) = (self.width, self.height);
+        let rate = match self.rate.numerator {
+            0 => String::new(),
+            numerator => format!(" -r {}", fraction(numerator, self.rate.denominator)),
+        };
+        let raw = |pixels: &str| format!("-f rawvideo -pix_fmt {pixels} -s {width}x{height}{rate}");
+        match &self.form {
+            Form::Rgb => raw("rgb24"),
+            Form::Y4m { .. } | Form::Y4mAsItCame { .. } => "-f yuv4mpegpipe".to_owned(),
+            Form::Raw(fourcc) => match &fourcc.0 {
+                b"MJPG" | b"JPEG" => format!("-f mjpeg{rate}"),
+                b"H264" => format!("-f h264{rate}"),
+                b"HEVC" => format!("-f hevc{rate}"),
+                b"YUYV" => raw("yuyv422"),
+                b"UYVY" => raw("uyvy422"),
+                b"NV12" | b"NM12" => raw("nv12"),
+                b"NV21" => raw("nv21"),
+                b"YU12" | b"YM12" => raw("yuv420p"),
+                b"422P" => raw("yuv422p"),
+                b"444P" => raw("yuv444p"),
+                b"GREY" => raw("gray"),
+                b"Y16 " => raw("gray16le"),
+                b"RGB3" => raw("rgb24"),
+                b"BGR3" => raw("bgr24"),
+                _ => format!("-f … ({fourcc}, {width}x{height})"),
+            },
+        }
+    }
+}
+
+/// `30`, or `30000/1001`.
+pub(crate) fn fraction(numerator: u32, denominator: u32) -> String {
+    if denominator == 1 {
+        numerator.to_string()
+    } else {
+        format!("{numerator}/{denominator}")
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raw(fourcc) => write!(formatter, "{fourcc}"),
+            Self::Y4mAsItCame { .. } | Self::Y4m { .. } => formatter.write_str("y4m"),
+            Self::Rgb => formatter.write_str("rgb24"),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = (self.width, self.height);
+        match &self.form {
+            Form::Y4m { colours } => write!(formatter, "y4m {colours} {width}x{height}"),
+            form => write!(formatter, "{form} {width}x{height}"),
+        }
+    }
+}
+
+/// A camera that is read frame by frame, each as it came or as its picture.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    source: Source,
+    wanted: Option<Format>,
+    account: Account,
+}
+
+/// Which pictures of a run of the source were not taken, counted by the numbers of those that were: encoders send some in another order than they are
+/// shown in.
+#[derive(Debug, Default)]
+struct Account {
+    /// The run, and its first and last number so far.
+    span: Option<(InstanceId, u64, u64)>,
+    /// Of those numbers, how many are accounted for: taken, damaged or told as missed.
+    known: u64,
+    /// Of runs before.
+    between_runs: u64,
+}
+
+/// So many numbers may be missing that come later: what H.264 and H.265 allow.
+const REORDERED_MOST: u64 = 16;
+
+impl Account {
+    fn take(&mut self, instance: InstanceId, number: u64) {
+        self.span = match self.span {
+            Some((of, first, last)) if of == instance => {
+                Some((of, first.min(number), last.max(number)))
+            }
+            _ => {
+                self.between_runs = self.between_runs.saturating_add(self.untold(0));
+                self.known = 0;
+                Some((instance, number, number))
+            }
+        };
+        self.known = self.known.saturating_add(1);
+    }
+
+    /// A frame that came and gave no picture, so that it was not missed.
+    fn pass_damaged(&mut self) {
+        if self.span.is_some() {
+            self.known = self.known.saturating_add(1);
+        }
+    }
+
+    /// What is missing and was not told, but for so many.
+    fn untold(&self, may_come: u64) -> u64 {
+        let span = self.span.map_or(0, |(_, first, last)| {
+            last.saturating_sub(first).saturating_add(1)
+        });
+        span.saturating_sub(self.known).saturating_sub(may_come)
+    }
+
+    /// Tells it: of this run, and of those before.
+    fn tell(&mut self, may_come: u64) -> (u64, u64) {
+        let of_run = self.untold(may_come);
+        self.known = self.known.saturating_add(of_run);
+        (of_run, std::mem::take(&mut self.between_runs))
+    }
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a camera, and it is rarely moved"
+)]
+enum Source {
+    AsTheyCame {
+        camera: Camera,
+        frame: Option<Frame>,
+    },
+    Pictures {
+        pictures: Pictures,
+        decoded: Option<Decoded>,
+    },
+}
+
+/// What reading gave.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// A frame that can be written.
+    Frame(Shape),
+    /// None in time.
+    Nothing,
+    /// A frame that gave no picture.
+    NoPicture(NoPicture),
+}
+
+/// Why a frame cannot be written in the form that is wanted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPicture {
+    /// It is damaged; the next may be better.
+    #[error("{0}")]
+    Damaged(Error),
+    /// None of this stream's can.
+    #[error("{0}")]
+    Never(String),
+}
+
+impl Feed {
+    /// Reads a camera that is there (or was); `None` writes frames as their source had them.
+    pub(crate) fn open(camera: Camera, wanted: Option<Format>) -> Self {
+        let is_y4m = y4m::header_of(&camera).is_some();
+        let source = match wanted {
+            Some(Format::Rgb) => pictures(camera, Pixels::Rgb),
+            Some(Format::Y4m) if !is_y4m => pictures(camera, Pixels::Planes),
+            Some(Format::Raw | Format::Y4m) | None => Source::AsTheyCame {
+                camera,
+                frame: None,
+            },
+        };
+        Self {
+            source,
+            wanted,
+            account: Account::default(),
+        }
+    }
+
+    /// Whether the camera would be read in another way if it were opened now: it has come back as one of another kind.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let is_y4m = y4m::header_of(self.camera()).is_some();
+        let reads_as_it_came = matches!(self.source, Source::AsTheyCame { .. });
+        self.wanted == Some(Format::Y4m) && is_y4m != reads_as_it_came
+    }
+
+    pub(crate) const fn camera(&self) -> &Camera {
+        match &self.source {
+            Source::AsTheyCame { camera, .. } => camera,
+            Source::Pictures { pictures, .. } => pictures.camera(),
+        }
+    }
+
+    pub(crate) fn into_camera(self) -> Camera {
+        match self.source {
+            Source::AsTheyCame { camera, .. } => camera,
+            Source::Pictures { pictures, .. } => pictures.into_camera(),
+        }
+    }
+
+    /// The next frame that `policy` wants.
+    ///
+    /// # Errors
+    ///
+    /// As [`Camera::next`].
+    pub(crate) fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Taken, Error> {
+        let has_come = match &mut self.source {
+            Source::AsTheyCame { camera, frame } => match frame {
+                Some(frame) => camera.next_into(policy, timeout, frame),
+                None => camera.next(policy, timeout).map(|next| {
+                    *frame = next;
+                    frame.is_some()
+                }),
+            },
+            Source::Pictures { pictures, decoded } => match decoded {
+                Some(decoded) => pictures.next_into(policy, timeout, decoded),
+                None => pictures.next(policy, timeout).map(|next| {
+                    *decoded = next;
+                    decoded.is_some()
+                }),
+            },
+        };
+        match has_come {
+            Ok(true) => {
+                if let Source::Pictures {
+                    decoded: Some(decoded),
+                    ..
+                } = &self.source
+                {
+                    let frame = decoded.frame();
+                    self.account.take(frame.instance(), frame.number().0);
+                }
+                Ok(match self.shape() {
+                    Some(shape) => Taken::Frame(shape),
+                    None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
+                })
+            }
+            Ok(false) => Ok(Taken::Nothing),
+            Err(error @ Error::Undecodable { .. }) => {
+                self.account.pass_damaged();
+                Ok(Taken::NoPicture(no_picture(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn no_planes(&self) -> String {
+        let camera = self.camera().label();
+        let fourcc = self.frame().map(|frame| frame.format().fourcc);
+        let fourcc = fourcc.map_or_else(String::new, |fourcc| fourcc.to_string());
+        format!(
+            "{camera} sends {fourcc}, pixels that are not brightness and colour, which is all that YUV4MPEG2 has; use --format rgb"
+        )
+    }
+
+    /// The frame that was taken last; `None` before the first.
+    pub(crate) fn frame(&self) -> Option<&Frame> {
+        match &self.source {
+            Source::AsTheyCame { frame, .. } => frame.as_ref(),
+            Source::Pictures { decoded, .. } => decoded.as_ref().map(Decoded::frame),
+        }
+    }
+
+    /// Whether frames are written as they came, and need those before them.
+    pub(crate) fn needs_all(&self) -> bool {
+        let Source::AsTheyCame { camera, .. } = &self.source else {
+            return false;
+        };
+        let info = camera.info();
+        info.is_some_and(|info| info.format.fourcc.is_inter_coded())
+    }
+
+    /// Whether the frame that was taken last is one at which nobody can begin: it is written as it came, and needs frames before it.
+    pub(crate) fn begins_late(&self) -> bool {
+        let Source::AsTheyCame {
+            frame: Some(frame), ..
+        } = &self.source
+        else {
+            return false;
+        };
+        frame.format().fourcc.is_inter_coded() && !frame.is_key()
+    }
+
+    /// How many frames were not taken between the one before and this one: of its run, and where runs of the source meet.
+    /// Asked once a frame.
+    pub(crate) fn take_missed(&mut self) -> (u64, u64) {
+        let (of_run, of_runs_before) = match &self.source {
+            Source::AsTheyCame { frame, .. } => (frame.as_ref().map_or(0, Frame::missed), 0),
+            Source::Pictures { .. } => self.account.tell(self.may_come()),
+        };
+        let between_runs = self.frame().map_or(0, Frame::missed_between_runs);
+        (of_run, between_runs.saturating_add(of_runs_before))
+    }
+
+    /// What was not told of before the end.
+    pub(crate) fn take_missed_at_end(&mut self) -> u64 {
+        let (of_run, _) = self.account.tell(0);
+        of_run.saturating_add(self.camera().missed_at_end())
+    }
+
+    /// How many pictures may come after later ones.
+    fn may_come(&self) -> u64 {
+        let is_reordered = self
+            .frame()
+            .is_some_and(|frame| frame.format().fourcc.is_inter_coded());
+        if is_reordered { REORDERED_MOST } else { 0 }
+    }
+
+    /// What the frame that was taken last is; `None` for pixels that have no place in the form that is wanted.
+    fn shape(&self) -> Option<Shape> {
+        let format = self.frame()?.format();
+        let (form, width, height) = match &self.source {
+            Source::AsTheyCame { camera, .. } => {
+                let header = y4m::header_of(camera).filter(|_| self.wanted != Some(Format::Raw));
+                let form = match header {
+                    Some(header) => Form::Y4mAsItCame {
+                        header: header.to_vec(),
+                        fourcc: format.fourcc,
+                    },
+                    None => Form::Raw(format.fourcc),
+                };
+                (form, format.width, format.height)
+            }
+            Source::Pictures { decoded, .. } => {
+                let picture = decoded.as_ref()?.picture();
+                let form = if self.wanted == Some(Format::Rgb) {
+                    Form::Rgb
+                } else {
+                    let colours = y4m::colours(picture)?;
+                    Form::Y4m { colours }
+                };
+                (form, picture.width(), picture.height())
+            }
+        };
+        Some(Shape {
+            form,
+            width,
+            height,
+            rate: format.rate,
+        })
+    }
+
+    /// Writes what stands before the first frame of a stretch of output.
+    ///
+    /// # Errors
+    ///
+    /// When `out` does not take it.
+    pub(crate) fn write_header(shape: &Shape, out: &mut impl Write) -> io::Result<()> {
+        match &shape.form {
+            Form::Raw(_) | Form::Rgb => Ok(()),
+            Form::Y4mAsItCame { header, .. } => out.write_all(header),
+            Form::Y4m { colours } => y4m::write_header(shape, colours, out),
+        }
+    }
+
+    /// Writes the frame that was taken last. `planes` is memory that is used again.
+    ///
+    /// # Errors
+    ///
+    /// When `out` does not take it.
+    pub(crate) fn write(
+        &self,
+        shape: &Shape,
+        planes: &mut Vec<u8>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        match (&self.source, &shape.form) {
+            (Source::AsTheyCame { frame, .. }, form) => {
+                let Some(frame) = frame else { return Ok(()) };
+                if matches!(form, Form::Y4mAsItCame { .. }) {
+                    return write_as_it_came(frame, out);
+                }
+                out.write_all(frame.bytes())
+            }
+            (Source::Pictures { decoded, .. }, form) => {
+                let Some(decoded) = decoded else {
+                    return Ok(());
+                };
+                if matches!(form, Form::Y4m { .. }) {
+                    return y4m::write_frame(decoded.picture(), planes, out);
+                }
+                out.write_all(decoded.picture().bytes())
+            }
+        }
+    }
+}
+
+/// Damaged frames, said once a second at most.
+#[derive(Debug, Default)]
+pub(crate) struct WithoutPicture {
+    pub(crate) in_all: u64,
+    said_at: Option<Instant>,
+}
+
+impl WithoutPicture {
+    pub(crate) fn count(&mut self, error: &Error) {
+        self.in_all = self.in_all.saturating_add(1);
+        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            say(format_args!("sdvr: {error} ({} in all)", self.in_all));
+            self.said_at = Some(Instant::now());
+        }
+    }
+}
+
+fn pictures(camera: Camera, pixels: Pixels) -> Source {
+    Source::Pictures {
+        pictures: camera.decoded(pixels),
+        decoded: None,
+    }
+}
+
+fn no_picture(error: Error) -> NoPicture {
+    match &error {
+        Error::Undecodable {
+            camera,
+            frame,
+            cause: cause @ (DecodeError::Unsupported { .. } | DecodeError::Size { .. }),
+        } => NoPicture::Never(format!(
+            "{camera} cannot be shown, frame {frame} is the first: {cause}"
+        )),
+        _ => NoPicture::Damaged(error),
+    }
+}
+
+/// The frame of a YUV4MPEG2 source: its planes, after what it says of itself.
+fn write_as_it_came(frame: &Frame, out: &mut impl Write) -> io::Result<()> {
+    let bytes = frame.bytes();
+    // Of a colour space without a name only the trailer's mark tells where the planes end.
+    let plane_bytes = if frame.flags().contains(FrameFlags::TRAILER) {
+        raw_bytes(frame).unwrap_or(bytes.len())
+    } else {
+        bytes.len()
+    };
+    let (planes, parameters) = bytes.split_at(plane_bytes.min(bytes.len()));
+    out.write_all(b"FRAME")?;
+    out.write_all(parameters)?;
+    out.write_all(b"\n")?;
+    out.write_all(planes)
+}
+
+/// Bytes of the planes of a frame.
+fn raw_bytes(frame: &Frame) -> Option<usize> {
+    let format = frame.format();
+    let bytes = format.fourcc.raw_frame_bytes(format.width, format.height)?;
+    usize::try_from(bytes).ok()
+}

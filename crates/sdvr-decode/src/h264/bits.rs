@@ -1,0 +1,65 @@
+//! What is inside a NAL unit: its bytes without emulation prevention, and the codes in their bits (H.264, 7.2, 7.3.1, 9.1; H.265 has the same).
+
+/// The bytes of a NAL unit, without the 03 of every 00 00 03.
+pub(super) fn raw_bytes(nal: &[u8]) -> impl Iterator<Item = u8> {
+    let mut zeros = 0_u8;
+    nal.iter().copied().filter(move |&byte| {
+        let is_prevention = zeros >= 2 && byte == 3;
+        zeros = if byte == 0 { (zeros + 1).min(2) } else { 0 };
+        !is_prevention
+    })
+}
+
+/// [`raw_bytes`], for what is read by the bit.
+pub(super) fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
+    raw_bytes(nal).collect()
+}
+
+/// Reads bits, the highest of a byte first.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bits were taken.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn take(&mut self, count: u32) -> Option<u32> {
+        (0..count).try_fold(0_u32, |value, _| {
+            let byte = self.bytes.get(self.at / 8)?;
+            let bit = byte >> (7 - self.at % 8) & 1;
+            self.at += 1;
+            Some(value << 1 | u32::from(bit))
+        })
+    }
+
+    /// Exp-Golomb, unsigned (H.264, 9.1).
+    pub(super) fn unsigned(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.take(1)? == 0 {
+            zeros += 1;
+            if zeros > 31 {
+                return None;
+            }
+        }
+        let rest = self.take(zeros)?;
+        (1_u32 << zeros).checked_sub(1)?.checked_add(rest)
+    }
+
+    /// Exp-Golomb, signed.
+    pub(super) fn signed(&mut self) -> Option<i64> {
+        let code = i64::from(self.unsigned()?);
+        Some(if code % 2 == 1 {
+            (code + 1) / 2
+        } else {
+            -(code / 2)
+        })
+    }
+}
