@@ -35,7 +35,7 @@ CMD is started as it stands, by no shell, in a process group of its own. In its 
 the camera's label: of A-Z a-z 0-9 . _ - and, for the / in names of derived streams, +; it begins with a
 letter or a digit, so that it is a file name that no program takes for an option. Its output goes where that
 of sdvr exec goes. Its environment has besides:
-  SDVR_CAMERA       the label                         SDVR_FORMAT   MJPG, H264, …; y4m; rgb24
+  SDVR_CAMERA       the label                         SDVR_FORMAT   such as MJPG; y4m; rgb24
   SDVR_FINGERPRINT  of the camera's key               SDVR_FPS      30 or 30000/1001; 0: not known
   SDVR_WIDTH, SDVR_HEIGHT  in pixels
 

@@ -1,6 +1,8 @@
 //! `sdvr pipe`: a camera's frames on standard output, as they came or decoded.
 
+pub(crate) mod account;
 pub(crate) mod feed;
+pub(crate) mod shape;
 mod y4m;
 
 use std::io::{IsTerminal, Write};
@@ -10,7 +12,9 @@ use anyhow::{Context, bail};
 use sdvr::{Camera, Error, Frame, Policy, Start};
 
 use crate::output::{Interrupted, NOT_WRITTEN, WrongUsage, say};
-use feed::{Feed, Format, NoPicture, Shape, Taken, WithoutPicture};
+use account::WithoutPicture;
+use feed::{Feed, Format, NoPicture, Taken};
+use shape::Shape;
 
 const HELP: &str = "\
 raw   the bytes of the frames as the camera sent them; H.264 and its kin from a key frame on

@@ -13,7 +13,9 @@ use super::restarts::{Restart, Restarts};
 use super::stop::Stop;
 use super::template::Template;
 use crate::output::{WrongUsage, say};
-use crate::pipe::feed::{Feed, Format, NoPicture, Shape, Taken, WithoutPicture, fraction};
+use crate::pipe::account::WithoutPicture;
+use crate::pipe::feed::{Feed, Format, NoPicture, Taken};
+use crate::pipe::shape::{Shape, fraction};
 
 /// What is done for every camera.
 #[derive(Debug)]

@@ -1,19 +1,13 @@
 //! A camera's frames in the form in which another program is to have them.
 
-use std::fmt;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sdvr::{
-    Camera, DecodeError, Decoded, Error, FourCc, Frame, FrameFlags, FrameRate, InstanceId,
-    Pictures, Pixels, Policy,
-};
+use sdvr::{Camera, DecodeError, Decoded, Error, Frame, FrameFlags, Pictures, Pixels, Policy};
 
+use super::account::{Account, REORDERED_MOST};
+use super::shape::{Form, Shape};
 use super::y4m;
-use crate::output::say;
-
-/// How often damaged frames are spoken of.
-const SAY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How frames are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,159 +20,12 @@ pub(crate) enum Format {
     Rgb,
 }
 
-/// What all frames of a stretch of output are. Whoever reads it cannot know of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) form: Form,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) rate: FrameRate,
-}
-
-/// How the bytes of a frame lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// As the camera sent them.
-    Raw(FourCc),
-    /// Under the stream header of a YUV4MPEG2 source, with what each frame says of itself.
-    Y4mAsItCame { header: Vec<u8>, fourcc: FourCc },
-    /// Planes of a colour space, by its name in the stream header.
-    Y4m { colours: String },
-    /// Three bytes a pixel.
-    Rgb,
-}
-
-impl Shape {
-    /// Whether frames of `other` can follow in the same stretch of output. The rate may be another: nobody reads it out of the bytes.
-    pub(crate) fn fits(&self, other: &Self) -> bool {
-        self.form == other.form && (self.width, self.height) == (other.width, other.height)
-    }
-
-    /// Whether the frames are written as the camera sent them, and whoever reads them sees from their bytes what they are.
-    pub(crate) const fn is_raw(&self) -> bool {
-        matches!(self.form, Form::Raw(_))
-    }
-
-    /// What ffmpeg and ffplay are told before `-i -`.
-    pub(crate) fn ffmpeg_input(&self) -> String {
-        let (width, height) = (self.width, self.height);
-        let rate = match self.rate.numerator {
-            0 => String::new(),
-            numerator => format!(" -r {}", fraction(numerator, self.rate.denominator)),
-        };
-        let raw = |pixels: &str| format!("-f rawvideo -pix_fmt {pixels} -s {width}x{height}{rate}");
-        match &self.form {
-            Form::Rgb => raw("rgb24"),
-            Form::Y4m { .. } | Form::Y4mAsItCame { .. } => "-f yuv4mpegpipe".to_owned(),
-            Form::Raw(fourcc) => match &fourcc.0 {
-                b"MJPG" | b"JPEG" => format!("-f mjpeg{rate}"),
-                b"H264" => format!("-f h264{rate}"),
-                b"HEVC" => format!("-f hevc{rate}"),
-                b"YUYV" => raw("yuyv422"),
-                b"UYVY" => raw("uyvy422"),
-                b"NV12" | b"NM12" => raw("nv12"),
-                b"NV21" => raw("nv21"),
-                b"YU12" | b"YM12" => raw("yuv420p"),
-                b"422P" => raw("yuv422p"),
-                b"444P" => raw("yuv444p"),
-                b"GREY" => raw("gray"),
-                b"Y16 " => raw("gray16le"),
-                b"RGB3" => raw("rgb24"),
-                b"BGR3" => raw("bgr24"),
-                _ => format!("-f … ({fourcc}, {width}x{height})"),
-            },
-        }
-    }
-}
-
-/// `30`, or `30000/1001`.
-pub(crate) fn fraction(numerator: u32, denominator: u32) -> String {
-    if denominator == 1 {
-        numerator.to_string()
-    } else {
-        format!("{numerator}/{denominator}")
-    }
-}
-
-impl fmt::Display for Form {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Raw(fourcc) => write!(formatter, "{fourcc}"),
-            Self::Y4mAsItCame { .. } | Self::Y4m { .. } => formatter.write_str("y4m"),
-            Self::Rgb => formatter.write_str("rgb24"),
-        }
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (width, height) = (self.width, self.height);
-        match &self.form {
-            Form::Y4m { colours } => write!(formatter, "y4m {colours} {width}x{height}"),
-            form => write!(formatter, "{form} {width}x{height}"),
-        }
-    }
-}
-
 /// A camera that is read frame by frame, each as it came or as its picture.
 #[derive(Debug)]
 pub(crate) struct Feed {
     source: Source,
     wanted: Option<Format>,
     account: Account,
-}
-
-/// Which pictures of a run of the source were not taken, counted by the numbers of those that were: encoders send some in another order than they are
-/// shown in.
-#[derive(Debug, Default)]
-struct Account {
-    /// The run, and its first and last number so far.
-    span: Option<(InstanceId, u64, u64)>,
-    /// Of those numbers, how many are accounted for: taken, damaged or told as missed.
-    known: u64,
-    /// Of runs before.
-    between_runs: u64,
-}
-
-/// So many numbers may be missing that come later: what H.264 and H.265 allow.
-const REORDERED_MOST: u64 = 16;
-
-impl Account {
-    fn take(&mut self, instance: InstanceId, number: u64) {
-        self.span = match self.span {
-            Some((of, first, last)) if of == instance => {
-                Some((of, first.min(number), last.max(number)))
-            }
-            _ => {
-                self.between_runs = self.between_runs.saturating_add(self.untold(0));
-                self.known = 0;
-                Some((instance, number, number))
-            }
-        };
-        self.known = self.known.saturating_add(1);
-    }
-
-    /// A frame that came and gave no picture, so that it was not missed.
-    fn pass_damaged(&mut self) {
-        if self.span.is_some() {
-            self.known = self.known.saturating_add(1);
-        }
-    }
-
-    /// What is missing and was not told, but for so many.
-    fn untold(&self, may_come: u64) -> u64 {
-        let span = self.span.map_or(0, |(_, first, last)| {
-            last.saturating_sub(first).saturating_add(1)
-        });
-        span.saturating_sub(self.known).saturating_sub(may_come)
-    }
-
-    /// Tells it: of this run, and of those before.
-    fn tell(&mut self, may_come: u64) -> (u64, u64) {
-        let of_run = self.untold(may_come);
-        self.known = self.known.saturating_add(of_run);
-        (of_run, std::mem::take(&mut self.between_runs))
-    }
 }
 
 #[derive(Debug)]
@@ -442,23 +289,6 @@ impl Feed {
                 }
                 out.write_all(decoded.picture().bytes())
             }
-        }
-    }
-}
-
-/// Damaged frames, said once a second at most.
-#[derive(Debug, Default)]
-pub(crate) struct WithoutPicture {
-    pub(crate) in_all: u64,
-    said_at: Option<Instant>,
-}
-
-impl WithoutPicture {
-    pub(crate) fn count(&mut self, error: &Error) {
-        self.in_all = self.in_all.saturating_add(1);
-        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
-            say(format_args!("sdvr: {error} ({} in all)", self.in_all));
-            self.said_at = Some(Instant::now());
         }
     }
 }

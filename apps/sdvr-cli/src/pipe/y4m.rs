@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use sdvr::{Camera, Layout, Picture, Range};
 
-use super::feed::Shape;
+use super::shape::Shape;
 
 /// The header line of a YUV4MPEG2 source is its stream's extradata.
 const MAGIC: &[u8] = b"YUV4MPEG2";
