@@ -7,11 +7,16 @@ mod reader;
 
 use std::path::Path;
 
+use crate::decoding;
+
 pub(crate) use reader::run as read;
 
 /// `python` is an interpreter that has the package `sdvr`.
 pub(crate) fn run(programs: &Path, python: &Path, only: Option<&str>) -> anyhow::Result<()> {
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+    if is_wanted("decoding") {
+        decoding::run()?;
+    }
     if is_wanted("first") {
         first_picture::run(programs)?;
     }

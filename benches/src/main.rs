@@ -3,6 +3,7 @@
 mod consumers;
 mod crowd;
 mod datagram_floor;
+mod decoding;
 mod floor;
 mod idle;
 mod interruptions;

@@ -74,8 +74,8 @@ fn install(environment: &Path) {
         .arg(environment.join("bin/python"))
         .arg("--manifest-path")
         .arg(root().join("bindings/python/Cargo.toml"))
-        // Of its own: what maturin sets would have other builds begin anew.
-        .env("CARGO_TARGET_DIR", target().join("python")));
+        // Where most of it has been built already.
+        .env("CARGO_TARGET_DIR", target()));
     let wheel = fs::read_dir(wheels.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -265,9 +265,16 @@ fn licences_are_compatible() {
     assert!(packages.len() > 50);
     for package in packages {
         let licence = package["license"].as_str().unwrap_or("none");
-        let is_free = ["MIT", "Apache-2.0", "BSD-3-Clause", "ISC", "Unlicense"]
-            .iter()
-            .any(|free| licence.contains(free));
+        let is_free = [
+            "MIT",
+            "Apache-2.0",
+            "BSD-2-Clause",
+            "BSD-3-Clause",
+            "ISC",
+            "Unlicense",
+        ]
+        .iter()
+        .any(|free| licence.contains(free));
         let is_copyleft_only = licence.contains("GPL") && !licence.contains(" OR ");
         assert!(
             is_free && !is_copyleft_only,

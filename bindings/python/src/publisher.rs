@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use sdvr::{FourCc, FrameRate, PublishOptions, Published, StreamFormat, StreamKind, Timestamp};
+use sdvr::{
+    FourCc, FrameFlags, FrameRate, PublishOptions, Published, StreamFormat, StreamKind, Timestamp,
+};
 
 use crate::error::exceptions;
 use crate::frame::Frame;
@@ -135,13 +137,14 @@ impl Publisher {
         })
     }
 
-    #[pyo3(signature = (data, source=None, *, captured_ns=None))]
+    #[pyo3(signature = (data, source=None, *, captured_ns=None, is_key=None))]
     fn publish(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
         source: Option<&Bound<'_, Frame>>,
         captured_ns: Option<i64>,
+        is_key: Option<bool>,
     ) -> PyResult<u64> {
         let numpy = py.import("numpy")?;
         let array = if data.hasattr("dtype")? {
@@ -156,6 +159,14 @@ impl Publisher {
             about.captured = Timestamp::from_nanoseconds(captured_ns);
             about.captured_at_source = about.captured;
         }
+        let flags = |is_key| {
+            if is_key {
+                FrameFlags::KEY
+            } else {
+                FrameFlags::NONE
+            }
+        };
+        about.flags = is_key.map(flags);
         let bytes = self.copy(py, &array)?;
         let published = py.detach(|| {
             let mut publisher = self

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
+import numpy as np
 import pytest
 import sdvr
 
@@ -100,3 +101,20 @@ def open_camera(label: str, policy: str = "latest", **options: object) -> sdvr.C
     """A camera that comes in a moment; frames that do not come fail the test."""
     options.setdefault("timeout", PATIENCE_SECONDS)
     return sdvr.open(label, policy, wait=True, **options)  # type: ignore[arg-type]
+
+
+def assert_accounted(frames: list[sdvr.Frame]) -> None:
+    """A camera drops frames when the machine has no time for it: every one that is not there must have been told of."""
+    for before, frame in zip(frames, frames[1:]):
+        assert frame.instance == before.instance
+        assert frame.number - before.number == frame.missed + 1
+
+
+def write_y4m(path: Path, width: int, height: int, count: int) -> list[bytes]:
+    """Writes a clip of planes of noise, and gives them."""
+    noise = np.random.default_rng(width)
+    size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    pictures = [noise.integers(0, 256, size, dtype=np.uint8).tobytes() for _ in range(count)]
+    header = f"YUV4MPEG2 W{width} H{height} F25:1 Ip C420jpeg\n".encode()
+    path.write_bytes(header + b"".join(b"FRAME\n" + picture for picture in pictures))
+    return pictures

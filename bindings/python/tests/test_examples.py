@@ -70,47 +70,42 @@ FOOTAGE = os.environ.get("SDVR_FOOTAGE", "")
 
 @pytest.mark.skipif(not FOOTAGE, reason="SDVR_FOOTAGE names the clip of pedestrians, which `cargo xtask test` fetches")
 def test_detect_motion_finds_what_it_finds_in_the_file(system: System) -> None:
-    count = 60
+    count = 40
     clip = system.home / "pedestrians.y4m"
     convert = ["ffmpeg", "-v", "error", "-i", FOOTAGE, "-frames:v", str(count), "-pix_fmt", "yuv420p", str(clip)]
     subprocess.run(convert, check=True)
-    # The same pixels, out of the file.
-    header, planes = clip.read_bytes().split(b"\n", 1)
-    size = re.search(rb" W(\d+) H(\d+) ", header)
-    assert size is not None
-    width, height = int(size[1]), int(size[2])
-    frame_bytes = len(b"FRAME\n") + width * height * 3 // 2
-    decoded = [
-        np.frombuffer(planes, np.uint8, width * height * 3 // 2, at * frame_bytes + len(b"FRAME\n")).reshape(height * 3 // 2, width)
-        for at in range(count)
-    ]
+    pictures = [picture for picture in clip.read_bytes().split(b"FRAME\n")[1:]]
+    assert len(pictures) == count, "the picture has no such bytes"
 
     program = system.python(str(EXAMPLES / "detect_motion.py"), "street", "--count", str(count))
     # It learns from the first picture on, so it must be there before.
-    camera = open_camera("street", "every")
-    watching = system.home / "watching"
-    wait_until(lambda: is_waiting(program.pid, system), "the example waits for the camera")
-    system.start_camera("street", str(clip))
-    frames = list(itertools.islice(camera, count))
-    output, errors = program.communicate(timeout=8 * PATIENCE_SECONDS)
+    camera = open_camera("street", "every", until_end=True)
+    wait_until(lambda: is_waiting(program.pid), "the example waits for the camera")
+    # So fast that a busy machine keeps up with it.
+    system.start_camera("street", str(clip), "-r", "10")
+    frames = {frame.number: frame for frame in camera}
+    output, errors = program.communicate(timeout=4 * PATIENCE_SECONDS)
     assert program.returncode == 0, errors
-    assert not watching.exists()
 
     specification = importlib.util.spec_from_file_location("detect_motion", EXAMPLES / "detect_motion.py")
     assert specification is not None and specification.loader is not None
     example = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(example)
     motion = example.Motion()
-    expected = []
-    for frame, planar in zip(frames, decoded):
-        assert np.array_equal(frame.raw[: planar.size], planar.ravel()), "no pixel was changed on the way"
+    lines = output.splitlines()
+    assert len(lines) > count // 2
+    moving = 0
+    for line in lines:
+        number = int(line.split(":")[0].removeprefix("frame "))
+        frame = frames[number]
+        assert frame.raw.tobytes().startswith(pictures[number]), "the file's pixels"
         boxes = [f"{x},{y} {w}x{h}" for x, y, w, h in motion.boxes(frame.bgr)]
-        expected.append(f"frame {frame.number}: {' '.join(boxes)}".rstrip())
-    assert output.splitlines() == expected
-    assert sum(" " in line.split(":", 1)[1].strip() for line in expected) > count // 2, "pedestrians move"
+        assert line == f"frame {number}: {' '.join(boxes)}".rstrip()
+        moving += len(boxes)
+    assert moving > len(lines) // 2, "pedestrians move"
 
 
-def is_waiting(process: int, system: System) -> bool:
+def is_waiting(process: int) -> bool:
     """Whether a program watches the directory of rings, or waits for it to come."""
     descriptors = Path(f"/proc/{process}/fd")
     return any("inotify" in os.readlink(descriptor) for descriptor in descriptors.iterdir() if descriptor.is_symlink())

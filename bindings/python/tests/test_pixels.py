@@ -11,12 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import sdvr
-from conftest import System, open_camera
-
-
-def most_difference(one: np.ndarray, other: np.ndarray) -> int:
-    assert one.shape == other.shape
-    return int(np.abs(one.astype(int) - other.astype(int)).max())
+from conftest import PATIENCE_SECONDS, System, open_camera, write_y4m
 
 
 # Rounding differs from one library to another by so much.
@@ -60,17 +55,16 @@ def make_clip(path: Path, *options: str) -> None:
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg makes the clip")
 
 
-@needs_ffmpeg
 def test_odd_sizes_are_whole(system: System) -> None:
     clip = system.home / "odd.y4m"
-    make_clip(clip, "-pix_fmt", "yuv420p")
+    pictures = write_y4m(clip, 321, 243, 3)
     camera = open_camera("door", "every")
     system.start_camera("door", str(clip))
-    frame = next(camera)
-    assert (frame.width, frame.height) == (321, 243)
-    assert frame.bgr.shape == (243, 321, 3) and frame.gray.shape == (243, 321)
-    assert [plane.shape for plane in frame.planes] == [(243, 321), (122, 161), (122, 161)]
-    assert np.array_equal(np.concatenate([plane.ravel() for plane in frame.planes]), frame.raw[: 243 * 321 + 2 * 122 * 161])
+    for picture, frame in zip(pictures, camera):
+        assert (frame.width, frame.height) == (321, 243)
+        assert frame.bgr.shape == (243, 321, 3) and frame.gray.shape == (243, 321)
+        assert [plane.shape for plane in frame.planes] == [(243, 321), (122, 161), (122, 161)]
+        assert b"".join(plane.tobytes() for plane in frame.planes) == picture
 
 
 @needs_ffmpeg
@@ -119,3 +113,39 @@ def test_damaged_frames_raise_and_the_next_are_good(system: System) -> None:
             assert (error.camera, error.frame) == ("door", frame.number)
             outcomes.append(None)
     assert [number for number, shape in enumerate(outcomes) if shape is None] == [3]
+
+
+def h264_frames(path: Path, count: int) -> list[bytes]:
+    """Frames of H.264, every tenth a key frame, each with the delimiter that it begins with."""
+    make_clip(path, "-vf", "crop=320:240", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-x264-params", "keyint=10:bframes=0:aud=1:scenecut=0", "-f", "h264")
+    delimiter = b"\x00\x00\x00\x01\x09"
+    frames = [delimiter + frame for frame in path.read_bytes().split(delimiter)[1:]]
+    assert len(frames) == 25
+    return frames[:count]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("on_damage", ["skip", "raise"])
+def test_behind_a_damaged_frame_of_h264_it_goes_on_at_the_next_key_frame(system: System, on_damage: str) -> None:
+    frames = h264_frames(system.home / "clip.h264", 15)
+    frames[4] = b"\x00\x00\x00\x01\x41" + b"\xff" * 5
+    with sdvr.Publisher("film", 320, 240, "H264", rate=25) as publisher:
+        camera = sdvr.open("film", "every", start="oldest", on_damage=on_damage, timeout=PATIENCE_SECONDS)
+        for number, frame in enumerate(frames):
+            publisher.publish(frame, is_key=number % 10 == 0)
+        shown: list[int] = []
+        raised: list[int] = []
+        missed = 0
+        while not shown or shown[-1] < 14:
+            try:
+                frame = next(camera)
+            except sdvr.Undecodable as error:
+                raised.append(error.frame)
+            else:
+                shown.append(frame.number)
+                missed += frame.missed
+        assert shown[:4] == [0, 1, 2, 3] and shown[-5:] == [10, 11, 12, 13, 14]
+        assert missed == 15 - len(shown)
+        assert (raised != []) == (on_damage == "raise")
+        assert (camera.damaged > 0) == (on_damage == "skip")
+        assert set(raised) <= set(range(4, 10))

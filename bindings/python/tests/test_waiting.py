@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
 import sdvr
-from conftest import PATIENCE_SECONDS, System, open_camera, wait_until
+from conftest import PATIENCE_SECONDS, System, assert_accounted, open_camera, wait_until
 
 # A program that waits for a camera that never comes, and says how Ctrl-C reached it.
 WAITS = """
@@ -114,7 +112,7 @@ def test_close_ends_a_thread_that_waits(system: System) -> None:
 
 def test_two_threads_cannot_wait_for_one_camera(system: System) -> None:
     camera = sdvr.open("nobody", wait=True)
-    waiter = threading.Thread(target=camera.next, args=(2.0,))
+    waiter = threading.Thread(target=camera.next, args=(1.0,))
     waiter.start()
     refused = False
     while waiter.is_alive() and not refused:
@@ -152,7 +150,9 @@ def test_a_daemon_that_was_killed_comes_back(system: System) -> None:
 def test_iteration_can_end_with_the_camera(system: System) -> None:
     camera = open_camera("door", "every", until_end=True)
     system.start_camera("door", "test:?size=64x48&fps=100&format=GREY&count=20")
-    assert [frame.number for frame in camera] == list(range(20))
+    frames = list(camera)
+    assert_accounted(frames)
+    assert 0 < len(frames) <= 20 and frames[-1].number < 20
 
 
 def test_cameras_are_listed_and_watched(system: System) -> None:
@@ -188,7 +188,7 @@ def test_each_camera_has_a_thread(system: System) -> None:
 def test_async_for_gives_frames_and_lets_others_run(system: System) -> None:
     system.start_camera("door", "test:?size=64x48&fps=50&format=GREY")
 
-    async def program() -> tuple[list[int], int]:
+    async def program() -> tuple[list[sdvr.Frame], int]:
         turns = 0
 
         async def others() -> None:
@@ -198,49 +198,50 @@ def test_async_for_gives_frames_and_lets_others_run(system: System) -> None:
                 await asyncio.sleep(0)
 
         other = asyncio.create_task(others())
-        numbers = []
+        frames = []
         async for frame in open_camera("door", "every"):
-            numbers.append(frame.number)
-            if len(numbers) == 20:
+            frames.append(frame)
+            if len(frames) == 20:
                 break
         other.cancel()
-        return numbers, turns
+        return frames, turns
 
-    numbers, turns = asyncio.run(program())
-    assert numbers == list(range(numbers[0], numbers[0] + 20))
+    frames, turns = asyncio.run(program())
+    assert_accounted(frames)
     assert turns > 20
 
 
 def test_a_task_that_is_cancelled_loses_no_frame(system: System) -> None:
     system.start_camera("door", "test:?size=64x48&fps=50&format=GREY")
 
-    async def program() -> list[int]:
+    async def program() -> list[sdvr.Frame]:
         camera = open_camera("door", "every")
-        numbers: list[int] = []
+        frames: list[sdvr.Frame] = []
 
         async def read() -> None:
             async for frame in camera:
-                numbers.append(frame.number)
+                frames.append(frame)
 
-        while len(numbers) < 20:
+        while len(frames) < 20:
             task = asyncio.create_task(read())
             await asyncio.sleep(0.03)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        return numbers
+        return frames
 
-    numbers = asyncio.run(program())
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert_accounted(asyncio.run(program()))
 
 
 def test_async_ends_and_times_out_as_for_does(system: System) -> None:
-    async def until_end() -> list[int]:
-        return [frame.number async for frame in camera]
+    async def until_end() -> list[sdvr.Frame]:
+        return [frame async for frame in camera]
 
     camera = open_camera("door", "every", until_end=True)
     system.start_camera("door", "test:?size=64x48&fps=100&format=GREY&count=20")
-    assert asyncio.run(until_end()) == list(range(20))
+    frames = asyncio.run(until_end())
+    assert_accounted(frames)
+    assert 0 < len(frames) <= 20
 
     async def too_long() -> None:
         async for _ in sdvr.open("nobody", wait=True, timeout=0.2):
@@ -266,14 +267,14 @@ def test_a_group_gives_frames_of_all(system: System) -> None:
     system.start_camera("one", "test:?size=64x48&fps=50&format=GREY")
     system.start_camera("two", "test:?size=32x24&fps=50&format=GREY")
     with sdvr.group(["one", "two"], "every", wait=True) as group:
-        seen: dict[str, list[int]] = {"one": [], "two": []}
+        seen: dict[str, list[sdvr.Frame]] = {"one": [], "two": []}
         for frame in group:
-            seen[frame.label].append(frame.number)
+            seen[frame.label].append(frame)
             assert frame.gray.shape == ((48, 64) if frame.label == "one" else (24, 32))
             if min(map(len, seen.values())) >= 10:
                 break
-    for numbers in seen.values():
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    for frames in seen.values():
+        assert_accounted(frames)
     with pytest.raises(sdvr.Closed):
         group.next(0)
     with pytest.raises(ValueError, match="twice"):

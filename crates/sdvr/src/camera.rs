@@ -1,27 +1,26 @@
 //! One camera, followed through everything that happens to it.
 
+mod frames;
+mod open_ring;
+mod search;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sdvr_frame::{FrameNumber, InstanceId, StreamState, Timestamp};
-use sdvr_ring::{
-    FrameMeta, FrameWords, ReadError, RingInfo, RingName, RingReader, RingWatch, Wait,
-};
+use sdvr_ring::{FrameMeta, FrameWords, ReadError, RingInfo, RingName, RingReader, RingWatch};
 
-use crate::account::{Account, Progress};
+use self::open_ring::{Begin, OpenRing, Target, Waited};
+use crate::account::Account;
 use crate::each::Stay;
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
-use crate::place::{self, Found, Listed, Sought, Wanted};
+use crate::place::{self, Found, Listed, Wanted};
 use crate::ready::Readiness;
 
-/// How often a ring that is not there is looked for, besides being told.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// How many times as long as opening all rings took, no search does that again: searching costs a twentieth of a core at most.
-const SEARCH_PAUSE: u32 = 20;
-/// A busy machine makes a search seem long; a ring that has ended is there for two seconds, in which it must be found.
-const SEARCH_PAUSE_MOST: Duration = Duration::from_millis(500);
+pub use frames::Frames;
+pub(crate) use search::Awaits;
 
 /// Which frames are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,45 +91,6 @@ enum Ring {
         /// The run whose ring has ended, and may still be there for a moment.
         ended: Option<InstanceId>,
     },
-}
-
-#[derive(Debug)]
-struct OpenRing {
-    directory: PathBuf,
-    name: RingName,
-    reader: RingReader,
-    /// The next frame to look at, by the ring's count.
-    next: u64,
-    progress: Progress,
-    /// The last frame of its run that was handed out of a ring before, until a later one came.
-    handed_out: Option<FrameNumber>,
-    /// Whether the end was told.
-    end_was_told: bool,
-}
-
-/// Where reading of a ring begins, if no frame of its run was handed out before.
-#[derive(Clone, Copy, Debug)]
-enum Begin {
-    /// The ring was there when the camera was opened.
-    Chosen(Start),
-    /// The ring came later: with its first frame.
-    First,
-}
-
-/// What a camera waits for.
-pub(crate) enum Awaits<'a> {
-    /// It has something to say.
-    Nothing,
-    /// Frame `n` of the ring that it reads.
-    Frame(&'a RingReader, u64),
-    /// A ring.
-    Ring(Sought),
-}
-
-/// A frame to read, or what to do instead.
-enum Target {
-    Read(u64),
-    WaitFor(u64),
 }
 
 impl Camera {
@@ -499,264 +459,6 @@ impl Camera {
                 Err(ReadError::Corrupt) => {
                     return Err(Error::Unusable("the ring is corrupt".to_owned()));
                 }
-            }
-        }
-    }
-
-    /// The ring has no writer, or lost its name: look for the one that comes after it.
-    fn ring_is_gone(&mut self) {
-        if let Ring::Open(ring) = &self.ring {
-            self.account.end_ring(&ring.progress, &ring.reader);
-            let is_closed = ring.reader.state() == StreamState::Closed;
-            self.watch = None;
-            self.ring = Ring::Gone {
-                known: Some((ring.directory.clone(), ring.name.clone())),
-                state: if is_closed {
-                    StreamState::Closed
-                } else {
-                    StreamState::Lost
-                },
-                ended: is_closed.then(|| ring.reader.info().instance),
-            };
-        }
-    }
-
-    /// Looks for the ring; false when the deadline has passed without one.
-    fn look_for_ring(&mut self, deadline: Timestamp) -> Result<bool, Error> {
-        let Some(sought) = self.sought() else {
-            return Ok(true);
-        };
-        let now = Timestamp::now();
-        let readiness = self.readiness.upgrade();
-        let told = readiness.and_then(|readiness| readiness.take_found());
-        let mut found = match told.transpose()? {
-            Some(found) if sought.is_new(&found) => Some(found),
-            _ => sought.reopen(),
-        };
-        if found.is_none() && now >= self.next_search && !self.is_sought_elsewhere {
-            found = place::find_acceptable(&sought.searched(), |found| sought.is_new(found))?;
-            let end = Timestamp::now();
-            let pause = end.saturating_since(now) * SEARCH_PAUSE;
-            self.next_search = end + pause.min(SEARCH_PAUSE_MOST);
-        }
-        if let Some(found) = found {
-            self.came(found);
-            return Ok(true);
-        }
-        Ok(self.wait_for_change(deadline))
-    }
-
-    /// What is looked for while the ring is not there.
-    fn sought(&self) -> Option<Sought> {
-        let Ring::Gone { known, ended, .. } = &self.ring else {
-            return None;
-        };
-        Some(Sought {
-            wanted: self.wanted.clone(),
-            known: known.clone(),
-            ended: *ended,
-        })
-    }
-
-    /// The ring that was looked for is there, if it still was.
-    pub(crate) fn came(&mut self, found: Found) {
-        if let Ring::Gone { .. } = self.ring {
-            // It came while it was waited for, so all of it is wanted.
-            self.ring = Ring::Open(OpenRing::new(found, Begin::First, &mut self.account));
-            self.watch = None;
-        }
-    }
-
-    /// What has to happen before there is something to say, for who waits for many cameras at once.
-    pub(crate) fn awaits(&mut self, policy: Policy) -> Awaits<'_> {
-        if let Ring::Open(ring) = &self.ring {
-            let state = ring.reader.state();
-            // The state came after the last frame.
-            let has_frame = matches!(ring.target(policy), Target::Read(_));
-            let has_end = state == StreamState::Closed && !ring.end_was_told;
-            if state.is_final() && !has_frame && !has_end {
-                self.ring_is_gone();
-            }
-        }
-        match (&self.ring, self.sought()) {
-            (_, Some(sought)) => Awaits::Ring(sought),
-            (Ring::Open(ring), None) if !ring.reader.state().is_final() => {
-                match ring.target(policy) {
-                    Target::WaitFor(n) => Awaits::Frame(&ring.reader, n),
-                    Target::Read(_) => Awaits::Nothing,
-                }
-            }
-            _ => Awaits::Nothing,
-        }
-    }
-
-    /// Waits until it is worth looking for the ring again; false when the deadline has passed.
-    fn wait_for_change(&mut self, deadline: Timestamp) -> bool {
-        let now = Timestamp::now();
-        let rest = deadline.saturating_since(now);
-        if rest.is_zero() {
-            return false;
-        }
-        let until_search = self.next_search.saturating_since(now);
-        let look_interval = if until_search.is_zero() {
-            LOOK_INTERVAL
-        } else {
-            until_search.min(LOOK_INTERVAL)
-        };
-        if let Some(watch) = &mut self.watch {
-            watch.wait(rest.min(look_interval));
-        } else {
-            // Only who waits needs it: then it looks once more before it does, so that nothing comes unseen in between.
-            let directory = match &self.ring {
-                Ring::Gone {
-                    known: Some((directory, _)),
-                    ..
-                } => directory.clone(),
-                _ => self.wanted.likely_directory(),
-            };
-            self.watch = Some(RingWatch::new(&directory));
-        }
-        true
-    }
-}
-
-/// How waiting for a frame ended.
-enum Waited {
-    GoOn,
-    TimedOut,
-    /// The camera says that it ends; said once.
-    Ended,
-    Gone,
-}
-
-impl OpenRing {
-    fn new(found: Found, begin: Begin, account: &mut Account) -> Self {
-        let Found {
-            directory,
-            name,
-            reader,
-        } = found;
-        let instance = reader.info().instance;
-        let handed_out = account.last_of(instance);
-        if let Begin::First = begin
-            && let Some((progress, next)) = account.continue_ring(&reader)
-        {
-            return Self {
-                directory,
-                name,
-                reader,
-                next,
-                progress,
-                handed_out,
-                end_was_told: false,
-            };
-        }
-        let next = match (begin, handed_out) {
-            (_, Some(number)) => first_after(&reader, number),
-            // And not the oldest that is left: what was overwritten meanwhile was missed.
-            (Begin::First, None) => reader.info().first,
-            (Begin::Chosen(Start::Oldest), None) => reader.oldest(),
-            (Begin::Chosen(Start::Now), None) if reader.info().format.fourcc.is_inter_coded() => {
-                reader.last_key().unwrap_or_else(|| reader.head())
-            }
-            (Begin::Chosen(Start::Now), None) => reader.head(),
-        };
-        Self {
-            directory,
-            name,
-            progress: account.begin_ring(instance, next),
-            reader,
-            next,
-            handed_out,
-            end_was_told: false,
-        }
-    }
-
-    fn target(&self, policy: Policy) -> Target {
-        let head = self.reader.head();
-        match policy {
-            Policy::Every if self.next < head => Target::Read(self.next),
-            Policy::Latest if self.next < head => Target::Read(head - 1),
-            Policy::KeyFrames => match self.reader.last_key() {
-                Some(key) if key >= self.next && key < head => Target::Read(key),
-                _ => Target::WaitFor(head),
-            },
-            Policy::Every | Policy::Latest => Target::WaitFor(self.next),
-        }
-    }
-
-    fn wait(&mut self, n: u64, deadline: Timestamp) -> Waited {
-        let state = self.reader.state();
-        if state.is_final() {
-            // The state came after the last frame, which may have come after it was looked for.
-            if self.reader.head() > n {
-                return Waited::GoOn;
-            }
-            if state == StreamState::Closed && !self.end_was_told {
-                self.end_was_told = true;
-                return Waited::Ended;
-            }
-            return Waited::Gone;
-        }
-        match self.reader.wait(n, state, deadline) {
-            Wait::Ready | Wait::StateChanged => Waited::GoOn,
-            // A daemon may have published one more and died after the ring was looked at.
-            Wait::Nothing if self.is_over() && self.reader.head() <= n => Waited::Gone,
-            Wait::Nothing if Timestamp::now() >= deadline => Waited::TimedOut,
-            Wait::Nothing => Waited::GoOn,
-        }
-    }
-
-    /// Whether nothing more will come: the daemon is gone, or the ring has lost its name to another.
-    fn is_over(&self) -> bool {
-        !self.reader.writer_lives() || self.reader.is_replaced() && !self.reader.state().is_final()
-    }
-}
-
-/// The first frame after the one that was read last, in another ring of the same run.
-fn first_after(reader: &RingReader, number: FrameNumber) -> u64 {
-    let (oldest, head) = (reader.oldest(), reader.head());
-    (oldest..head)
-        .find(|&n| reader.meta(n).is_ok_and(|meta| meta.number > number))
-        .unwrap_or(head)
-}
-
-/// An endless series of frames. See [`Camera::frames`].
-#[derive(Debug)]
-pub struct Frames<'a> {
-    camera: &'a mut Camera,
-    policy: Policy,
-    ends: bool,
-}
-
-impl Frames<'_> {
-    /// Ends when the camera says that it ends, instead of waiting for it to come back.
-    #[must_use]
-    pub const fn until_end(mut self) -> Self {
-        self.ends = true;
-        self
-    }
-}
-
-impl Iterator for Frames<'_> {
-    type Item = Result<Frame, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // Before the frame is looked for, so that the last one is not missed.
-            let has_gone = self.camera.has_gone();
-            let timeout = match &self.camera.stay {
-                Some(_) if has_gone => Duration::ZERO,
-                Some(_) => LOOK_INTERVAL,
-                None => Duration::from_secs(3600),
-            };
-            match self.camera.next(self.policy, timeout) {
-                Ok(Some(frame)) => return Some(Ok(frame)),
-                Ok(None) if has_gone => return None,
-                Ok(None) => {}
-                Err(Error::Ended) if self.ends => return None,
-                Err(Error::Ended) => {}
-                Err(error) => return Some(Err(error)),
             }
         }
     }

@@ -230,8 +230,18 @@ class Publisher:
         frames: Optional[int] = None,
         directory: str | os.PathLike[str] | None = None,
     ) -> Self: ...
-    def publish(self, data: NDArray[np.uint8] | bytes | bytearray | memoryview, source: Optional[Frame] = None, *, captured_ns: Optional[int] = None) -> int:
-        """Publishes a frame, and gives its number. With ``source`` it has that frame's time and number."""
+    def publish(
+        self,
+        data: NDArray[np.uint8] | bytes | bytearray | memoryview,
+        source: Optional[Frame] = None,
+        *,
+        captured_ns: Optional[int] = None,
+        is_key: Optional[bool] = None,
+    ) -> int:
+        """Publishes a frame, and gives its number. With ``source`` it has that frame's time and number; else it was captured now, or when ``captured_ns`` says.
+
+        Decoding can begin at every frame but those of H.264 and its kin; there ``is_key`` says at which.
+        """
     def close(self) -> None:
         """Ends the stream; returns when its readers have taken what is left, after two seconds at most."""
     @property
