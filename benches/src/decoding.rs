@@ -17,6 +17,9 @@ use zune_jpeg::JpegDecoder;
 use crate::floor::thread_cpu;
 
 const FRAMES: u32 = 300;
+/// The frames of a file, and whether decoding can begin at each.
+type Film = [(Vec<u8>, bool)];
+
 /// Both take turns, so that a machine that is slow for a while is so for both.
 const ROUNDS: u32 = 5;
 
@@ -76,9 +79,9 @@ fn frames(fourcc: FourCc, codec: &[&str]) -> anyhow::Result<Vec<(Vec<u8>, bool)>
 fn compare(
     what: &str,
     fourcc: FourCc,
-    frames: &[(Vec<u8>, bool)],
+    frames: &Film,
     pixels: Pixels,
-    alone: fn(&[(Vec<u8>, bool)]) -> anyhow::Result<u64>,
+    alone: fn(&Film) -> anyhow::Result<u64>,
 ) -> anyhow::Result<()> {
     let (mut own_best, mut alone_best) = (Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
@@ -103,7 +106,7 @@ fn compare(
     Ok(())
 }
 
-fn own(fourcc: FourCc, frames: &[(Vec<u8>, bool)], pixels: Pixels) -> anyhow::Result<u64> {
+fn own(fourcc: FourCc, frames: &Film, pixels: Pixels) -> anyhow::Result<u64> {
     let mut decoder = Decoder::new(StreamFormat {
         fourcc,
         width: 1280,
@@ -128,7 +131,7 @@ fn own(fourcc: FourCc, frames: &[(Vec<u8>, bool)], pixels: Pixels) -> anyhow::Re
 }
 
 /// As its documentation has it: a picture is read where the decoder has it.
-fn openh264_alone(frames: &[(Vec<u8>, bool)]) -> anyhow::Result<u64> {
+fn openh264_alone(frames: &Film) -> anyhow::Result<u64> {
     let config = DecoderConfig::new().flush_after_decode(Flush::Flush);
     let mut decoder = OpenH264::with_api_config(openh264::OpenH264API::from_source(), config)?;
     let mut pictures = 0;
@@ -142,7 +145,7 @@ fn openh264_alone(frames: &[(Vec<u8>, bool)]) -> anyhow::Result<u64> {
 }
 
 /// Into memory that is used again.
-fn zune_alone(frames: &[(Vec<u8>, bool)]) -> anyhow::Result<u64> {
+fn zune_alone(frames: &Film) -> anyhow::Result<u64> {
     let mut out = Vec::new();
     for (bytes, _) in frames {
         let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);

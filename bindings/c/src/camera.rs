@@ -47,7 +47,7 @@ enum Reading {
     /// As frames.
     Frames(Camera),
     /// As pictures, by a decoder that knows the frames before.
-    Pictures(Pictures, Pixels),
+    Pictures(Box<Pictures>, Pixels),
     /// While one becomes the other.
     Between,
 }
@@ -78,7 +78,7 @@ impl Reading {
         if !is_so {
             self.frames()?;
             if let Self::Frames(camera) = std::mem::replace(self, Self::Between) {
-                *self = Self::Pictures(camera.decoded(pixels), pixels);
+                *self = Self::Pictures(Box::new(camera.decoded(pixels)), pixels);
             }
         }
         match self {

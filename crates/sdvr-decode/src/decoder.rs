@@ -55,7 +55,7 @@ enum Engine {
     Raw(Raw),
     Mjpeg(Mjpeg),
     #[cfg(all(feature = "h264", not(feature = "libav")))]
-    H264(H264),
+    H264(Box<H264>),
     #[cfg(feature = "libav")]
     Libav(LibavDecoder),
 }
@@ -100,7 +100,7 @@ impl Decoder {
             b"MJPG" | b"JPEG" => Engine::Mjpeg(Mjpeg::default()),
             #[cfg(all(feature = "h264", not(feature = "libav")))]
             b"H264" if options.engine != EngineChoice::Hardware => {
-                Engine::H264(H264::new(&options.extradata))
+                Engine::H264(Box::new(H264::new(&options.extradata)))
             }
             _ => return Err(unsupported(format.fourcc)),
         };
