@@ -55,9 +55,9 @@ enum Engine {
     Raw(Raw),
     Mjpeg(Mjpeg),
     #[cfg(all(feature = "h264", not(feature = "libav")))]
-    H264(H264),
+    H264(Box<H264>),
     #[cfg(feature = "libav")]
-    Libav(LibavDecoder),
+    Libav(Box<LibavDecoder>),
 }
 
 impl Decoder {
@@ -93,14 +93,14 @@ impl Decoder {
         #[cfg(feature = "libav")]
         if let Some(libav) = LibavDecoder::new(format.fourcc, options.engine, &options.extradata)? {
             return Ok(Self {
-                engine: Engine::Libav(libav),
+                engine: Engine::Libav(Box::new(libav)),
             });
         }
         let engine = match &format.fourcc.0 {
             b"MJPG" | b"JPEG" => Engine::Mjpeg(Mjpeg::default()),
             #[cfg(all(feature = "h264", not(feature = "libav")))]
             b"H264" if options.engine != EngineChoice::Hardware => {
-                Engine::H264(H264::new(&options.extradata))
+                Engine::H264(Box::new(H264::new(&options.extradata)))
             }
             _ => return Err(unsupported(format.fourcc)),
         };
