@@ -16,12 +16,12 @@ use zune_jpeg::JpegDecoder;
 
 use crate::floor::thread_cpu;
 
-const FRAMES: u32 = 300;
+const FRAMES: u32 = 100;
 /// The frames of a file, and whether decoding can begin at each.
 type Film = [(Vec<u8>, bool)];
 
 /// Both take turns, so that a machine that is slow for a while is so for both.
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 3;
 
 /// Measures both, and prints a line for each format.
 pub(crate) fn run() -> anyhow::Result<()> {

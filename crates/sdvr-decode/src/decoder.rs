@@ -57,7 +57,7 @@ enum Engine {
     #[cfg(all(feature = "h264", not(feature = "libav")))]
     H264(Box<H264>),
     #[cfg(feature = "libav")]
-    Libav(LibavDecoder),
+    Libav(Box<LibavDecoder>),
 }
 
 impl Decoder {
@@ -93,7 +93,7 @@ impl Decoder {
         #[cfg(feature = "libav")]
         if let Some(libav) = LibavDecoder::new(format.fourcc, options.engine, &options.extradata)? {
             return Ok(Self {
-                engine: Engine::Libav(libav),
+                engine: Engine::Libav(Box::new(libav)),
             });
         }
         let engine = match &format.fourcc.0 {
