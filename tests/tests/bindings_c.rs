@@ -410,7 +410,6 @@ fn outputs_live_as_long_as_their_cameras() {
             let line = lines
                 .next()
                 .unwrap_or_else(|| panic!("{wanted:?} did not come"));
-            eprintln!("{line}");
             wanted.retain(|one| *one != line);
         }
     };
