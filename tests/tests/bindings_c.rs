@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use sdvr::{FourCc, FrameRate, PublishOptions, Published, Publisher, StreamFormat
 use sdvr_tests::{System, binary, text};
 
 const PICTURES: &str = "test:?format=MJPG&size=64x48&fps=20";
+const GRAY: &str = "test:?format=GREY&size=64x48&fps=20";
 
 /// `cargo xtask install` into a folder of its own, of what was built for the tests.
 struct Installed {
@@ -385,7 +386,7 @@ fn a_hostile_program_is_refused_and_harms_nobody() {
 #[test]
 fn outputs_live_as_long_as_their_cameras() {
     let installed = Installed::new();
-    let system = System::new();
+    let system = System::with_daemon();
     let program = installed.scratch("outputs").join("outputs");
     runs(
         installed
@@ -396,8 +397,8 @@ fn outputs_live_as_long_as_their_cameras() {
             .arg("-o")
             .arg(&program),
     );
-    let mut steady = publisher(&system, "steady", 16, 8);
-    let mut throws = publisher(&system, "throws", 16, 8);
+    let steady = system.start_client("steady", GRAY, &[]);
+    let _throws = system.start_client("throws", GRAY, &[]);
     let mut command = installed.program(&system, &program, &[]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut running = system.start(&mut command, "outputs");
@@ -412,36 +413,22 @@ fn outputs_live_as_long_as_their_cameras() {
             wanted.retain(|one| *one != line);
         }
     };
-    let pixels = [7; 16 * 8];
-    let publish = || {
-        steady.publish(&pixels, &Published::now()).unwrap();
-        throws.publish(&pixels, &Published::now()).unwrap();
-    };
-    while_publishing(publish, || {
-        wait_for(&[
-            "made for steady",
-            "made for throws",
-            "throws threw: on purpose",
-            "gone for throws",
-            "frame of steady, 128 bytes",
-            "picture of steady, 16x8, 48 bytes a row",
-            "picture of throws, 16x8, 48 bytes a row",
-        ]);
-    });
-    steady.close();
+    wait_for(&[
+        "made for steady",
+        "made for throws",
+        "throws threw: on purpose",
+        "gone for throws",
+        "frame of steady, 3072 bytes",
+        "picture of steady, 64x48, 192 bytes a row",
+        "picture of throws, 64x48, 192 bytes a row",
+    ]);
+    drop_gently(steady);
     wait_for(&["gone for steady"]);
 
     // What comes again has another object; what is there at the end is destroyed.
-    let mut again = publisher(&system, "steady", 16, 8);
-    let publish = || {
-        again.publish(&pixels, &Published::now()).unwrap();
-    };
-    while_publishing(publish, || {
-        wait_for(&["made for steady", "frame of steady, 128 bytes"]);
-    });
-    let mut stdin = running.child().stdin.take().unwrap();
-    stdin.flush().unwrap();
-    drop(stdin);
+    let _again = system.start_client("steady", GRAY, &[]);
+    wait_for(&["made for steady", "frame of steady, 3072 bytes"]);
+    drop(running.child().stdin.take());
     wait_for(&["gone for steady"]);
     assert!(running.wait().success(), "{}", running.log());
 }

@@ -17,8 +17,8 @@ const ABI_VERSION: &str = concat!(
     ".",
     env!("CARGO_PKG_VERSION_MINOR")
 );
-/// What a program needs that is linked to `libsdvr.a`: as `rustc --print native-static-libs` says, and a test links such a program.
-const SYSTEM_LIBRARIES: &str = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc";
+/// What a program needs that is linked to `libsdvr.a`: as `rustc --print native-static-libs` says (OpenH264 is C++), and a test links such a program.
+const SYSTEM_LIBRARIES: &str = "-lstdc++ -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc";
 
 /// Where to.
 #[derive(Debug, clap::Args)]

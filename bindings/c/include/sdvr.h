@@ -981,9 +981,11 @@ enum sdvr_status sdvr_watch_next(struct sdvr_watch *watch,
 enum sdvr_status sdvr_watch_close(struct sdvr_watch *watch);
 
 /**
- * Calls work for every camera that is there and that comes, each on a thread of its own, until sdvr_each_stop, and stores in *out_each what is given to that.
+ * Calls work for every camera that is there and that comes, each on a thread of its own, until sdvr_each_stop, and stores in *out_each what is given to that. Streams that
+ * programs publish are no cameras: sdvr_watch_next tells of them.
  *
- * When a camera goes, nothing ends the work: it has to ask sdvr_camera_has_gone whenever a call returns SDVR_TIMEOUT. When the camera comes back, work is called again with a new handle, after
+ * When a camera goes, nothing ends the work: it has to ask sdvr_camera_has_gone before each call for a frame, and return when that then has
+ * nothing more with a timeout of 0. When the camera comes back, work is called again with a new handle, after
  * the first call has returned; if it is the same run of the source, it goes on after the last frame that was taken.
  */
 enum sdvr_status sdvr_for_each_camera(sdvr_work work,

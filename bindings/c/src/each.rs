@@ -28,9 +28,11 @@ thread_local! {
     static IS_WORKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls work for every camera that is there and that comes, each on a thread of its own, until sdvr_each_stop, and stores in *out_each what is given to that.
+/// Calls work for every camera that is there and that comes, each on a thread of its own, until sdvr_each_stop, and stores in *out_each what is given to that. Streams that
+/// programs publish are no cameras: sdvr_watch_next tells of them.
 ///
-/// When a camera goes, nothing ends the work: it has to ask sdvr_camera_has_gone whenever a call returns SDVR_TIMEOUT. When the camera comes back, work is called again with a new handle, after
+/// When a camera goes, nothing ends the work: it has to ask sdvr_camera_has_gone before each call for a frame, and return when that then has
+/// nothing more with a timeout of 0. When the camera comes back, work is called again with a new handle, after
 /// the first call has returned; if it is the same run of the source, it goes on after the last frame that was taken.
 #[unsafe(no_mangle)]
 pub extern "C" fn sdvr_for_each_camera(

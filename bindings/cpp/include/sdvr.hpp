@@ -483,7 +483,9 @@ class Camera {
     Range<Frame> frames(Policy policy) {
         using Came = Range<Frame>::Came;
         return Range<Frame>([this, policy](Frame& frame) {
-            return next_into(policy, look_interval, frame) ? Came::yes : has_gone() ? Came::never : Came::no;
+            // Before: a camera that goes on while the work is to stop always has one more.
+            const bool is_over = has_gone();
+            return next_into(policy, is_over ? Milliseconds::zero() : look_interval, frame) ? Came::yes : is_over ? Came::never : Came::no;
         });
     }
     /// All pictures, likewise. Frames that give none are left out.
@@ -491,7 +493,9 @@ class Camera {
         using Came = Range<Picture>::Came;
         return Range<Picture>([this, policy, pixels](Picture& picture) {
             try {
-                return next_picture_into(policy, pixels, look_interval, picture) ? Came::yes : has_gone() ? Came::never : Came::no;
+                const bool is_over = has_gone();
+                const Milliseconds timeout = is_over ? Milliseconds::zero() : look_interval;
+                return next_picture_into(policy, pixels, timeout, picture) ? Came::yes : is_over ? Came::never : Came::no;
             } catch (const Undecodable&) {
                 return Came::no;
             }
