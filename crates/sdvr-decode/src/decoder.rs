@@ -138,27 +138,31 @@ impl Decoder {
             Engine::Raw(raw) => raw.decode(frame, pixels, picture).map(|()| true),
             Engine::Mjpeg(mjpeg) => mjpeg.decode(frame, pixels, picture).map(|()| true),
             #[cfg(all(feature = "h264", not(feature = "libav")))]
-            Engine::H264(h264) => h264.decode(frame, Some((pixels, picture))),
+            Engine::H264(h264) => {
+                let number = h264.decode(frame, Some((pixels, picture)))?;
+                Ok(number.is_some())
+            }
             #[cfg(feature = "libav")]
-            Engine::Libav(libav) => libav.decode(frame, Some((pixels, picture))),
+            Engine::Libav(libav) => {
+                let number = libav.decode(frame, Some((pixels, picture)))?;
+                Ok(number.is_some())
+            }
         }
     }
 
-    /// Takes a frame in whose picture nobody wants: what comes after it may need it. Of formats whose frames stand alone it does nothing.
+    /// Takes a frame in when nobody wants the picture that comes out: what comes after it may need it. Gives the number of the frame whose picture that was, which
+    /// is not this one where pictures are held back. Of formats whose frames stand alone it does nothing.
     ///
     /// # Errors
     ///
     /// As [`Self::decode`].
-    pub fn pass(&mut self, frame: Coded<'_>) -> Result<(), DecodeError> {
+    pub fn pass(&mut self, frame: Coded<'_>) -> Result<Option<u64>, DecodeError> {
         match &mut self.engine {
-            Engine::Raw(_) | Engine::Mjpeg(_) => {
-                let _ = frame;
-                Ok(())
-            }
+            Engine::Raw(_) | Engine::Mjpeg(_) => Ok(Some(frame.number)),
             #[cfg(all(feature = "h264", not(feature = "libav")))]
-            Engine::H264(h264) => h264.decode(frame, None).map(|_| ()),
+            Engine::H264(h264) => h264.decode(frame, None),
             #[cfg(feature = "libav")]
-            Engine::Libav(libav) => libav.decode(frame, None).map(|_| ()),
+            Engine::Libav(libav) => libav.decode(frame, None),
         }
     }
 

@@ -79,12 +79,12 @@ impl H264 {
         self.order.clear();
     }
 
-    /// Decodes a frame; when a picture comes out and `wanted` says where, it is made what is wanted.
+    /// Decodes a frame; when a picture comes out and `wanted` says where, it is made what is wanted. Gives the number of the frame that the picture is of.
     pub(crate) fn decode(
         &mut self,
         frame: Coded<'_>,
         wanted: Option<(Pixels, &mut Picture)>,
-    ) -> Result<bool, DecodeError> {
+    ) -> Result<Option<u64>, DecodeError> {
         let result = self.decode_unit(frame, wanted);
         if result.is_err() {
             self.reset();
@@ -101,14 +101,15 @@ impl H264 {
         let Some(next) = self.order.take_first() else {
             return Ok(false);
         };
-        self.hand_out_waiting(next, Some((pixels, picture)))
+        self.hand_out_waiting(next, Some((pixels, picture)))?;
+        Ok(true)
     }
 
     fn decode_unit(
         &mut self,
         frame: Coded<'_>,
         wanted: Option<(Pixels, &mut Picture)>,
-    ) -> Result<bool, DecodeError> {
+    ) -> Result<Option<u64>, DecodeError> {
         let contents = self.look_into(frame.bytes);
         self.sequence = contents.sequence.or(self.sequence);
         if let Progress::Waiting = self.progress {
@@ -130,7 +131,7 @@ impl H264 {
         let (Some(decoded), Some(slice)) = (decoded, contents.slice) else {
             return match contents.slice {
                 Some(_) => Err(damaged("parts of its picture are missing")),
-                None => Ok(false),
+                None => Ok(None),
             };
         };
         let sequence = self.sequence.as_ref();
@@ -139,12 +140,10 @@ impl H264 {
         let reordered = sequence.and_then(|sequence| sequence.reordered);
         let is_next = place.is_none() || reordered == Some(0);
         if is_next && self.order.is_empty() {
-            return match wanted {
-                Some((pixels, picture)) => {
-                    hand_out(&mut self.converter, &decoded, colours, pixels, picture)
-                }
-                None => Ok(true),
-            };
+            if let Some((pixels, picture)) = wanted {
+                hand_out(&mut self.converter, &decoded, colours, pixels, picture)?;
+            }
+            return Ok(Some(decoded.number));
         }
         let mut own = self.order.spare();
         hand_out(
@@ -158,8 +157,8 @@ impl H264 {
             .order
             .exchange(place.unwrap_or(Place::LAST), own, reordered)
         {
-            Some(next) => self.hand_out_waiting(next, wanted),
-            None => Ok(false),
+            Some(next) => self.hand_out_waiting(next, wanted).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -232,12 +231,13 @@ impl H264 {
         }
     }
 
-    /// Makes a picture that has waited what is wanted.
+    /// Makes a picture that has waited what is wanted, and gives its number.
     fn hand_out_waiting(
         &mut self,
         mut waited: Picture,
         wanted: Option<(Pixels, &mut Picture)>,
-    ) -> Result<bool, DecodeError> {
+    ) -> Result<u64, DecodeError> {
+        let number = waited.number;
         match wanted {
             Some((Pixels::Planes, picture)) => std::mem::swap(picture, &mut waited),
             Some((pixels, picture)) => {
@@ -247,12 +247,12 @@ impl H264 {
                 let mut source = source.ok_or(DecodeError::Size { width, height })?;
                 source.colours = waited.colours;
                 self.converter.convert(&source, pixels, picture)?;
-                picture.number = waited.number;
+                picture.number = number;
             }
             None => {}
         }
         self.order.give_back(waited);
-        Ok(true)
+        Ok(number)
     }
 }
 
@@ -263,7 +263,7 @@ fn hand_out(
     colours: Colours,
     pixels: Pixels,
     picture: &mut Picture,
-) -> Result<bool, DecodeError> {
+) -> Result<(), DecodeError> {
     let (width, height) = (decoded.width, decoded.height);
     let [y, cb, cr] = decoded.planes;
     let source = Source::new(
@@ -276,7 +276,7 @@ fn hand_out(
     source.colours = colours;
     converter.convert(&source, pixels, picture)?;
     picture.number = decoded.number;
-    Ok(true)
+    Ok(())
 }
 
 /// Refuses what the decoder cannot do, which it does not tell apart from damage.

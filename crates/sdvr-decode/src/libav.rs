@@ -96,12 +96,12 @@ impl LibavDecoder {
         self.progress = Progress::Waiting;
     }
 
-    /// Decodes a frame; when a picture comes out and `wanted` says where, it is made what is wanted.
+    /// Decodes a frame; when a picture comes out and `wanted` says where, it is made what is wanted. Gives the number of the frame that the picture is of.
     pub(crate) fn decode(
         &mut self,
         frame: Coded<'_>,
         wanted: Option<(Pixels, &mut Picture)>,
-    ) -> Result<bool, DecodeError> {
+    ) -> Result<Option<u64>, DecodeError> {
         if self.progress == Progress::Finishing {
             self.reset();
         }
@@ -131,10 +131,10 @@ impl LibavDecoder {
             Progress::Finishing => {}
         }
         let result = self.next(Some((pixels, picture)));
-        if !matches!(result, Ok(true)) {
+        if !matches!(result, Ok(Some(_))) {
             self.reset();
         }
-        result
+        result.map(|number| number.is_some())
     }
 
     fn send(&mut self, frame: Coded<'_>) -> Result<(), DecodeError> {
@@ -144,7 +144,7 @@ impl LibavDecoder {
                 Sent::Yes => return Ok(()),
                 Sent::NotYet => {
                     let mut own = Picture::default();
-                    if !self.receive(Some((Pixels::Planes, &mut own)))? {
+                    if self.receive(Some((Pixels::Planes, &mut own)))?.is_none() {
                         return Err(self.damaged("the decoder takes no more frames".to_owned()));
                     }
                     self.ready.push_back(own);
@@ -154,7 +154,7 @@ impl LibavDecoder {
     }
 
     /// Hands out the next picture, whether it is there already or not.
-    fn next(&mut self, wanted: Option<(Pixels, &mut Picture)>) -> Result<bool, DecodeError> {
+    fn next(&mut self, wanted: Option<(Pixels, &mut Picture)>) -> Result<Option<u64>, DecodeError> {
         let Some(ready) = self.ready.pop_front() else {
             return self.receive(wanted);
         };
@@ -166,15 +166,18 @@ impl LibavDecoder {
             self.converter.convert(&source, pixels, picture)?;
             picture.number = ready.number;
         }
-        Ok(true)
+        Ok(Some(ready.number))
     }
 
-    fn receive(&mut self, wanted: Option<(Pixels, &mut Picture)>) -> Result<bool, DecodeError> {
+    fn receive(
+        &mut self,
+        wanted: Option<(Pixels, &mut Picture)>,
+    ) -> Result<Option<u64>, DecodeError> {
         let format = self.fourcc;
         let damaged = |cause: String| DecodeError::Damaged { format, cause };
         let decoded = match self.decoder.receive().map_err(damaged)? {
             Received::Picture(decoded) => decoded,
-            Received::Nothing => return Ok(false),
+            Received::Nothing => return Ok(None),
             Received::Corrupt => {
                 return Err(damaged("parts of its picture are missing".to_owned()));
             }
@@ -182,20 +185,20 @@ impl LibavDecoder {
                 return Err(DecodeError::UnknownPixels { format, pixels });
             }
         };
-        let uses_hardware = decoded.uses_hardware;
+        let (number, uses_hardware) = (decoded.number, decoded.uses_hardware);
         if let Some((pixels, picture)) = wanted {
             let (width, height) = (decoded.width, decoded.height);
             let source = Source::new(decoded.layout, width, height, decoded.planes);
             let mut source = source.ok_or(DecodeError::Size { width, height })?;
             (source.colours, source.sample_bits) = (colours(&decoded), decoded.bits);
             self.converter.convert(&source, pixels, picture)?;
-            picture.number = decoded.number;
+            picture.number = number;
         }
         if uses_hardware != self.uses_hardware {
             self.uses_hardware = uses_hardware;
             self.describe();
         }
-        Ok(true)
+        Ok(Some(number))
     }
 
     /// Says what decodes, and where that is not hardware, why.

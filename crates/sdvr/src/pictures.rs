@@ -1,11 +1,14 @@
 //! A camera's frames, decoded.
 
-use std::collections::VecDeque;
+mod decoding;
+mod tally;
+
 use std::time::{Duration, Instant};
 
-use sdvr_decode::{Coded, DecodeError, Decoder, Picture, Pixels};
-use sdvr_frame::{FrameNumber, InstanceId, StreamFormat};
+use sdvr_decode::{DecodeError, DecoderOptions, EngineChoice, Picture, Pixels};
 
+use self::decoding::{DELAYED_MOST, Decoding, Wish};
+use self::tally::Tally;
 use crate::camera::{Camera, Policy};
 use crate::error::Error;
 use crate::frame::Frame;
@@ -13,8 +16,6 @@ use crate::frame::Frame;
 /// Under [`Policy::Latest`] pictures are passed over while newer frames wait, but no longer than this: a decoder that is slower than the camera would
 /// else never give one.
 const PASSING_MOST: Duration = Duration::from_millis(50);
-/// How many frames an encoder may send before the picture that is shown first: what H.264 and H.265 allow (`max_dec_frame_buffering`).
-const DELAYED_MOST: usize = 16;
 
 /// A frame and its picture.
 #[derive(Clone, Debug)]
@@ -37,7 +38,8 @@ impl Decoded {
         &self.frame
     }
 
-    /// How many frames of the same run were captured between the picture handed out before and this one. 0 for the first one of a run.
+    /// How many frames of the same run had no picture since the one that was handed out before: lost, damaged, overwritten, or not wanted by the policy. 0 for the
+    /// first one of a run.
     ///
     /// [`Frame::missed`] of [`Self::frame`] is another figure where frames are decoded whose pictures nobody wants.
     #[must_use]
@@ -59,7 +61,7 @@ pub struct Deferred {
     pub frame: Frame,
     /// As [`Decoded::missed`].
     pub missed: u64,
-    /// Whether its picture was made. If not, any [`Decoder`] of its format can make it.
+    /// Whether its picture was made. If not, any [`crate::Decoder`] of its format can make it.
     pub is_decoded: bool,
 }
 
@@ -80,24 +82,14 @@ pub struct Deferred {
 pub struct Pictures {
     camera: Camera,
     pixels: Pixels,
+    engine_choice: EngineChoice,
+    /// Of the run that is read.
     decoding: Option<Decoding>,
-    /// Frames that were decoded and whose pictures have not come out.
-    delayed: VecDeque<Frame>,
     /// Memory for the next frames.
     spare: Vec<Frame>,
-    handed_out: Option<(InstanceId, FrameNumber)>,
+    tally: Tally,
     /// Whether the camera has said that it ends, and pictures may be left in the decoder.
     is_ending: bool,
-}
-
-/// The decoder of the run that is read.
-#[derive(Debug)]
-struct Decoding {
-    decoder: Decoder,
-    format: StreamFormat,
-    instance: InstanceId,
-    /// Whether a picture of the frames since the last gap was handed out.
-    has_begun: bool,
 }
 
 /// What is done with a frame that needs no other to be decoded.
@@ -110,20 +102,29 @@ enum Alone {
 impl Camera {
     /// This camera's frames as pixels.
     #[must_use]
-    pub const fn decoded(self, pixels: Pixels) -> Pictures {
+    pub fn decoded(self, pixels: Pixels) -> Pictures {
         Pictures {
             camera: self,
             pixels,
+            engine_choice: EngineChoice::default(),
             decoding: None,
-            delayed: VecDeque::new(),
             spare: Vec::new(),
-            handed_out: None,
+            tally: Tally::default(),
             is_ending: false,
         }
     }
 }
 
 impl Pictures {
+    /// The same, decoded by what `choice` allows. With [`EngineChoice::Hardware`] every frame is [`Error::Undecodable`] where there is none, instead of being
+    /// decoded by the processor.
+    #[must_use]
+    pub fn with_engine(mut self, choice: EngineChoice) -> Self {
+        self.engine_choice = choice;
+        self.decoding = None;
+        self
+    }
+
     /// The next picture that `policy` wants; waits for it at most `timeout`. `None` when none came.
     ///
     /// Of inter-coded streams (H.264 and its kin) the first picture is that of the newest key frame in the ring, at once. After that all frames are decoded,
@@ -138,7 +139,7 @@ impl Pictures {
         let mut picture = Picture::default();
         let frame = self.advance(policy, timeout, &mut picture)?;
         Ok(frame.map(|frame| Decoded {
-            missed: self.hand_out(&frame),
+            missed: self.hand_out(),
             frame,
             picture,
         }))
@@ -158,7 +159,7 @@ impl Pictures {
         let Some(frame) = self.advance(policy, timeout, &mut decoded.picture)? else {
             return Ok(false);
         };
-        decoded.missed = self.hand_out(&frame);
+        decoded.missed = self.hand_out();
         self.spare
             .push(std::mem::replace(&mut decoded.frame, frame));
         Ok(true)
@@ -178,7 +179,7 @@ impl Pictures {
     ) -> Result<Option<Deferred>, Error> {
         let shown = self.advance_to(policy, timeout, picture, Alone::IsDeferred)?;
         Ok(shown.map(|frame| Deferred {
-            missed: self.hand_out(&frame),
+            missed: self.hand_out(),
             is_decoded: frame.format().fourcc.is_inter_coded(),
             frame,
         }))
@@ -200,10 +201,10 @@ impl Pictures {
         }
     }
 
-    /// What decodes, such as `zune-jpeg` or `OpenH264`; `None` before the first frame. See [`Decoder::engine`].
+    /// What decodes, such as `zune-jpeg` or `OpenH264`; `None` before the first frame. See [`crate::Decoder::engine`].
     #[must_use]
     pub fn engine(&self) -> Option<&str> {
-        self.decoding.as_ref().map(|it| it.decoder.engine())
+        self.decoding.as_ref().map(Decoding::engine)
     }
 
     /// The camera whose pictures they are.
@@ -223,14 +224,10 @@ impl Pictures {
         self.camera
     }
 
-    fn hand_out(&mut self, frame: &Frame) -> u64 {
-        let before = self.handed_out.replace((frame.instance(), frame.number()));
-        match before {
-            Some((instance, number)) if instance == frame.instance() => {
-                frame.number().0.saturating_sub(number.0).saturating_sub(1)
-            }
-            _ => 0,
-        }
+    /// Gives how many were missed before the picture that is handed out now.
+    fn hand_out(&mut self) -> u64 {
+        let delayed = self.decoding.as_ref().map_or(0, Decoding::delayed);
+        self.tally.hand_out(delayed)
     }
 
     /// Reads and decodes until there is a picture to hand out; gives the frame it is of.
@@ -256,8 +253,10 @@ impl Pictures {
                 self.camera.skip_to_newest_key();
             }
             if self.is_ending {
-                if let Some(frame) = self.take_held_back(picture) {
-                    return Ok(Some(frame));
+                let decoding = self.decoding.as_mut();
+                let held_back = decoding.and_then(|it| it.take_held_back(self.pixels, picture));
+                if held_back.is_some() {
+                    return Ok(held_back);
                 }
                 self.is_ending = false;
                 return Err(Error::Ended);
@@ -272,14 +271,19 @@ impl Pictures {
                 }
                 Err(error) => return Err(error),
             };
+            self.tally.read(&frame);
             if alone == Alone::IsDeferred && !frame.format().fourcc.is_inter_coded() {
                 return Ok(Some(frame));
             }
             let number = frame.number();
-            let is_wanted = policy != Policy::Latest
-                || !self.camera.has_more()
-                || start.elapsed() >= PASSING_MOST;
-            match self.decode(policy, frame, is_wanted, picture) {
+            let wish = Wish {
+                policy,
+                pixels: self.pixels,
+                is_shown: policy != Policy::Latest
+                    || !self.camera.has_more()
+                    || start.elapsed() >= PASSING_MOST,
+            };
+            match self.decode(frame, wish, picture) {
                 Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) | Err(DecodeError::AwaitsKeyFrame) => {}
                 Err(cause) => {
@@ -291,25 +295,6 @@ impl Pictures {
                 }
             }
         }
-    }
-
-    /// At the end of a stream: the next picture that the decoder has held back for others that might have been shown before it.
-    fn take_held_back(&mut self, picture: &mut Picture) -> Option<Frame> {
-        let decoding = self.decoding.as_mut()?;
-        decoding.has_begun = false;
-        while matches!(decoding.decoder.drain(self.pixels, picture), Ok(true)) {
-            let number = picture.number();
-            let at = self
-                .delayed
-                .iter()
-                .position(|frame| frame.number().0 == number);
-            if let Some(frame) = at.and_then(|at| self.delayed.remove(at)) {
-                return Some(frame);
-            }
-        }
-        self.spare.extend(self.delayed.drain(..));
-        self.spare.truncate(DELAYED_MOST);
-        None
     }
 
     fn is_inter_coded(&self) -> bool {
@@ -338,95 +323,25 @@ impl Pictures {
     /// Gives the frame whose picture came out, and which is wanted.
     fn decode(
         &mut self,
-        policy: Policy,
         frame: Frame,
-        is_wanted: bool,
+        wish: Wish,
         picture: &mut Picture,
     ) -> Result<Option<Frame>, DecodeError> {
-        let mut decoding = match self.decoding.take() {
-            Some(decoding)
-                if decoding.instance == frame.instance() && decoding.format == frame.format() =>
-            {
-                decoding
-            }
-            _ => Decoding {
-                decoder: Decoder::new(frame.format())?,
-                format: frame.format(),
-                instance: frame.instance(),
-                has_begun: false,
-            },
-        };
-        let result = self.decode_by(&mut decoding, policy, frame, is_wanted, picture);
-        self.decoding = Some(decoding);
-        result
-    }
-
-    fn decode_by(
-        &mut self,
-        decoding: &mut Decoding,
-        policy: Policy,
-        frame: Frame,
-        is_wanted: bool,
-        picture: &mut Picture,
-    ) -> Result<Option<Frame>, DecodeError> {
-        let is_inter_coded = frame.format().fourcc.is_inter_coded();
-        if is_inter_coded && (frame.missed() > 0 || policy == Policy::KeyFrames) {
-            decoding.decoder.reset();
-            decoding.has_begun = false;
-            self.spare.extend(self.delayed.drain(..));
-        }
-        let coded = Coded {
-            bytes: frame.bytes(),
-            number: frame.number().0,
-            is_key: frame.is_key(),
-        };
-        let is_out = if is_wanted || !is_inter_coded || !decoding.has_begun {
-            let is_out = decoding.decoder.decode(coded, self.pixels, picture);
-            if matches!(is_out, Ok(false)) && policy == Policy::KeyFrames {
-                decoding.decoder.drain(self.pixels, picture)
-            } else if matches!(is_out, Ok(false)) && !decoding.has_begun && coded.is_key {
-                // It is in there, and held back for pictures that may be shown before it. Nobody waits for them when a camera is opened.
-                self.decode_alone(coded, frame.format(), picture)
-            } else {
-                is_out
-            }
-        } else {
-            decoding.decoder.pass(coded).map(|()| false)
-        };
-        self.delayed.push_back(frame);
-        let shown = match is_out {
-            Ok(true) => self.take_delayed(picture.number()),
-            Ok(false) => None,
-            Err(error) => {
-                self.spare.extend(self.delayed.pop_back());
-                return Err(error);
+        let decoding = match &mut self.decoding {
+            Some(decoding) if decoding.takes(&frame) => decoding,
+            decoding => {
+                // What is in there of the run before nobody has waited for.
+                *decoding = None;
+                let info = self.camera.info();
+                let mut options = DecoderOptions::default();
+                options.engine = self.engine_choice;
+                options.extradata = info.map(|info| info.extradata.clone()).unwrap_or_default();
+                decoding.insert(Decoding::new(&frame, options)?)
             }
         };
-        decoding.has_begun |= shown.is_some();
-        while self.delayed.len() > DELAYED_MOST {
-            self.spare.extend(self.delayed.pop_front());
-        }
+        let shown = decoding.decode(frame, wish, picture, &mut self.spare);
         self.spare.truncate(DELAYED_MOST);
-        Ok(shown)
-    }
-
-    fn decode_alone(
-        &self,
-        key: Coded<'_>,
-        format: StreamFormat,
-        picture: &mut Picture,
-    ) -> Result<bool, DecodeError> {
-        let mut decoder = Decoder::new(format)?;
-        Ok(decoder.decode(key, self.pixels, picture)? || decoder.drain(self.pixels, picture)?)
-    }
-
-    /// The frame of that number; those before it have been passed over.
-    fn take_delayed(&mut self, number: u64) -> Option<Frame> {
-        let at = self
-            .delayed
-            .iter()
-            .position(|frame| frame.number().0 == number)?;
-        self.delayed.remove(at)
+        shown
     }
 }
 
