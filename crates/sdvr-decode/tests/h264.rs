@@ -66,11 +66,12 @@ fn decode_all(
         let result = decoder.decode(coded, Pixels::Planes, &mut picture);
         results.push(result.map(|came| came.then(|| picture.clone())));
     }
-    while decoder
-        .drain(Pixels::Planes, &mut picture)
-        .expect("nothing is damaged at the end")
-    {
-        results.push(Ok(Some(picture.clone())));
+    loop {
+        match decoder.drain(Pixels::Planes, &mut picture) {
+            Ok(true) => results.push(Ok(Some(picture.clone()))),
+            Ok(false) => break,
+            Err(error) => results.push(Err(error)),
+        }
     }
     results
 }
