@@ -8,20 +8,73 @@ use anyhow::{Context, bail};
 
 use crate::tools::{run, target};
 
-/// A Debian package, the program that shows that it is there, and what for.
-type Package = (&'static str, &'static str, &'static str);
+/// A Debian package.
+#[derive(Clone, Copy)]
+struct Package {
+    name: &'static str,
+    evidence: Evidence,
+    purpose: &'static str,
+}
 
-const PACKAGES: [Package; 6] = [
-    ("ffmpeg", "ffprobe", "to make and to check footage"),
-    ("g++", "g++", "to build programs in C++ with the library"),
-    ("make", "make", "to build the examples in C"),
-    ("cmake", "cmake", "to build the examples in C++"),
-    (
+/// What shows that a package is there, or something that does the same.
+#[derive(Clone, Copy)]
+enum Evidence {
+    Program(&'static str),
+    /// What `pkg-config` knows.
+    Library(&'static str),
+    /// What Python can import.
+    Module(&'static str),
+}
+
+impl Package {
+    const fn new(name: &'static str, program: &'static str, purpose: &'static str) -> Self {
+        Self {
+            name,
+            evidence: Evidence::Program(program),
+            purpose,
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        let succeeds = |program, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        match self.evidence {
+            Evidence::Program(program) => is_there(program),
+            Evidence::Library(library) => succeeds("pkg-config", &["--exists", library]),
+            Evidence::Module(module) => succeeds("python3", &["-c", &format!("import {module}")]),
+        }
+    }
+}
+
+const PACKAGES: [Package; 9] = [
+    Package::new("ffmpeg", "ffprobe", "to make and to check footage"),
+    Package::new("g++", "g++", "to build programs in C++ with the library"),
+    Package::new("make", "make", "to build the examples in C"),
+    Package::new("cmake", "cmake", "to build the examples in C++"),
+    Package::new(
         "pkg-config",
         "pkg-config",
-        "to find the library that is installed",
+        "to find libraries that are installed",
     ),
-    (
+    Package {
+        name: "python3-venv",
+        evidence: Evidence::Module("ensurepip"),
+        purpose: "to build and to try the Python package",
+    },
+    Package {
+        name: "libavcodec-dev",
+        evidence: Evidence::Library("libavcodec"),
+        purpose: "to decode with FFmpeg's libraries",
+    },
+    Package {
+        name: "libavutil-dev",
+        evidence: Evidence::Library("libavutil"),
+        purpose: "for the same",
+    },
+    Package::new(
         "iproute2",
         "ip",
         "to give network namespaces their addresses",
@@ -29,47 +82,56 @@ const PACKAGES: [Package; 6] = [
 ];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [
-    (
+    Package::new(
         "qemu-system-x86",
         "qemu-system-x86_64",
         "to run the kernel's camera drivers in a virtual machine",
     ),
-    ("kmod", "modprobe", "to find the kernel modules it needs"),
-    ("cpio", "cpio", "to pack its files"),
-    ("xz-utils", "xz", "to unpack its kernel"),
+    Package::new("kmod", "modprobe", "to find the kernel modules it needs"),
+    Package::new("cpio", "cpio", "to pack its files"),
+    Package::new("xz-utils", "xz", "to unpack its kernel"),
 ];
 /// Where programs for administrators are, which not every user's path names.
 const ADMINISTRATION: [&str; 2] = ["/usr/sbin", "/sbin"];
-/// Brings `vtest.avi`, a surveillance camera's footage; only that file is taken out of it.
+/// Brings footage of real cameras; only these files are taken out of it: a surveillance camera's, and H.264 with and without damage.
 const FOOTAGE_PACKAGE: &str = "opencv-doc";
+const FOOTAGE: [&str; 3] = ["vtest.avi", "box.mp4", "cup.mp4"];
 
 /// Installs what is missing for all tests, after asking.
 pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
-    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
-    install_these(&wanted, Some(&target().join("footage/vtest.avi")), yes)
+    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), &FOOTAGE, yes)
 }
 
 /// Installs what is missing for the cameras' tests, after asking.
 pub(crate) fn install_for_vm(yes: bool) -> anyhow::Result<()> {
-    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), None, yes)
+    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), &[], yes)
 }
 
-fn install_these(wanted: &[Package], footage: Option<&Path>, yes: bool) -> anyhow::Result<()> {
+fn install_these(wanted: &[Package], footage: &[&str], yes: bool) -> anyhow::Result<()> {
     let missing: Vec<_> = wanted
         .iter()
-        .filter(|(_, program, _)| !is_there(program))
+        .filter(|package| !package.is_there())
         .collect();
-    let footage = footage.filter(|footage| !footage.exists());
-    if missing.is_empty() && footage.is_none() {
+    let folder = target().join("footage");
+    let footage: Vec<&str> = footage
+        .iter()
+        .copied()
+        .filter(|name| !folder.join(name).exists())
+        .collect();
+    if missing.is_empty() && footage.is_empty() {
         return Ok(());
     }
     println!("The tests need:");
-    for (package, _, purpose) in &missing {
-        println!("  the Debian package {package}, {purpose} (apt-get install)");
-    }
-    if footage.is_some() {
+    for package in &missing {
         println!(
-            "  vtest.avi out of the Debian package {FOOTAGE_PACKAGE}, real footage of a fixed camera (apt-get download, 8 MB kept in target/)"
+            "  the Debian package {}, {} (apt-get install)",
+            package.name, package.purpose
+        );
+    }
+    if !footage.is_empty() {
+        println!(
+            "  {} out of the Debian package {FOOTAGE_PACKAGE}, real footage (apt-get download, 15 MB kept in target/)",
+            footage.join(", ")
         );
     }
     if !yes && std::env::var_os("CI").is_none() && !agreed()? {
@@ -77,13 +139,15 @@ fn install_these(wanted: &[Package], footage: Option<&Path>, yes: bool) -> anyho
     }
     update()?;
     if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().map(|(package, ..)| *package).collect();
         run(apt()
             .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(names)
+            .args(missing.iter().map(|package| package.name))
             .stdout(Stdio::null()))?;
     }
-    footage.map_or(Ok(()), fetch_footage)
+    if footage.is_empty() {
+        return Ok(());
+    }
+    fetch_footage(&folder, &footage)
 }
 
 /// Whether a program is where users or administrators find it.
@@ -137,19 +201,22 @@ fn agreed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn fetch_footage(footage: &Path) -> anyhow::Result<()> {
-    let folder = footage.parent().context("the footage has a folder")?;
+fn fetch_footage(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let scratch = tempfile::tempdir()?;
-    // One file of the hundreds of megabytes.
-    unpack(FOOTAGE_PACKAGE, scratch.path(), &["*/vtest.avi*"])?;
-    let found =
-        find(scratch.path(), "vtest.avi").context("the package has no vtest.avi any more")?;
-    if found.extension().is_some_and(|end| end == "gz") {
-        run(Command::new("gunzip").arg(&found))?;
+    // Some files of hundreds of megabytes.
+    let patterns: Vec<String> = names.iter().map(|name| format!("*/{name}*")).collect();
+    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    unpack(FOOTAGE_PACKAGE, scratch.path(), &patterns)?;
+    for name in names {
+        let missing = || format!("the package has no {name} any more");
+        let packed = find(scratch.path(), name).with_context(missing)?;
+        if packed.extension().is_some_and(|end| end == "gz") {
+            run(Command::new("gunzip").arg(&packed))?;
+        }
+        let found = find(scratch.path(), name).with_context(missing)?;
+        std::fs::copy(found, folder.join(name))?;
     }
-    let found = find(scratch.path(), "vtest.avi").context("the footage was not unpacked")?;
-    std::fs::copy(found, footage)?;
     Ok(())
 }
 

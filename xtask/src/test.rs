@@ -30,12 +30,19 @@ pub(crate) fn run(yes: bool, filter: Option<&str>) -> anyhow::Result<()> {
     // The system tests start the programs, which cargo builds for a package's own tests only, and link the libraries for other languages.
     tools::run(&mut cargo(&["build", "--workspace", "--bins", "--lib"]))?;
     tools::run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    // What is built for users in other ways.
+    for features in DECODERS {
+        tools::run(cargo(&["test", "-p", "sdvr-decode", "--no-fail-fast"]).args(features))?;
+    }
     run_loom()?;
     fuzz::run_briefly()?;
     vm::run(yes, None)?;
     // The README's first command, as it stands there.
     tools::run(&mut cargo(&["demo", "--seconds", "5"]))
 }
+
+/// The other decoders that can be built: FFmpeg's, and none for frames that need others.
+const DECODERS: [&[&str]; 2] = [&["--features", "libav"], &["--no-default-features"]];
 
 /// Formatting, lints and licences.
 pub(crate) fn check() -> anyhow::Result<()> {
@@ -49,6 +56,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let clippy = || cargo(&["clippy", "--workspace", "--quiet"]);
     let strictly = ["--", "-D", "warnings"];
     tools::run(clippy().arg("--all-targets").args(strictly))?;
+    for features in DECODERS {
+        let clippy = &mut cargo(&["clippy", "-p", "sdvr-decode", "--all-targets", "--quiet"]);
+        tools::run(clippy.args(features).args(strictly))?;
+    }
+    let bare = ["clippy", "-p", "sdvr", "--no-default-features", "--quiet"];
+    tools::run(cargo(&bare).args(strictly))?;
     // Those that need the virtual machine are not among all.
     tools::run(
         clippy()
