@@ -2,6 +2,7 @@
 
 mod disturbed;
 mod first_picture;
+mod group;
 mod python;
 mod reader;
 
@@ -22,6 +23,9 @@ pub(crate) fn run(programs: &Path, python: &Path, only: Option<&str>) -> anyhow:
     }
     if is_wanted("python") {
         python::run(programs, python)?;
+    }
+    if is_wanted("group") {
+        group::run()?;
     }
     if is_wanted("disturbed") {
         disturbed::run(programs)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use rustix::time::ClockId;
 
 const READ_BYTES: usize = 128 * 1024;
 const WRITE_BYTES: usize = 128 * 1024;
@@ -177,7 +178,15 @@ pub(crate) fn seconds_per_gigabyte(cpu: Duration, bytes: u64) -> f64 {
 }
 
 pub(crate) fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    used(ClockId::ThreadCPUTime)
+}
+
+pub(crate) fn process_cpu() -> Duration {
+    used(ClockId::ProcessCPUTime)
+}
+
+fn used(clock: ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(
         time.tv_sec.unsigned_abs(),
         u32::try_from(time.tv_nsec).unwrap_or(0),

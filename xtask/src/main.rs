@@ -96,7 +96,7 @@ enum Bench {
     Crowd,
     /// Reading and decoding, in Rust and Python; consumers beside stopped, killed and slow ones
     Consumers {
-        /// Only the parts whose names contain this: copying, decoding, first, python, disturbed
+        /// Only the parts whose names contain this: copying, decoding, first, python, group, disturbed
         filter: Option<String>,
     },
     /// The ring: waking, torn frames, copying
