@@ -212,7 +212,7 @@ fn unsafe_code_is_where_it_is_expected() {
 
 #[test]
 fn stages_do_not_know_each_other() {
-    let stages = ["sdvr-session", "sdvr-transport", "sdvr-ring"];
+    let stages = ["sdvr-session", "sdvr-transport", "sdvr-ring", "sdvr-decode"];
     for stage in stages {
         let manifest =
             fs::read_to_string(root().join("crates").join(stage).join("Cargo.toml")).unwrap();
@@ -281,6 +281,7 @@ fn licences_are_compatible() {
             "BSD-3-Clause",
             "ISC",
             "Unlicense",
+            "Zlib",
         ]
         .iter()
         .any(|free| licence.contains(free));

@@ -1,17 +1,32 @@
 //! Read the frames of every camera that an SDVR daemon on this host receives.
 //!
 //! ```no_run
-//! use sdvr::{Camera, Policy};
+//! use sdvr::{Camera, Pixels, Policy};
 //!
 //! fn main() -> Result<(), sdvr::Error> {
-//!     let mut camera = Camera::open("front-door")?;
-//!     for frame in camera.frames(Policy::Latest) {
-//!         let frame = frame?;
-//!         println!("{} {} bytes, {} missed, {:?} old", frame.number(), frame.bytes().len(), frame.missed(), frame.age());
+//!     for decoded in Camera::open("front-door")?.decoded(Pixels::Bgr).frames(Policy::Latest) {
+//!         let decoded = decoded?;
+//!         let (frame, picture) = (decoded.frame(), decoded.picture());
+//!         println!("{} {}x{}, {} missed, {:?} old", frame.number(), picture.width(), picture.height(), decoded.missed(), frame.age());
 //!     }
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Without [`Camera::decoded`] frames are as the camera sent them:
+//!
+//! ```no_run
+//! use sdvr::{Camera, Policy};
+//!
+//! let mut camera = Camera::open("front-door")?;
+//! for frame in camera.frames(Policy::Every) {
+//!     let frame = frame?;
+//!     println!("{} {} bytes, {} missed", frame.number(), frame.bytes().len(), frame.missed());
+//! }
+//! # Ok::<(), sdvr::Error>(())
+//! ```
+//!
+//! Many cameras are waited for by a [`Group`], work is done for each camera that comes by [`for_each_camera`], and what a program makes of them is published by a [`Publisher`].
 //!
 //! Frames lie in shared memory; reading them asks nobody. A program that is slow, stopped or killed disturbs neither the daemon nor another
 //! program: it is told exactly which frames it missed. A camera that goes and comes back, and a daemon that is restarted, are waited for
