@@ -14,6 +14,7 @@
 pub mod across;
 pub mod consumer;
 pub mod datagram_camera;
+pub mod decoded;
 pub mod footage;
 pub mod hostile_camera;
 #[path = "../../crates/sdvr-session/tests/support/memory.rs"]

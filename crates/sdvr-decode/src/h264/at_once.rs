@@ -14,9 +14,13 @@ const HIGH: u8 = 100;
 /// What the high profile's parameter set has in addition, as those of other profiles mean it: 4:2:0, 8 bits, 8 bits, no bypass, no scaling.
 const PLAIN: [bool; 7] = [false, true, false, true, true, false, false];
 
+/// A parameter set larger than this is none; real ones have a hundred bytes. Renaming takes eight times its memory.
+const MOST_BYTES: usize = 16 * 1024;
+
 /// Writes the sequence parameter set `nal` as one of the scalable baseline profile; others as they are.
 pub(super) fn write(nal: &[u8], out: &mut Vec<u8>) {
     let renamed = match nal.get(1) {
+        _ if nal.len() > MOST_BYTES => None,
         Some(&HIGH) => renamed(nal, &[]),
         Some(&(MAIN | EXTENDED)) => renamed(nal, &PLAIN),
         _ => None,
@@ -67,4 +71,20 @@ fn with_emulation_prevention(header: u8, payload: &[u8]) -> Vec<u8> {
         zeros = if byte == 0 { zeros + 1 } else { 0 };
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_a_parameter_set_is_renamed() {
+        for (bytes, is_renamed) in [(100, true), (MOST_BYTES, true), (MOST_BYTES + 1, false)] {
+            let mut nal = vec![0xaa; bytes];
+            nal.splice(..2, [0x67, HIGH]);
+            let mut out = Vec::new();
+            write(&nal, &mut out);
+            assert_eq!(out.get(4..) != Some(&nal), is_renamed, "{bytes} bytes");
+        }
+    }
 }

@@ -109,7 +109,8 @@ impl Order {
         self.waiting.push((place, picture));
         let first = self.waiting.iter().map(|(place, _)| *place).min()?;
         let is_due = match reordered {
-            Some(most) => self.waiting.len() > most as usize,
+            // A damaged parameter set may say any number, and all that wait are kept.
+            Some(most) => self.waiting.len() > WAITING_MOST.min(most as usize),
             None => first < place || self.waiting.len() > WAITING_MOST,
         };
         if is_due { self.take_first() } else { None }
@@ -125,5 +126,24 @@ impl Order {
     /// Forgets all pictures.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_parameter_set_makes_pictures_wait_for_ever() {
+        for reordered in [None, Some(3), Some(100), Some(u32::MAX)] {
+            let mut order = Order::default();
+            let wait_at_most = reordered.map_or(WAITING_MOST, |it| WAITING_MOST.min(it as usize));
+            let mut came_out = 0;
+            for number in 0..100 {
+                let next = order.exchange(Place::LAST, Picture::default(), reordered);
+                came_out += usize::from(next.is_some());
+                assert_eq!(came_out, (number + 1_usize).saturating_sub(wait_at_most));
+            }
+        }
     }
 }
