@@ -14,9 +14,14 @@ const HIGH: u8 = 100;
 /// What the high profile's parameter set has in addition, as those of other profiles mean it: 4:2:0, 8 bits, 8 bits, no bypass, no scaling.
 const PLAIN: [bool; 7] = [false, true, false, true, true, false, false];
 
-/// Writes the sequence parameter set `nal` as one of the scalable baseline profile; others as they are.
+/// Real parameter sets have a hundred bytes, with every list of scaling a thousand. Renaming takes eight bytes for each, and a frame may be one parameter set of
+/// 256 MiB.
+const RENAMED_MOST_BYTES: usize = 4096;
+
+/// Writes the sequence parameter set `nal` as one of the scalable baseline profile; others, and what is too long to be one, as they are.
 pub(super) fn write(nal: &[u8], out: &mut Vec<u8>) {
-    let renamed = match nal.get(1) {
+    let profile = nal.get(1).filter(|_| nal.len() <= RENAMED_MOST_BYTES);
+    let renamed = match profile {
         Some(&HIGH) => renamed(nal, &[]),
         Some(&(MAIN | EXTENDED)) => renamed(nal, &PLAIN),
         _ => None,
@@ -67,4 +72,24 @@ fn with_emulation_prevention(header: u8, payload: &[u8]) -> Vec<u8> {
         zeros = if byte == 0 { zeros + 1 } else { 0 };
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_parameter_set_is_left_as_it_is() {
+        let written = |bytes: usize| {
+            let mut nal = vec![0x55; bytes];
+            nal[1] = HIGH;
+            let mut out = Vec::new();
+            write(&nal, &mut out);
+            (out.split_off(4), nal)
+        };
+        let (renamed, _) = written(RENAMED_MOST_BYTES);
+        assert_eq!(renamed[1], SCALABLE_BASELINE);
+        let (left, nal) = written(RENAMED_MOST_BYTES + 1);
+        assert!(left == nal);
+    }
 }
