@@ -43,6 +43,10 @@ impl Open {
 
 /// How a camera is read.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a camera, and it is moved when it is read in another way"
+)]
 enum Reading {
     /// As frames.
     Frames(Camera),
