@@ -43,6 +43,10 @@ impl Open {
 
 /// How a camera is read.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a camera, and it is moved when it is read in another way"
+)]
 enum Reading {
     /// As frames.
     Frames(Camera),
@@ -192,8 +196,10 @@ pub extern "C" fn sdvr_camera_next(
         let camera = CAMERAS.find(camera)?;
         let mut camera = alone(&camera)?;
         let camera = camera.reading.frames()?;
-        let frame: Frame =
-            arguments::within(timeout_ms, |timeout| Ok(camera.next(policy, timeout)?))?;
+        let frame: Frame = arguments::within(timeout_ms, |timeout| {
+            let frame = camera.next(policy, timeout)?;
+            come(frame, camera)
+        })?;
         let held = HeldFrame::new(Held::Frame(frame), fixed(camera.label()));
         out_frame.write(FRAMES.keep(RwLock::new(held))?);
         Ok(())
@@ -219,7 +225,7 @@ pub extern "C" fn sdvr_camera_next_into(
             Some(mut spare) => {
                 let has_come = arguments::within(timeout_ms, |timeout| {
                     let has_come = camera.next_into(policy, timeout, &mut spare)?;
-                    Ok(has_come.then_some(()))
+                    come(has_come.then_some(()), camera)
                 });
                 if let Err(failure) = has_come {
                     frame.keep_memory(spare);
@@ -227,7 +233,10 @@ pub extern "C" fn sdvr_camera_next_into(
                 }
                 spare
             }
-            None => arguments::within(timeout_ms, |timeout| Ok(camera.next(policy, timeout)?))?,
+            None => arguments::within(timeout_ms, |timeout| {
+                let frame = camera.next(policy, timeout)?;
+                come(frame, camera)
+            })?,
         };
         *frame = HeldFrame::new(Held::Frame(held), fixed(camera.label()));
         Ok(())
@@ -253,7 +262,10 @@ pub extern "C" fn sdvr_camera_next_picture(
         let camera = CAMERAS.find(camera)?;
         let mut camera = alone(&camera)?;
         let pictures = camera.reading.pictures(pixels)?;
-        let decoded = arguments::within(timeout_ms, |timeout| Ok(pictures.next(policy, timeout)?))?;
+        let decoded = arguments::within(timeout_ms, |timeout| {
+            let decoded = pictures.next(policy, timeout)?;
+            come(decoded, pictures.camera())
+        })?;
         let label = fixed(pictures.camera().label());
         let held = HeldPicture::new(Shown::Decoded(decoded), label);
         out_picture.write(PICTURES.keep(RwLock::new(held))?);
@@ -280,7 +292,7 @@ pub extern "C" fn sdvr_camera_next_picture_into(
             Some(mut spare) => {
                 let has_come = arguments::within(timeout_ms, |timeout| {
                     let has_come = pictures.next_into(policy, timeout, &mut spare)?;
-                    Ok(has_come.then_some(()))
+                    come(has_come.then_some(()), pictures.camera())
                 });
                 if let Err(failure) = has_come {
                     picture.keep_memory(spare);
@@ -288,7 +300,10 @@ pub extern "C" fn sdvr_camera_next_picture_into(
                 }
                 spare
             }
-            None => arguments::within(timeout_ms, |timeout| Ok(pictures.next(policy, timeout)?))?,
+            None => arguments::within(timeout_ms, |timeout| {
+                let decoded = pictures.next(policy, timeout)?;
+                come(decoded, pictures.camera())
+            })?,
         };
         let label = fixed(pictures.camera().label());
         *picture = HeldPicture::new(Shown::Decoded(decoded), label);
@@ -435,6 +450,14 @@ pub extern "C" fn sdvr_camera_missed_at_end(
         out_missed.write(alone(&camera)?.reading.camera()?.missed_at_end());
         Ok(())
     })
+}
+
+/// What has come; of a camera that has gone nothing more does, however long the wait is.
+fn come<T>(thing: Option<T>, camera: &Camera) -> Result<Option<T>, Failure> {
+    match thing {
+        None if camera.has_gone() => Err(Failure::timeout()),
+        thing => Ok(thing),
+    }
 }
 
 fn not_there() -> Failure {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -61,3 +62,18 @@ def test_what_is_no_frame_is_refused(system: System) -> None:
         sdvr.Publisher("flat")
     with pytest.raises(ValueError, match="format"):
         sdvr.Publisher("wrong", 64, 48, "MANYLETTERS")
+
+
+def test_a_child_of_a_fork_ends_nothing(system: System) -> None:
+    with sdvr.Publisher("gray", 2, 1, "GREY") as publisher:
+        publisher.publish(b"ab")
+        child = os.fork()
+        if child == 0:
+            publisher.close()
+            os._exit(0)
+        assert os.waitpid(child, 0) == (child, 0)
+        camera = sdvr.open("gray", "every", start="oldest", timeout=PATIENCE_SECONDS)
+        assert next(camera).raw.tobytes() == b"ab"
+        assert camera.state == "live"
+        publisher.publish(b"cd")
+        assert next(camera).raw.tobytes() == b"cd"

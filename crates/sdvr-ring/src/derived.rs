@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Gid, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sdvr_frame::{InstanceId, StreamFormat, StreamId, StreamKind, StreamLabel};
 
@@ -310,7 +310,21 @@ fn writer_lives(folder: &Folder, name: &str) -> bool {
         // A symbolic link is nobody's ring.
         Err(error) => return error != Errno::LOOP,
     };
-    let is_file =
-        rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
-    is_file && file_lock::is_locked(file.as_fd()).unwrap_or(true)
+    let Ok(stat) = rustix::fs::fstat(&file) else {
+        return true;
+    };
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return false;
+    }
+    if file_lock::is_locked(file.as_fd()).unwrap_or(true) {
+        return true;
+    }
+    // A publisher lets go of a ring once it has put another one in its place, which it may have done since the file was opened.
+    !has_name(folder, name, &stat)
+}
+
+/// Whether the file still is the one of that name.
+fn has_name(folder: &Folder, name: &str, file: &Stat) -> bool {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|named| (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino))
 }

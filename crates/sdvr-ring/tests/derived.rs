@@ -5,6 +5,7 @@ mod support;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 use sdvr_frame::{StreamKind, StreamLabel, StreamState};
@@ -243,6 +244,34 @@ fn a_newer_generation_goes_on_and_a_removed_file_comes_back() {
     let _other = create(&directory, "front-door/people");
     let made = directory.replace(&third, options, Some(TakenOver::Nothing));
     assert!(matches!(made, Err(DerivedError::Busy { .. })), "{made:?}");
+}
+
+#[test]
+fn a_ring_that_is_being_replaced_is_not_taken_for_a_dead_one() {
+    let place = folder();
+    let directory = DerivedDirectory::join(place.path()).expect("ours");
+    let mut ring = create(&directory, "front-door/people");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Every new stream ends what is dead.
+            while !is_over.load(Ordering::Relaxed) {
+                create(&directory, "front-door/cars").unlink();
+            }
+        });
+        for round in 0..8000 {
+            let options = derived("front-door/people");
+            let next = directory.replace(&ring, options, Some(TakenOver::Nothing));
+            std::mem::replace(&mut ring, next.expect("it is ours")).was_replaced();
+            // What took its name away did so on account of the one before, which is over.
+            let is_there = !ring.is_replaced();
+            is_over.store(!is_there, Ordering::Relaxed);
+            assert!(is_there, "round {round}: its name is gone");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let reader = open_derived(place.path(), "front-door/people").expect("it is there");
+    assert_eq!(reader.state(), StreamState::Live);
 }
 
 #[test]

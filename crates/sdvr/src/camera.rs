@@ -19,6 +19,7 @@ use crate::frame::{About, Frame, realtime_offset_ns};
 use crate::place::{self, Found, Listed, Wanted};
 use crate::ready::Readiness;
 
+use self::search::LOOK_INTERVAL;
 pub use frames::Frames;
 pub(crate) use search::Awaits;
 
@@ -333,7 +334,7 @@ impl Camera {
     /// every other camera; [`Self::state`] tells how it is.
     #[must_use]
     pub fn has_gone(&self) -> bool {
-        self.stay.as_ref().is_some_and(|stay| stay.is_over())
+        self.stay.as_ref().is_some_and(|stay| stay.over().is_some())
     }
 
     /// The label, or what the camera was opened by while it is not there.
@@ -383,7 +384,7 @@ impl Camera {
         timeout: Duration,
         look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
     ) -> Result<Option<(About, T)>, Error> {
-        let next = self.wait_with(policy, timeout, look);
+        let next = self.wait_while_there(policy, timeout, look);
         if let Some(stay) = &self.stay {
             match &next {
                 Ok(Some((about, _))) => stay.took(about.instance, about.meta.number),
@@ -400,13 +401,45 @@ impl Camera {
         Ok(next)
     }
 
-    fn wait_with<T>(
+    /// As [`Self::wait_with`]; when the camera has gone that was given for a time, what is left and no more.
+    fn wait_while_there<T>(
         &mut self,
         policy: Policy,
         timeout: Duration,
         mut look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
     ) -> Result<Option<(About, T)>, Error> {
         let deadline = Timestamp::now() + timeout;
+        let Some(stay) = self.stay.clone() else {
+            return self.wait_with(policy, deadline, None, look);
+        };
+        loop {
+            // Before the frame is looked for, so that the last one is not missed.
+            let over = if self.is_sought_elsewhere {
+                // A group asks without waiting, and is told of frames whoever they are for.
+                None
+            } else {
+                stay.over()
+            };
+            let now = Timestamp::now();
+            let until = match over {
+                Some(_) => now,
+                None => deadline.min(now + LOOK_INTERVAL),
+            };
+            let next = self.wait_with(policy, until, over, &mut look)?;
+            if next.is_some() || over.is_some() || now >= deadline {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// The next frame, unless it was published later than `newest`: work that is to stop would else never see the end of a camera that is faster than it.
+    fn wait_with<T>(
+        &mut self,
+        policy: Policy,
+        deadline: Timestamp,
+        newest: Option<Timestamp>,
+        mut look: impl FnMut(&FrameMeta, FrameWords<'_>) -> T,
+    ) -> Result<Option<(About, T)>, Error> {
         loop {
             let Ring::Open(ring) = &mut self.ring else {
                 if !self.look_for_ring(deadline)? {
@@ -429,6 +462,12 @@ impl Camera {
                     }
                 },
             };
+            if let Some(newest) = newest
+                && let Ok(meta) = ring.reader.meta(n)
+                && meta.published > newest
+            {
+                return Ok(None);
+            }
             match ring.reader.with_words(n, &mut look) {
                 Ok((meta, seen)) => {
                     ring.next = n + 1;

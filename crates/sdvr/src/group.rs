@@ -204,7 +204,11 @@ impl Group {
         self.begin(policy);
         self.queue_pending();
         loop {
-            for member in std::mem::take(&mut self.queue) {
+            // One at a time, so that an error leaves the others in the queue.
+            for _ in 0..self.queue.len() {
+                let Some(member) = self.queue.pop_front() else {
+                    break;
+                };
                 if let Some(seat) = self.seats.get_mut(&member) {
                     if seat.has_something(policy) {
                         self.queue.push_back(member);

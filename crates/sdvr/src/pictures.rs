@@ -367,8 +367,11 @@ impl Iterator for DecodedFrames<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            // Before the frame is looked for, so that the last one is not missed.
+            let has_gone = self.pictures.camera.has_gone();
             match self.pictures.next(self.policy, Duration::from_secs(3600)) {
                 Ok(Some(decoded)) => return Some(Ok(decoded)),
+                Ok(None) if has_gone => return None,
                 Ok(None) => {}
                 Err(Error::Ended) if self.ends => return None,
                 Err(Error::Ended) => {}

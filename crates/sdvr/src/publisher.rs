@@ -113,6 +113,8 @@ pub struct Publisher {
     size: RingSize,
     ring: RingWriter,
     run: Run,
+    /// Whose it is: the child of a fork has a copy.
+    process: u32,
     rate: MeasuredRate,
     /// When there was no room for a larger ring.
     growth_refused: Option<Timestamp>,
@@ -174,6 +176,7 @@ impl Publisher {
             size,
             ring,
             run,
+            process: std::process::id(),
             rate: MeasuredRate {
                 since: Timestamp::now(),
                 published: 0,
@@ -280,7 +283,8 @@ impl Publisher {
 
     /// Nothing more comes. Gives the memory of the ring.
     fn end(&mut self) -> Vec<sdvr_ring::StaleRing> {
-        if self.ring.state().is_final() {
+        // What a child of a fork drops, such as at its exit, goes on in the process that has made it.
+        if self.ring.state().is_final() || self.process != std::process::id() {
             return Vec::new();
         }
         self.ring.set_state(sdvr_frame::StreamState::Closed);

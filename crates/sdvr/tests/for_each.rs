@@ -3,11 +3,14 @@
 mod daemon;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use daemon::{Daemon, PATIENCE};
 use sdvr::{Camera, EachCamera, Error, Policy, StreamState, for_each_camera_in};
+#[cfg(feature = "decode")]
+use sdvr::{FourCc, FrameRate, Pixels, StreamFormat};
 
 const MOMENT: Duration = Duration::from_millis(900);
 
@@ -233,5 +236,114 @@ fn work_is_told_to_end_when_its_handle_is_dropped() {
         .expect("there is room");
     heard.hears("door", "begins");
     drop(running);
+    heard.hears("door", "ends");
+}
+
+/// Stops work that takes longer for a frame than the camera takes for the next one.
+#[track_caller]
+fn work_that_is_too_slow_stops(work: impl Fn(Camera, &dyn Fn()) + Send + Sync + 'static) {
+    let daemon = Daemon::new();
+    let mut door = daemon.open("door", 1, 1);
+    let (say, said) = channel();
+    let running = EachCamera::new()
+        .in_directory(daemon.path())
+        .start(move |camera| {
+            let (begun, say) = (AtomicBool::new(false), say.clone());
+            let take_long = || {
+                if !begun.swap(true, Ordering::Relaxed) {
+                    let _ = say.send("begun");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            work(camera, &take_long);
+        })
+        .expect("there is room");
+    let must_end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                door.publish([number]);
+                std::thread::sleep(Duration::from_millis(2));
+                if must_end.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        assert_eq!(said.recv_timeout(PATIENCE), Ok("begun"));
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            running.stop();
+            let _ = tell.send(());
+        });
+        let stopped = told.recv_timeout(PATIENCE);
+        must_end.store(true, Ordering::Relaxed);
+        assert!(stopped.is_ok(), "the work does not end");
+    });
+}
+
+#[test]
+fn work_stops_that_is_slower_than_its_camera() {
+    for policy in [Policy::Every, Policy::Latest] {
+        work_that_is_too_slow_stops(move |mut camera, take_long| {
+            for frame in camera.frames(policy) {
+                frame.expect("no error");
+                take_long();
+            }
+            assert!(camera.has_gone());
+        });
+    }
+}
+
+#[test]
+fn who_asks_for_frames_himself_is_told_that_there_are_no_more() {
+    work_that_is_too_slow_stops(|mut camera, take_long| {
+        loop {
+            match camera.next(Policy::Every, 100 * PATIENCE) {
+                Ok(Some(_)) => take_long(),
+                Ok(None) if camera.has_gone() => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[cfg(feature = "decode")]
+#[test]
+fn pictures_end_when_their_camera_goes() {
+    let daemon = Daemon::new();
+    let format = StreamFormat {
+        fourcc: FourCc::GREY,
+        width: 8,
+        height: 1,
+        rate: FrameRate::from_whole(25),
+    };
+    let mut door = daemon.open_with("door", 1, format);
+    let (say, heard) = channel();
+    let heard = Heard(heard);
+    let running = EachCamera::new()
+        .in_directory(daemon.path())
+        .start(move |camera| {
+            let mut pictures = camera.decoded(Pixels::Gray);
+            let say = |said: String| {
+                let _ = say.send(("door".to_owned(), said));
+            };
+            say("begins".to_owned());
+            for decoded in pictures.frames(Policy::Every) {
+                let decoded = decoded.expect("no error");
+                say(decoded.frame().number().to_string());
+            }
+            say("ends".to_owned());
+        })
+        .expect("there is room");
+    heard.hears("door", "begins");
+    door.publish([0]);
+    heard.hears("door", "0");
+    door.ring.set_state(StreamState::Lost);
+    heard.hears("door", "ends");
+    door.ring.set_state(StreamState::Live);
+    heard.hears("door", "begins");
+    door.publish([1]);
+    heard.hears("door", "1");
+    running.stop();
     heard.hears("door", "ends");
 }

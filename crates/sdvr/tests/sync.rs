@@ -277,6 +277,22 @@ fn a_clock_that_is_set_back_does_not_turn_the_order_of_sets() {
 }
 
 #[test]
+fn a_frame_that_says_to_be_of_the_future_stops_nobody() {
+    let daemon = Daemon::new();
+    let (mut runs, mut group, members) = cameras::<2>(&daemon);
+    let hour = Duration::from_secs(3600);
+    runs[0].publish_at(0, FrameFlags::NONE, Timestamp::now() + hour);
+    for run in &mut runs {
+        publish(run, 1, INTERVAL_NS);
+    }
+    let set = group.sync(milliseconds(10), PATIENCE).expect("no error");
+    let set = set.expect("a set comes in time");
+    assert_eq!(numbers_of(&set), [Some(1), Some(1)]);
+    // It is told of.
+    assert_eq!((set.parts[0].member, set.parts[0].alone), (members[0], 1));
+}
+
+#[test]
 fn frames_in_hand_are_given_one_by_one_too() {
     let daemon = Daemon::new();
     let ([mut a, mut b], mut group, [of_a, of_b]) = cameras(&daemon);

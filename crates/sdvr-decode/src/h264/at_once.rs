@@ -14,13 +14,14 @@ const HIGH: u8 = 100;
 /// What the high profile's parameter set has in addition, as those of other profiles mean it: 4:2:0, 8 bits, 8 bits, no bypass, no scaling.
 const PLAIN: [bool; 7] = [false, true, false, true, true, false, false];
 
-/// A parameter set larger than this is none; real ones have a hundred bytes. Renaming takes eight times its memory.
-const MOST_BYTES: usize = 16 * 1024;
+/// Real parameter sets have a hundred bytes, with every list of scaling a thousand. Renaming takes eight bytes for each, and a frame may be one parameter set of
+/// 256 MiB.
+const RENAMED_MOST_BYTES: usize = 4096;
 
-/// Writes the sequence parameter set `nal` as one of the scalable baseline profile; others as they are.
+/// Writes the sequence parameter set `nal` as one of the scalable baseline profile; others, and what is too long to be one, as they are.
 pub(super) fn write(nal: &[u8], out: &mut Vec<u8>) {
-    let renamed = match nal.get(1) {
-        _ if nal.len() > MOST_BYTES => None,
+    let profile = nal.get(1).filter(|_| nal.len() <= RENAMED_MOST_BYTES);
+    let renamed = match profile {
         Some(&HIGH) => renamed(nal, &[]),
         Some(&(MAIN | EXTENDED)) => renamed(nal, &PLAIN),
         _ => None,
@@ -78,13 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_be_a_parameter_set_is_renamed() {
-        for (bytes, is_renamed) in [(100, true), (MOST_BYTES, true), (MOST_BYTES + 1, false)] {
-            let mut nal = vec![0xaa; bytes];
-            nal.splice(..2, [0x67, HIGH]);
+    fn what_is_too_long_for_a_parameter_set_is_left_as_it_is() {
+        let written = |bytes: usize| {
+            let mut nal = vec![0x55; bytes];
+            nal[1] = HIGH;
             let mut out = Vec::new();
             write(&nal, &mut out);
-            assert_eq!(out.get(4..) != Some(&nal), is_renamed, "{bytes} bytes");
-        }
+            (out.split_off(4), nal)
+        };
+        let (renamed, _) = written(RENAMED_MOST_BYTES);
+        assert_eq!(renamed[1], SCALABLE_BASELINE);
+        let (left, nal) = written(RENAMED_MOST_BYTES + 1);
+        assert!(left == nal);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::search::LOOK_INTERVAL;
 use super::{Camera, Policy};
 use crate::error::Error;
 use crate::frame::Frame;
@@ -31,12 +30,7 @@ impl Iterator for Frames<'_> {
         loop {
             // Before the frame is looked for, so that the last one is not missed.
             let has_gone = self.camera.has_gone();
-            let timeout = match &self.camera.stay {
-                Some(_) if has_gone => Duration::ZERO,
-                Some(_) => LOOK_INTERVAL,
-                None => Duration::from_secs(3600),
-            };
-            match self.camera.next(self.policy, timeout) {
+            match self.camera.next(self.policy, Duration::from_secs(3600)) {
                 Ok(Some(frame)) => return Some(Ok(frame)),
                 Ok(None) if has_gone => return None,
                 Ok(None) => {}

@@ -1,7 +1,7 @@
 //! The work that is done for one camera.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,16 +17,27 @@ const END_IS_TOLD: Duration = Duration::from_millis(600);
 /// How long a camera is somebody's to work with, and how far it was read meanwhile. The camera and the one who watches have it in common.
 #[derive(Debug, Default)]
 pub(crate) struct Stay {
-    is_over: AtomicBool,
+    /// When it was over; 0 before.
+    over_ns: AtomicI64,
     /// Whether the camera has said that it ends.
     has_ended: AtomicBool,
     last: Mutex<Option<(InstanceId, FrameNumber)>>,
 }
 
-// All flags are relaxed: nothing but themselves is looked at.
+// All are relaxed: nothing but themselves is looked at.
 impl Stay {
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+    /// Since when it is over.
+    pub(crate) fn over(&self) -> Option<Timestamp> {
+        let over_ns = self.over_ns.load(Ordering::Relaxed);
+        (over_ns != 0).then(|| Timestamp::from_nanoseconds(over_ns))
+    }
+
+    fn end(&self) {
+        let now_ns = Timestamp::now().as_nanoseconds();
+        // What it was first is what counts.
+        let _ = self
+            .over_ns
+            .compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(crate) fn has_ended(&self) {
@@ -82,7 +93,7 @@ impl Visit {
     pub(super) fn went(&mut self) {
         self.there = None;
         if let Some(working) = &self.working {
-            working.stay.is_over.store(true, Ordering::Relaxed);
+            working.stay.end();
         }
     }
 

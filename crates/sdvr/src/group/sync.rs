@@ -11,6 +11,8 @@ use crate::frame::Frame;
 
 /// How many frames of a member are in hand at most; the others wait in shared memory. Two, to choose the closer one.
 const PENDING_MOST: usize = 2;
+/// No frame comes before it was captured; what is said to be later by more than the clocks' errors belongs to no moment.
+const CLOCK_DOUBT_MOST: Duration = Duration::from_secs(1);
 /// How often it is looked whether a member that others wait for is still live.
 const STATE_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -123,7 +125,8 @@ impl Group {
     ///
     /// Capture times are estimates, each with a bound for its error ([`Frame::clock_error`], a fraction of a millisecond on a local network). The tolerance is held by the estimates; two frames of a
     /// set are really at most [`FrameSet::spread`] and [`FrameSet::clock_error`] apart. A tolerance below the errors pairs by chance. A frame whose
-    /// camera's clock is not known yet is taken by its estimate, too, and `clock_error` is `None`.
+    /// camera's clock is not known yet is taken by its estimate, too, and `clock_error` is `None`. One that says to have been captured more than a second
+    /// after it was received is in no set.
     ///
     /// [`Self::next`] gives frames that are in hand here first; what it gave is in no set.
     ///
@@ -237,8 +240,9 @@ impl Seat {
                 return Ok(Filled::Waits);
             };
             let captured = frame.captured();
-            if self.newest.is_some_and(|newest| captured <= newest) {
-                // A clock that was corrected; sets must stay in order.
+            let is_to_come = captured > frame.received() + CLOCK_DOUBT_MOST;
+            if is_to_come || self.newest.is_some_and(|newest| captured <= newest) {
+                // A clock that is wrong, and would have the others wait for ever, or one that was corrected; sets must stay in order.
                 self.alone = self.alone.saturating_add(1);
             } else {
                 self.newest = Some(captured);
