@@ -49,7 +49,8 @@ terminal, Ctrl-C does not reach CMD itself. If sdvr exec is killed, the inputs e
 Examples:
   sdvr exec front-door -- ffmpeg -f mjpeg -i - -c copy door.mkv
   sdvr exec --each --format rgb -- ./detector.py --name {}
-  sdvr exec --each door window --format y4m -- ffmpeg -y -f yuv4mpegpipe -i - {}.mkv
+  sdvr exec --each door window --format y4m -- \\
+    sh -c 'exec ffmpeg -f yuv4mpegpipe -i - \"$0-$(date +%s).mkv\"' {}  # a file each time it comes
 
 Exit codes:
   0  CMD is finished with all cameras that are named, or sdvr exec was asked to end

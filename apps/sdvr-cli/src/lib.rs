@@ -54,7 +54,7 @@ enum Command {
     Exec(exec::Arguments),
     /// Check every byte of a test:?format=BNCH camera, and measure its latency
     Verify(verify::Arguments),
-    /// Show and forget keys
+    /// Show, approve, revoke, replace and forget keys
     Keys(keys::Arguments),
     /// Run a daemon and three test cameras in a temporary home, and show them live
     Demo(demo::Arguments),

@@ -18,7 +18,7 @@ Examples:
   sdvrc -d nvr.lan -i /dev/video2 -s 1280x720        another one, in this size
   sdvrc -d nvr.lan --all                             every camera of this host, as they come and go
   sdvrc -u -d nvr.lan                                by UDP: over wireless and other links that lose packets
-  sdvrc -u -d nvr.lan --fec 20 --latency 150     to the other side of the world: a fifth more is sent, and nothing asked for
+  sdvrc -u -d nvr.lan --fec 20 --latency 150         to the other side of the world: a fifth more is sent, and nothing asked for
   sdvrc -o eth0 -d 02:73:64:76:72:0a                 by raw Ethernet, to a card on the same switch (`ip link` there)
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
@@ -34,7 +34,7 @@ Sources:
   FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; MP4, Matroska, WebM or IVF with H.264, H.265, VP8,
                                            VP9, AV1 or MJPEG, at their own times unless -r says otherwise; told apart by their content
 
-Files and pipes without -r are never dropped from: the source waits for the network. With -r they are like a camera.
+Files and pipes without -r (or with -r 0) are never dropped from: the source waits for the network. With -r they are like a camera.
 The first time, the server's key is remembered in ~/.sdvr/known_servers; another key is refused from then on.
 Exit codes: 0 the source ended, 1 failed, 2 wrong usage, 3 the server has a different key (with --once).";
 
@@ -78,7 +78,7 @@ pub struct Arguments {
     /// The size of a camera's or a test picture
     #[arg(short = 's', value_name = "WxH", value_parser = parse_size)]
     size: Option<(u32, u32)>,
-    /// Frames a second
+    /// Frames a second; of files and pipes 0 is as fast as the network takes them, whatever their own times say
     #[arg(short = 'r', value_name = "FPS", value_parser = parse_rate)]
     rate: Option<FrameRate>,
     /// Send every N-th frame only
@@ -297,10 +297,10 @@ fn parse_rate(text: &str) -> Result<FrameRate, String> {
     let rate: FrameRate = text
         .parse()
         .map_err(|error: sdvr_frame::ParseFormatError| error.to_string())?;
-    if rate.as_f64() > 0.0 && rate.as_f64() <= 10_000.0 {
+    if rate.as_f64() <= 10_000.0 {
         Ok(rate)
     } else {
-        Err("use a rate above 0 and up to 10000".to_owned())
+        Err("use a rate up to 10000".to_owned())
     }
 }
 
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn impossible_values_are_refused() {
         for wrong in [
-            &["-r", "0"][..],
+            &["-r", "10001"][..],
             &["-s", "0x0"],
             &["-x", "0"],
             &["-n", "a/b"],
@@ -352,5 +352,12 @@ mod tests {
             assert!(Arguments::try_parse_from(line).is_err(), "{wrong:?}");
         }
         assert!(Arguments::try_parse_from(["sdvrc"]).is_ok());
+    }
+
+    #[test]
+    fn a_rate_of_zero_is_as_fast_as_it_goes() {
+        let arguments = Arguments::try_parse_from(["sdvrc", "-i", "clip.mp4", "-r", "0"])
+            .expect("the guide says so");
+        assert_eq!(arguments.rate, Some(FrameRate::UNPACED));
     }
 }

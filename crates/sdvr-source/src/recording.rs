@@ -324,9 +324,11 @@ impl Recording {
         }
         (self.survey, self.empty_in_a_row) = (None, 0);
         let came_at = self.input.came_at(sample.bytes).unwrap_or(now);
-        let flags = self
-            .make_frame(sample)
-            .map_err(|error| self.failed(error))?;
+        let flags = self.make_frame(sample).map_err(|error| {
+            // The demuxer counts this sample already; it is the one that is named.
+            self.want = Want::Sample(sample);
+            self.failed(error)
+        })?;
         self.input.consume(sample.bytes);
         if self.found == 0 {
             self.first_frame_bytes = self.frame.len();

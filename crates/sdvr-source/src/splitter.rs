@@ -46,7 +46,7 @@ const DETECT_BYTES: usize = 64;
 pub enum SplitError {
     /// The beginning fits none of the known formats.
     #[error(
-        "this is no MJPEG, H.264 or H.265 (Annex B), or YUV4MPEG2 stream: it begins with {0}; name its format with -f if it is one"
+        "this is no MJPEG, H.264 or H.265 (Annex B), or YUV4MPEG2 stream, and no MP4, Matroska or IVF file: it begins with {0}; name its format with -f if it is one"
     )]
     Unknown(Beginning),
     /// Video is in it, but packed.

@@ -88,6 +88,26 @@ fn a_sample_beyond_the_end_is_named() {
     }
 }
 
+#[test]
+fn a_damaged_sample_is_named() {
+    let files = Files::new();
+    let mut bytes = std::fs::read(clip("front.mp4")).unwrap();
+    let (expected, _) = play_file(&clip("front.mp4"));
+    let index = 12;
+    // Behind a start code, there is what the file has behind a length.
+    let unit = &expected[index][4..24];
+    let place = bytes.windows(unit.len()).position(|bytes| bytes == unit);
+    let place = place.unwrap();
+    bytes[place - 4..place].fill(0xff);
+    let (frames, error) = play_file(&files.write("front.mp4", &bytes));
+    let error = error.unwrap();
+    assert_eq!(frames, expected[..index]);
+    assert!(
+        error.contains(&format!("front.mp4, track 1, sample {index}, byte ")),
+        "{error}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 

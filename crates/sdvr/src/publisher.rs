@@ -199,7 +199,8 @@ impl Publisher {
     }
 
     /// Publishes what was made of `frame`: as captured when that was, and with its number, by which programs that read both find what belongs together.
-    /// Frames that are left out count as missed. When the source begins a new run, so does this stream.
+    /// Of a source with B-frames, whose pictures come in another order than their numbers, it is the next number where that frame's is not greater; the
+    /// time of capture is that frame's, and tells it. Frames that are left out count as missed. When the source begins a new run, so does this stream.
     ///
     /// # Errors
     ///
@@ -216,8 +217,8 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`PublishError`]: the frame has no bytes or more than 256 MiB, its number is not greater than the last one's, or it needs a larger ring and there is
-    /// no room. It then counts as missed, but for its number being wrong; the next one can be published.
+    /// [`PublishError`]: the frame has no bytes or more than 256 MiB, its number is not greater than the last one's and it was made of no other frame, or it
+    /// needs a larger ring and there is no room. It then counts as missed, but for its number being wrong; the next one can be published.
     pub fn publish(
         &mut self,
         bytes: &[u8],
@@ -225,7 +226,11 @@ impl Publisher {
     ) -> Result<FrameNumber, PublishError> {
         let received = Timestamp::now();
         self.follow_run(about.source_run)?;
-        let number = about.number.unwrap_or(self.run.next);
+        let mut number = about.number.unwrap_or(self.run.next);
+        // Frames are numbered as they are coded, and with B-frames pictures come as they are shown: what those move ahead, others soon make up for.
+        if about.source_run.is_some() && self.run.last.is_some_and(|last| last >= number) {
+            number = self.run.next;
+        }
         if let Some(last) = self.run.last.filter(|last| *last >= number) {
             return Err(PublishError::NotLater { number, last });
         }

@@ -12,8 +12,8 @@ use daemon::{Daemon, PATIENCE};
 use processes::{Process, spawn, spawned_place};
 use sdvr::{
     Camera, CameraInfo, Cameras, Change, Error, FourCc, Frame, FrameFlags, FrameNumber, FrameRate,
-    Origin, Policy, PublishError, PublishOptions, Published, Publisher, Start, StreamFormat,
-    StreamKind, StreamState, Timestamp,
+    InstanceId, Origin, Policy, PublishError, PublishOptions, Published, Publisher, Start,
+    StreamFormat, StreamKind, StreamState, Timestamp,
 };
 
 const PEOPLE: &str = "door/people";
@@ -502,4 +502,39 @@ fn a_directory_that_cannot_be_used_is_named_with_a_remedy() {
     let new = place.path().join("new");
     let _publisher = people(&new);
     assert_eq!(one(&Cameras::list_in(&new)).label.as_str(), PEOPLE);
+}
+
+#[test]
+fn pictures_of_a_source_with_b_frames_are_published_as_they_are_shown() {
+    let place = folder();
+    let mut publisher = people(place.path());
+    let mut camera = read(place.path(), PEOPLE);
+    let mut is_published_as = |coded: u64, number: u64| {
+        let captured = Timestamp::from_nanoseconds(i64::try_from(coded).expect("it is small"));
+        let about = Published {
+            number: Some(FrameNumber(coded)),
+            source_run: Some(InstanceId([7; 16])),
+            ..Published::at(captured)
+        };
+        let given = publisher.publish(b"a", &about).expect("there is room");
+        assert_eq!(given, FrameNumber(number), "of {coded}");
+        let frame = next(&mut camera);
+        assert_eq!(frame.number(), given);
+        assert_eq!(frame.captured(), captured);
+    };
+    // As x264 codes three B-frames between two others; numbers are the frame's own again as soon as they can be.
+    for (coded, number) in [
+        (0, 0),
+        (3, 3),
+        (2, 4),
+        (4, 5),
+        (1, 6),
+        (7, 7),
+        (6, 8),
+        (8, 9),
+        (5, 10),
+        (11, 11),
+    ] {
+        is_published_as(coded, number);
+    }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,21 @@ class Camera(_native.Camera):
     """A camera's frames, by :func:`sdvr.open`.
 
     ``for`` gives frames for ever, through the camera's ends and returns; so does ``async for``. ``with`` closes it.
+
+    :param camera: A label, a fingerprint, the name of a ring's file, or the label of a stream that a program makes.
+    :param policy: "latest", the newest frame; "every", all in order; "keyframes", the newest at which decoding can begin.
+    :param start: "now", or "oldest", which begins with the oldest frame that is still there.
+    :param directory: A directory of rings that is not one of the usual ones.
+    :param wait: Waits for a camera that is not there yet, instead of raising :class:`sdvr.NotFound`.
+    :param pixels: What H.264 and its kin are decoded to: "bgr", "rgb", "rgba", "gray", "planes", or ``None``.
+    :param copy: ``False`` leaves frames where they are until they are looked at.
+    :param until_end: The loop ends when the camera says that it ends.
+    :param on_damage: "skip", or "raise", for damaged frames of H.264 and its kin.
+    :param timeout: The loop raises :class:`sdvr.TimedOut` when no frame comes for so many seconds.
     """
 
+    # For `help`: what this class passes on is said by the one below.
+    __signature__ = inspect.signature(_native.Camera)
     _timeout: float | None = None
     _is_awaited = False
 

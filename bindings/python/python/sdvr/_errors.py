@@ -49,3 +49,8 @@ class Closed(Error):
 
 class PublishError(Error):
     """A stream or a frame cannot be published: the label is taken, there is no room, or the directory cannot be used."""
+
+
+# A traceback names the exceptions as programs do.
+for _error in (Error, NotFound, Ambiguous, Forbidden, Ended, TimedOut, Undecodable, Overwritten, Closed, PublishError):
+    _error.__module__ = "sdvr"

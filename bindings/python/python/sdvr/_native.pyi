@@ -239,6 +239,7 @@ class Publisher:
         is_key: Optional[bool] = None,
     ) -> int:
         """Publishes a frame, and gives its number. With ``source`` it has that frame's time and number; else it was captured now, or when ``captured_ns`` says.
+        Of a source with B-frames, whose pictures come in another order than their numbers, it is the next number where that frame's is not greater.
 
         Decoding can begin at every frame but those of H.264 and its kin; there ``is_key`` says at which.
         """

@@ -15,7 +15,8 @@ pub struct Published {
     pub captured_at_source: Timestamp,
     /// By how much `captured` may be wrong, nanoseconds; `None` when nothing is known.
     pub clock_error_ns: Option<u32>,
-    /// Its number, which is greater than those before in the same run. `None`: one more than the last one's, from 0 on.
+    /// Its number, which is greater than those before in the same run; with `source_run` the next one is taken if it is not. `None`: one more than the last
+    /// one's, from 0 on.
     pub number: Option<FrameNumber>,
     /// Facts about it. `None`: a key frame, but of H.264 and H.265, whose key frames have to be said.
     pub flags: Option<FrameFlags>,
