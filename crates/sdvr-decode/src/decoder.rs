@@ -185,6 +185,23 @@ impl Decoder {
         }
     }
 
+    /// The picture that [`Self::decode`] holds back, if it is the only one and can be looked at: for who has nothing to show yet. It comes out in its turn all the
+    /// same. False where there is none, and always of libavcodec, which keeps it to itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decode`].
+    pub fn preview(&mut self, pixels: Pixels, picture: &mut Picture) -> Result<bool, DecodeError> {
+        match &mut self.engine {
+            #[cfg(all(feature = "h264", not(feature = "libav")))]
+            Engine::H264(h264) => h264.preview(pixels, picture),
+            _ => {
+                let _ = (pixels, picture);
+                Ok(false)
+            }
+        }
+    }
+
     /// Says that frames are missing from here on: nothing is decoded before the next key frame. Pictures that have not come out yet are dropped.
     pub fn reset(&mut self) {
         match &mut self.engine {

@@ -105,6 +105,18 @@ impl H264 {
         Ok(true)
     }
 
+    /// Makes the only picture that waits for its turn what is wanted; it goes on waiting. False when there is none.
+    pub(crate) fn preview(
+        &mut self,
+        pixels: Pixels,
+        picture: &mut Picture,
+    ) -> Result<bool, DecodeError> {
+        let Some(only) = self.order.only() else {
+            return Ok(false);
+        };
+        convert_waiting(&mut self.converter, only, pixels, picture).map(|()| true)
+    }
+
     fn decode_unit(
         &mut self,
         frame: Coded<'_>,
@@ -241,19 +253,29 @@ impl H264 {
         match wanted {
             Some((Pixels::Planes, picture)) => std::mem::swap(picture, &mut waited),
             Some((pixels, picture)) => {
-                let (width, height) = (waited.width, waited.height);
-                let source =
-                    Source::of_rows_without_padding(waited.layout, width, height, &waited.bytes);
-                let mut source = source.ok_or(DecodeError::Size { width, height })?;
-                source.colours = waited.colours;
-                self.converter.convert(&source, pixels, picture)?;
-                picture.number = number;
+                convert_waiting(&mut self.converter, &waited, pixels, picture)?;
             }
             None => {}
         }
         self.order.give_back(waited);
         Ok(number)
     }
+}
+
+/// Makes a picture that has waited what is wanted.
+fn convert_waiting(
+    converter: &mut Converter,
+    waited: &Picture,
+    pixels: Pixels,
+    picture: &mut Picture,
+) -> Result<(), DecodeError> {
+    let (width, height) = (waited.width, waited.height);
+    let source = Source::of_rows_without_padding(waited.layout, width, height, &waited.bytes);
+    let mut source = source.ok_or(DecodeError::Size { width, height })?;
+    source.colours = waited.colours;
+    converter.convert(&source, pixels, picture)?;
+    picture.number = waited.number;
+    Ok(())
 }
 
 /// Makes a picture of the decoder what is wanted.

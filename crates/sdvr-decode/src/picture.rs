@@ -112,10 +112,10 @@ impl Picture {
         self.bytes
     }
 
-    /// An empty picture that will use this memory.
+    /// A picture without pixels that will use this memory. Until it is decoded into, [`Self::bytes`] has what was there: clearing megabytes takes as long as
+    /// converting them.
     #[must_use]
-    pub fn reuse(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
+    pub fn reuse(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
             ..Self::default()

@@ -379,3 +379,35 @@ proptest! {
         }
     }
 }
+
+#[cfg(not(feature = "libav"))]
+#[test]
+fn a_picture_that_is_held_back_can_be_looked_at_and_comes_in_its_turn() {
+    let units = units(&clip("320x240", 12, "keyint=12:bframes=2"), FourCc::H264);
+    let mut decoder = decoder();
+    let (mut looked_at, mut picture) = (Picture::default(), Picture::default());
+    assert_eq!(decoder.preview(Pixels::Planes, &mut looked_at), Ok(false));
+    let mut numbers = units.iter().zip(0..);
+    let mut came = None;
+    for ((bytes, is_key), number) in &mut numbers {
+        let coded = Coded {
+            bytes,
+            number,
+            is_key: *is_key,
+        };
+        let is_out = decoder.decode(coded, Pixels::Planes, &mut picture);
+        if number == 0 {
+            assert_eq!(
+                is_out,
+                Ok(false),
+                "it waits for what may be shown before it"
+            );
+            assert_eq!(decoder.preview(Pixels::Planes, &mut looked_at), Ok(true));
+            assert_eq!(looked_at.number(), 0);
+        } else if is_out == Ok(true) {
+            came = Some(picture.clone());
+            break;
+        }
+    }
+    assert_eq!(came, Some(looked_at));
+}

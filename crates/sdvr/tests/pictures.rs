@@ -9,7 +9,7 @@ use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod};
 use openh264::formats::YUVBuffer;
 use sdvr::{
     Camera, Decoded, Error, FourCc, FrameFlags, FrameRate, Layout, Pictures, Pixels, Policy, Start,
-    StreamFormat,
+    StreamFormat, StreamState,
 };
 
 const MOMENT: Duration = Duration::from_millis(200);
@@ -91,6 +91,62 @@ impl Film {
     fn lose(&mut self, count: u64) {
         for _ in 0..count {
             self.shoot();
+        }
+    }
+}
+
+/// Frames of x264, two of three of which are shown before the one that is sent before them; a key frame every twelve.
+fn reordered() -> Vec<Vec<u8>> {
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "lavfi", "-i"])
+        .arg("testsrc2=size=64x64:rate=25")
+        .args(["-frames:v", "24", "-c:v", "libx264", "-pix_fmt", "yuv420p"])
+        .args([
+            "-x264-params",
+            "keyint=12:bframes=2:b-adapt=0:scenecut=0:aud=1",
+        ])
+        .args(["-f", "h264", "-"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("ffmpeg is there; `cargo xtask test` installs it");
+    let delimiter = [0, 0, 0, 1, 9];
+    let begins = output.stdout.windows(5).enumerate();
+    let begins = begins.filter_map(|(at, bytes)| (bytes == delimiter).then_some(at));
+    let mut ends: Vec<usize> = begins.collect();
+    ends.push(output.stdout.len());
+    let frames = ends
+        .windows(2)
+        .map(|ends| output.stdout[ends[0]..ends[1]].to_vec());
+    frames.collect()
+}
+
+fn publish_reordered(run: &mut Run, frames: &[Vec<u8>], numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let flags = if number.is_multiple_of(12) {
+            FrameFlags::KEY
+        } else {
+            FrameFlags::NONE
+        };
+        run.publish_bytes(
+            number,
+            flags,
+            &frames[usize::try_from(number).expect("it is small")],
+        );
+    }
+}
+
+/// Reads until the camera ends: whose pictures came, and how many were missed.
+fn rest(pictures: &mut Pictures, policy: Policy, numbers: &mut Vec<u64>) -> u64 {
+    let mut missed = 0;
+    loop {
+        match pictures.next(policy, MOMENT) {
+            Ok(Some(decoded)) => {
+                numbers.push(decoded.frame().number().0);
+                missed += decoded.missed();
+            }
+            Ok(None) => return missed,
+            Err(Error::Ended) => return missed,
+            Err(error) => panic!("{error}"),
         }
     }
 }
@@ -289,4 +345,54 @@ fn memory_is_used_again() {
         assert_eq!(decoded.picture().bytes(), frame(number));
         assert_eq!(decoded.picture().bytes().as_ptr(), place);
     }
+}
+
+#[test]
+fn pictures_that_are_shown_in_another_order_are_not_told_as_missed() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open_with("door", 1, format(FourCc::H264));
+    let mut every = open(&daemon);
+    publish_reordered(&mut run, &reordered(), 0..24);
+    run.ring.set_state(StreamState::Closed);
+    let mut numbers = Vec::new();
+    assert_eq!(rest(&mut every, Policy::Every, &mut numbers), 0);
+    assert!(
+        !numbers.is_sorted(),
+        "the encoder has no B pictures: {numbers:?}"
+    );
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_pictures_that_are_shown_in_another_order_each_is_shown_or_missed() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open_with("door", 1, format(FourCc::H264));
+    let frames = reordered();
+    publish_reordered(&mut run, &frames, 0..5);
+    let mut latest = open(&daemon);
+    let mut numbers = Vec::new();
+    let mut missed = 0;
+    for end in 5..24 {
+        if end % 4 == 0 {
+            missed += rest(&mut latest, Policy::Latest, &mut numbers);
+        }
+        publish_reordered(&mut run, &frames, end..end + 1);
+    }
+    run.ring.set_state(StreamState::Closed);
+    missed += rest(&mut latest, Policy::Latest, &mut numbers);
+    assert_eq!(
+        numbers.first(),
+        Some(&0),
+        "the key frame's picture is there at once"
+    );
+    assert!(missed > 0, "several frames came at a time");
+    assert_eq!(missed + numbers.len() as u64, 24, "{numbers:?}");
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(
+        missed + numbers.len() as u64,
+        24,
+        "one came twice: {numbers:?}"
+    );
 }

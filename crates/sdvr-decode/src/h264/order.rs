@@ -123,6 +123,14 @@ impl Order {
         Some(self.waiting.swap_remove(at).1)
     }
 
+    /// The picture that waits, while it is the only one.
+    pub(super) const fn only(&self) -> Option<&Picture> {
+        match self.waiting.as_slice() {
+            [(_, picture)] => Some(picture),
+            _ => None,
+        }
+    }
+
     /// Forgets all pictures.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();

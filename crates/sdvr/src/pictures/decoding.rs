@@ -84,7 +84,10 @@ impl Decoding {
                 self.decoder.drain(wish.pixels, picture)
             } else if matches!(is_out, Ok(false)) && !self.has_begun && coded.is_key {
                 // It is in there, and held back for pictures that may be shown before it. Nobody waits for them when a camera is opened.
-                self.decode_alone(coded, wish.pixels, picture)
+                match self.decoder.preview(wish.pixels, picture) {
+                    Ok(false) => self.decode_alone(coded, wish.pixels, picture),
+                    is_out => is_out,
+                }
             } else {
                 is_out
             };
@@ -141,7 +144,7 @@ impl Decoding {
         Ok(decoder.decode(key, pixels, picture)? || decoder.drain(pixels, picture)?)
     }
 
-    /// The frame of that number. `None` when its picture was handed out before: see [`Self::decode_alone`].
+    /// The frame of that number. `None` when its picture was handed out before its turn.
     fn take(&mut self, number: u64) -> Option<Frame> {
         let at = self
             .delayed
