@@ -11,7 +11,7 @@ use sdvr::{Camera, Frame, Pictures, Pixels, Ready};
 
 use crate::arguments::{self, Array, place};
 use crate::facts::{fixed, sdvr_state, sdvr_stream_info};
-use crate::frame::{FRAMES, Held, HeldFrame, sdvr_frame};
+use crate::frame::{FRAMES, HeldFrame, sdvr_frame};
 use crate::handles::{Handles, alone, changed};
 use crate::picture::{HeldPicture, PICTURES, Shown, sdvr_picture};
 use crate::status::{Failure, catch, sdvr_status};
@@ -200,7 +200,7 @@ pub extern "C" fn sdvr_camera_next(
             let frame = camera.next(policy, timeout)?;
             come(frame, camera)
         })?;
-        let held = HeldFrame::new(Held::Frame(frame), fixed(camera.label()));
+        let held = HeldFrame::of(frame, Some(camera));
         out_frame.write(FRAMES.keep(RwLock::new(held))?);
         Ok(())
     })
@@ -238,7 +238,7 @@ pub extern "C" fn sdvr_camera_next_into(
                 come(frame, camera)
             })?,
         };
-        *frame = HeldFrame::new(Held::Frame(held), fixed(camera.label()));
+        *frame = HeldFrame::of(held, Some(camera));
         Ok(())
     })
 }

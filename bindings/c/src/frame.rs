@@ -5,10 +5,10 @@ use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::sync::RwLock;
 
-use sdvr::{Coded, Decoder, Frame, Picture};
+use sdvr::{Camera, Coded, Decoder, DecoderOptions, Frame, Picture};
 
 use crate::arguments::{self, place};
-use crate::facts::sdvr_frame_info;
+use crate::facts::{fixed, sdvr_frame_info};
 use crate::handles::{Handles, shared};
 use crate::picture::{HeldPicture, PICTURES, Shown, sdvr_picture};
 use crate::status::{Failure, catch, sdvr_status};
@@ -24,11 +24,13 @@ pub(crate) static FRAMES: Handles<RwLock<HeldFrame>, sdvr_frame> = Handles::new(
 pub(crate) struct HeldFrame {
     held: Held,
     label: [c_char; 64],
+    /// What a decoder needs beforehand. Most streams have nothing here.
+    extradata: Vec<u8>,
 }
 
 /// What of a frame is there.
 #[derive(Debug)]
-pub(crate) enum Held {
+enum Held {
     Nothing,
     /// Memory of a frame that is over.
     Memory(Frame),
@@ -36,8 +38,22 @@ pub(crate) enum Held {
 }
 
 impl HeldFrame {
-    pub(crate) const fn new(held: Held, label: [c_char; 64]) -> Self {
-        Self { held, label }
+    const fn empty() -> Self {
+        Self {
+            held: Held::Nothing,
+            label: [0; 64],
+            extradata: Vec::new(),
+        }
+    }
+
+    /// A frame that a camera has just given.
+    pub(crate) fn of(frame: Frame, camera: Option<&Camera>) -> Self {
+        let info = camera.and_then(Camera::info);
+        Self {
+            held: Held::Frame(frame),
+            label: fixed(camera.map_or("", Camera::label)),
+            extradata: info.map(|info| info.extradata.clone()).unwrap_or_default(),
+        }
     }
 
     /// The frame or its memory, to be filled anew.
@@ -69,8 +85,7 @@ pub extern "C" fn sdvr_frame_new(
 ) -> sdvr_status {
     catch(|| {
         let out_frame = place(out_frame, "out_frame")?;
-        let nothing = HeldFrame::new(Held::Nothing, [0; 64]);
-        out_frame.write(FRAMES.keep(RwLock::new(nothing))?);
+        out_frame.write(FRAMES.keep(RwLock::new(HeldFrame::empty()))?);
         Ok(())
     })
 }
@@ -135,7 +150,9 @@ pub extern "C" fn sdvr_frame_decode(
             is_key: frame.is_key(),
         };
         let mut picture = Picture::default();
-        let mut decoder = Decoder::new(frame.format())?;
+        let mut options = DecoderOptions::default();
+        options.extradata.clone_from(&held.extradata);
+        let mut decoder = Decoder::with_options(frame.format(), &options)?;
         let is_out =
             decoder.decode(coded, pixels, &mut picture)? || decoder.drain(pixels, &mut picture)?;
         if !is_out {

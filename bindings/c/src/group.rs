@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "exports functions under the names that C calls")]
 
 use std::collections::BTreeMap;
-use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,8 +10,8 @@ use sdvr::{Frame, Group, GroupError, Member};
 
 use crate::arguments::{self, Array, place};
 use crate::camera::{self, CAMERAS, sdvr_camera};
-use crate::facts::{fixed, sdvr_state};
-use crate::frame::{FRAMES, Held, HeldFrame, sdvr_frame};
+use crate::facts::sdvr_state;
+use crate::frame::{FRAMES, HeldFrame, sdvr_frame};
 use crate::handles::{Handles, alone};
 use crate::status::{Failure, catch, sdvr_status};
 
@@ -48,13 +47,8 @@ impl Members {
             })
     }
 
-    fn label(&self, member: Member) -> [c_char; 64] {
-        let camera = self.group.camera(member);
-        fixed(camera.map_or("", |camera| camera.label()))
-    }
-
     fn keep(&self, member: Member, frame: Frame) -> Result<*mut sdvr_frame, Failure> {
-        let held = HeldFrame::new(Held::Frame(frame), self.label(member));
+        let held = HeldFrame::of(frame, self.group.camera(member));
         FRAMES.keep(RwLock::new(held))
     }
 }

@@ -11,7 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::stop::Stop;
+use crate::output::say;
 
+/// A user who has asked for the end hears after this why it does not come.
+const SILENCE_MOST: Duration = Duration::from_secs(1);
 /// How long a program may take at the end of its input, and then after SIGTERM: to write what it holds, such as the index of a film.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -108,11 +111,20 @@ impl Program {
     /// When somebody else has taken it away.
     pub(super) fn end(mut self, stop: &Stop) -> io::Result<ExitStatus> {
         self.input = None;
+        let begin = Instant::now();
+        let mut was_told = false;
         for signal in [Signal::TERM, Signal::KILL] {
             let deadline = Instant::now() + PATIENCE;
             while Instant::now() < deadline && !stop.is_urgent() {
                 if let Some(status) = self.child.try_wait()? {
                     return Ok(status);
+                }
+                if stop.is_set() && !was_told && begin.elapsed() >= SILENCE_MOST {
+                    was_told = true;
+                    say(format_args!(
+                        "sdvr: process {} has not ended yet; Ctrl-C again kills it",
+                        self.child.id()
+                    ));
                 }
                 thread::sleep(LOOK_INTERVAL);
             }
