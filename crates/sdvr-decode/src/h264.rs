@@ -1,7 +1,6 @@
 //! H.264 by OpenH264: the constrained baseline, main and high profiles in 4:2:0, 8 bits, whole frames.
 
 mod at_once;
-mod bits;
 mod open_h264;
 mod order;
 mod sps;

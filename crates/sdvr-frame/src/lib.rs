@@ -6,6 +6,7 @@
 mod address;
 mod allowance;
 pub mod bench_frame;
+pub mod bits;
 mod ethertype;
 mod format;
 mod frame;

@@ -17,7 +17,6 @@
 
 mod annex_b;
 mod beginning;
-mod bits;
 mod field;
 mod jpeg;
 mod sei;

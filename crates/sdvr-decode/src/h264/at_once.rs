@@ -5,7 +5,7 @@
 //! "scalable baseline" it keeps nothing back, and decodes what is in the stream nevertheless; the latter has the parameter set of the high profile. So
 //! every other profile is renamed to that one on the way in; the order is this crate's own ([`super::order`]).
 
-use super::bits::{Bits, without_emulation_prevention};
+use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 const MAIN: u8 = 77;
 const SCALABLE_BASELINE: u8 = 83;

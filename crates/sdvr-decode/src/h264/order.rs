@@ -2,9 +2,9 @@
 //!
 //! OpenH264 has an order of its own, which takes the pictures that wait from those that the stream may refer to, and fails for want of them.
 
-use super::bits::{Bits, without_emulation_prevention};
 use super::sps::{OrderCount, ParameterSet};
 use crate::picture::Picture;
+use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 /// No stream may keep back more pictures than that (A.3.1, h).
 const WAITING_MOST: usize = 16;

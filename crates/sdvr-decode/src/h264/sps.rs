@@ -1,7 +1,7 @@
 //! What a sequence parameter set says of its pictures: H.264, 7.3.2.1.1 and E.1.1.
 
-use super::bits::{Bits, without_emulation_prevention};
 use crate::colours::{Colours, Matrix, Range};
+use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 /// What decoding depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

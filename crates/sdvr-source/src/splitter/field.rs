@@ -5,7 +5,7 @@
 //!
 //! Whether a field has another shows in the slice header of the next picture: only after a field the splitter waits for that.
 
-use super::bits::{Bits, without_emulation_prevention};
+use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 /// This much of a slice has all that is read of its header, even with emulation prevention: first_mb_in_slice (1 bit, of the first
 /// slice), slice_type (7), pic_parameter_set_id (17), colour_plane_id (2), frame_num (16) and two flags.

@@ -1,6 +1,6 @@
 //! Supplemental enhancement information: H.264, 7.3.2.3 and annex D; H.265, 7.3.5 and annex D.
 
-use super::bits::raw_bytes;
+use sdvr_frame::bits::raw_bytes;
 
 /// The message's type, of both standards.
 const RECOVERY_POINT: usize = 6;

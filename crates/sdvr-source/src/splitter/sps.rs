@@ -2,8 +2,8 @@
 //!
 //! And what of an H.264 one is needed to tell the fields of a picture. Whatever does not parse has no size, and its pictures count as whole frames.
 
-use super::bits::{Bits, without_emulation_prevention};
 use super::field::FieldSyntax;
+use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 /// The size in the H.264 parameter set `nal`, its one-byte header included, and how its slices speak of fields, if they may.
 pub(super) fn h264(nal: &[u8]) -> (Option<(u32, u32)>, Option<FieldSyntax>) {
