@@ -346,7 +346,7 @@ impl RingReader {
         is_unlinked(&self.file)
     }
 
-    /// Frame `n`, to be waited for together with frames of other rings by [`crate::wait_many`].
+    /// Frame `n`, to be waited for together with frames of other rings by [`crate::wait_many()`].
     #[must_use]
     pub fn await_frame(&self, n: u64) -> Awaited {
         let (mapping, file) = (Arc::clone(&self.mapping), Arc::clone(&self.file));
