@@ -1,8 +1,8 @@
 //! `sdvr pipe`: a camera's frames on standard output, as they came or decoded.
 
-pub(crate) mod account;
 pub(crate) mod feed;
 pub(crate) mod shape;
+pub(crate) mod without_picture;
 mod y4m;
 
 use std::io::{IsTerminal, Write};
@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use sdvr::{Camera, Error, Frame, Policy, Start};
 
 use crate::output::{Interrupted, NOT_WRITTEN, WrongUsage, say};
-use account::WithoutPicture;
 use feed::{Feed, Format, NoPicture, Taken};
 use shape::Shape;
+use without_picture::WithoutPicture;
 
 const HELP: &str = "\
 raw   the bytes of the frames as the camera sent them; H.264 and its kin from a key frame on
@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     out.flush().context(NOT_WRITTEN)?;
     missed.say_rest();
     let mut missed = missed.in_all;
-    let at_end = feed.take_missed_at_end();
+    let at_end = feed.missed_at_end();
     if at_end > 0 {
         missed = missed.saturating_add(at_end);
         say(format_args!(
@@ -157,7 +157,7 @@ struct Missed {
 impl Missed {
     /// Counts the frames that were missed before this one.
     fn count(&mut self, feed: &mut Feed) {
-        let (of_run, between_runs) = feed.take_missed();
+        let (of_run, between_runs) = feed.missed();
         let missed = of_run.saturating_add(between_runs);
         self.in_all = self.in_all.saturating_add(missed);
         self.unsaid = self.unsaid.saturating_add(missed);

@@ -23,6 +23,7 @@ pub struct Decoded {
     frame: Frame,
     picture: Picture,
     missed: u64,
+    of_runs_before: u64,
 }
 
 impl Decoded {
@@ -38,13 +39,22 @@ impl Decoded {
         &self.frame
     }
 
-    /// How many frames of the same run had no picture since the one that was handed out before: lost, damaged, overwritten, or not wanted by the policy. 0 for the
-    /// first one of a run.
+    /// How many frames of the same run had no picture since the one that was handed out before: lost, overwritten, behind a lost or damaged one, or not wanted by the
+    /// policy. Damaged ones are not among them, since an [`Error::Undecodable`] has told of each. 0 for the first one of a run.
     ///
     /// [`Frame::missed`] of [`Self::frame`] is another figure where frames are decoded whose pictures nobody wants.
     #[must_use]
     pub const fn missed(&self) -> u64 {
         self.missed
+    }
+
+    /// For the first picture of a run of the source: as [`Frame::missed_between_runs`], and those that were read at the end of the run before and could not be
+    /// decoded. 0 for every other one.
+    #[must_use]
+    pub const fn missed_between_runs(&self) -> u64 {
+        self.frame
+            .missed_between_runs()
+            .saturating_add(self.of_runs_before)
     }
 
     /// The picture, taken out.
@@ -138,10 +148,14 @@ impl Pictures {
     pub fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Option<Decoded>, Error> {
         let mut picture = Picture::default();
         let frame = self.advance(policy, timeout, &mut picture)?;
-        Ok(frame.map(|frame| Decoded {
-            missed: self.hand_out(),
-            frame,
-            picture,
+        Ok(frame.map(|frame| {
+            let (missed, of_runs_before) = self.hand_out();
+            Decoded {
+                frame,
+                picture,
+                missed,
+                of_runs_before,
+            }
         }))
     }
 
@@ -159,7 +173,7 @@ impl Pictures {
         let Some(frame) = self.advance(policy, timeout, &mut decoded.picture)? else {
             return Ok(false);
         };
-        decoded.missed = self.hand_out();
+        (decoded.missed, decoded.of_runs_before) = self.hand_out();
         self.spare
             .push(std::mem::replace(&mut decoded.frame, frame));
         Ok(true)
@@ -179,7 +193,7 @@ impl Pictures {
     ) -> Result<Option<Deferred>, Error> {
         let shown = self.advance_to(policy, timeout, picture, Alone::IsDeferred)?;
         Ok(shown.map(|frame| Deferred {
-            missed: self.hand_out(),
+            missed: self.hand_out().0,
             is_decoded: frame.format().fourcc.is_inter_coded(),
             frame,
         }))
@@ -224,10 +238,21 @@ impl Pictures {
         self.camera
     }
 
-    /// Gives how many were missed before the picture that is handed out now.
-    fn hand_out(&mut self) -> u64 {
-        let delayed = self.decoding.as_ref().map_or(0, Decoding::delayed);
-        self.tally.hand_out(delayed)
+    /// How many frames came or were captured, and nobody was told what became of their pictures: for a program that stops here. Those whose pictures the decoder
+    /// still holds back are not among them.
+    #[must_use]
+    pub fn missed_at_end(&self) -> u64 {
+        let untold = self.tally.untold(self.delayed());
+        untold.saturating_add(self.camera.missed_at_end())
+    }
+
+    fn delayed(&self) -> u64 {
+        self.decoding.as_ref().map_or(0, Decoding::delayed)
+    }
+
+    /// Gives how many were missed before the picture that is handed out now: of its run, and of runs before.
+    fn hand_out(&mut self) -> (u64, u64) {
+        self.tally.hand_out(self.delayed())
     }
 
     /// Reads and decodes until there is a picture to hand out; gives the frame it is of.
@@ -287,6 +312,7 @@ impl Pictures {
                 Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) | Err(DecodeError::AwaitsKeyFrame) => {}
                 Err(cause) => {
+                    self.tally.tell_damaged();
                     return Err(Error::Undecodable {
                         camera: self.camera.label().to_owned(),
                         frame: number,

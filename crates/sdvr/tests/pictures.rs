@@ -267,16 +267,24 @@ fn a_damaged_frame_is_told_and_the_next_key_frame_is_shown() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(number(&mut every, Policy::Every), 10);
+    // The damaged one was told.
+    let decoded = next(&mut every, Policy::Every);
+    assert_eq!((decoded.frame().number().0, decoded.missed()), (10, 7));
 }
 
 #[test]
 fn a_new_run_in_another_format_and_size_needs_no_new_opening() {
     let daemon = Daemon::new();
     let mut run = daemon.open_with("door", 1, format(FourCc::H264));
-    Film::new().publish(&mut run, 1);
+    let mut film = Film::new();
+    film.publish(&mut run, 1);
     let mut every = open(&daemon);
     assert_eq!(number(&mut every, Policy::Every), 0);
+    // Two come that need a frame which did not.
+    film.lose(1);
+    film.publish(&mut run, 2);
+    gives_nothing(&mut every, Policy::Every);
+    assert_eq!(every.missed_at_end(), 3);
     drop(run);
     let grey = StreamFormat {
         width: 3,
@@ -288,6 +296,7 @@ fn a_new_run_in_another_format_and_size_needs_no_new_opening() {
     let decoded = next(&mut every, Policy::Every);
     assert_eq!(decoded.picture().bytes(), [1, 2, 3]);
     assert_eq!((decoded.picture().width(), decoded.missed()), (3, 0));
+    assert_eq!(decoded.missed_between_runs(), 3);
 }
 
 #[test]

@@ -13,9 +13,9 @@ use super::restarts::{Restart, Restarts};
 use super::stop::Stop;
 use super::template::Template;
 use crate::output::{WrongUsage, say};
-use crate::pipe::account::WithoutPicture;
 use crate::pipe::feed::{Feed, Format, NoPicture, Taken};
 use crate::pipe::shape::{Shape, fraction};
+use crate::pipe::without_picture::WithoutPicture;
 
 /// What is done for every camera.
 #[derive(Debug)]
@@ -235,7 +235,7 @@ impl Worker {
         });
         match given {
             Given::All => {
-                let (of_run, between_runs) = feed.take_missed();
+                let (of_run, between_runs) = feed.missed();
                 if !is_first {
                     let missed = of_run.saturating_add(between_runs);
                     running.figures.left_out = running.figures.left_out.saturating_add(missed);

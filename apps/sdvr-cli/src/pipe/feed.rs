@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sdvr::{Camera, DecodeError, Decoded, Error, Frame, FrameFlags, Pictures, Pixels, Policy};
 
-use super::account::{Account, REORDERED_MOST};
 use super::shape::{Form, Shape};
 use super::y4m;
 
@@ -25,7 +24,6 @@ pub(crate) enum Format {
 pub(crate) struct Feed {
     source: Source,
     wanted: Option<Format>,
-    account: Account,
 }
 
 #[derive(Debug)]
@@ -78,11 +76,7 @@ impl Feed {
                 frame: None,
             },
         };
-        Self {
-            source,
-            wanted,
-            account: Account::default(),
-        }
+        Self { source, wanted }
     }
 
     /// Whether the camera would be read in another way if it were opened now: it has come back as one of another kind.
@@ -129,25 +123,12 @@ impl Feed {
             },
         };
         match has_come {
-            Ok(true) => {
-                if let Source::Pictures {
-                    decoded: Some(decoded),
-                    ..
-                } = &self.source
-                {
-                    let frame = decoded.frame();
-                    self.account.take(frame.instance(), frame.number().0);
-                }
-                Ok(match self.shape() {
-                    Some(shape) => Taken::Frame(shape),
-                    None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
-                })
-            }
+            Ok(true) => Ok(match self.shape() {
+                Some(shape) => Taken::Frame(shape),
+                None => Taken::NoPicture(NoPicture::Never(self.no_planes())),
+            }),
             Ok(false) => Ok(Taken::Nothing),
-            Err(error @ Error::Undecodable { .. }) => {
-                self.account.pass_damaged();
-                Ok(Taken::NoPicture(no_picture(error)))
-            }
+            Err(error @ Error::Undecodable { .. }) => Ok(Taken::NoPicture(no_picture(error))),
             Err(error) => Err(error),
         }
     }
@@ -190,28 +171,23 @@ impl Feed {
     }
 
     /// How many frames were not taken between the one before and this one: of its run, and where runs of the source meet.
-    /// Asked once a frame.
-    pub(crate) fn take_missed(&mut self) -> (u64, u64) {
-        let (of_run, of_runs_before) = match &self.source {
-            Source::AsTheyCame { frame, .. } => (frame.as_ref().map_or(0, Frame::missed), 0),
-            Source::Pictures { .. } => self.account.tell(self.may_come()),
-        };
-        let between_runs = self.frame().map_or(0, Frame::missed_between_runs);
-        (of_run, between_runs.saturating_add(of_runs_before))
+    pub(crate) fn missed(&self) -> (u64, u64) {
+        match &self.source {
+            Source::AsTheyCame { frame, .. } => frame.as_ref().map_or((0, 0), |frame| {
+                (frame.missed(), frame.missed_between_runs())
+            }),
+            Source::Pictures { decoded, .. } => decoded.as_ref().map_or((0, 0), |decoded| {
+                (decoded.missed(), decoded.missed_between_runs())
+            }),
+        }
     }
 
     /// What was not told of before the end.
-    pub(crate) fn take_missed_at_end(&mut self) -> u64 {
-        let (of_run, _) = self.account.tell(0);
-        of_run.saturating_add(self.camera().missed_at_end())
-    }
-
-    /// How many pictures may come after later ones.
-    fn may_come(&self) -> u64 {
-        let is_reordered = self
-            .frame()
-            .is_some_and(|frame| frame.format().fourcc.is_inter_coded());
-        if is_reordered { REORDERED_MOST } else { 0 }
+    pub(crate) fn missed_at_end(&self) -> u64 {
+        match &self.source {
+            Source::AsTheyCame { camera, .. } => camera.missed_at_end(),
+            Source::Pictures { pictures, .. } => pictures.missed_at_end(),
+        }
     }
 
     /// What the frame that was taken last is; `None` for pixels that have no place in the form that is wanted.
