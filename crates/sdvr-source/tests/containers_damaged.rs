@@ -93,11 +93,15 @@ fn a_damaged_sample_is_named() {
     let files = Files::new();
     let mut bytes = std::fs::read(clip("front.mp4")).unwrap();
     let (expected, _) = play_file(&clip("front.mp4"));
-    let index = 12;
-    // Behind a start code, there is what the file has behind a length.
-    let unit = &expected[index][4..24];
-    let place = bytes.windows(unit.len()).position(|bytes| bytes == unit);
-    let place = place.unwrap();
+    // Behind a start code, there is what the file has behind a length; of the longest frame that is one unit, so that its bytes are nowhere else.
+    let places = (1..expected.len()).filter_map(|index| {
+        let unit = &expected[index][4..];
+        let place = bytes.windows(unit.len()).position(|bytes| bytes == unit)?;
+        Some((index, place))
+    });
+    let (index, place) = places
+        .max_by_key(|(index, _)| expected[*index].len())
+        .unwrap();
     bytes[place - 4..place].fill(0xff);
     let (frames, error) = play_file(&files.write("front.mp4", &bytes));
     let error = error.unwrap();
