@@ -7,8 +7,9 @@ use anyhow::{Context, ensure};
 
 use crate::system::System;
 
-/// At 30 a second.
 const FRAMES: usize = 600;
+/// Frames a second: what cameras send, at which a thread that wakes finds cold caches, and what keeps them warm.
+const RATES: [u32; 2] = [30, 300];
 
 /// What a consumer says at its end.
 struct Cost {
@@ -63,27 +64,38 @@ pub(crate) fn run(programs: &Path, python: &Path) -> anyhow::Result<()> {
             cost.median_us
         );
     }
-    let _client = system.client("bytes", "test:?format=BNCH&fps=30&bytes=100000")?;
-    system.wait_for_camera("bytes")?;
-    println!("bytes of 100 KB frames, every, {} s each", FRAMES / 30);
-    let rust = Cost::of(
-        Command::new(std::env::current_exe()?)
-            .arg("reader")
-            .arg(system.rings())
-            .args(["bytes", "count", &FRAMES.to_string()]),
-    )?;
-    let python = in_python(&system, "bytes", "raw")?;
-    println!(
-        "  Rust   {:6.1} us of processor time a frame, capture to bytes p50 {} us",
-        rust.us_per_frame(),
-        rust.median_us
-    );
-    println!(
-        "  Python {:6.1} us of processor time a frame, {:+.1} (target <= +60), capture to array p50 {} us",
-        python.us_per_frame(),
-        python.us_per_frame() - rust.us_per_frame(),
-        python.median_us
-    );
+    for rate in RATES {
+        let label = format!("bytes-{rate}");
+        let _client = system.client(
+            &label,
+            &format!("test:?format=BNCH&fps={rate}&bytes=100000"),
+        )?;
+        system.wait_for_camera(&label)?;
+        println!("bytes of 100 KB frames, {rate} fps, every, {FRAMES} of them");
+        let rust = Cost::of(
+            Command::new(std::env::current_exe()?)
+                .arg("reader")
+                .arg(system.rings())
+                .args([&label, "count", &FRAMES.to_string()]),
+        )?;
+        println!(
+            "  Rust    {:6.1} us of processor time a frame, capture to bytes p50 {} us",
+            rust.us_per_frame(),
+            rust.median_us
+        );
+        let python = in_python(&system, &label, "raw")?;
+        println!(
+            "  Python  {:6.1} us of processor time a frame, {:+.1} (target <= +60), capture to array p50 {} us",
+            python.us_per_frame(),
+            python.us_per_frame() - rust.us_per_frame(),
+            python.median_us
+        );
+        let floor = in_python(&system, &(1.0 / f64::from(rate)).to_string(), "floor")?;
+        println!(
+            "  a Python that sleeps as long and makes an empty array of NumPy's {:.1} us",
+            floor.us_per_frame()
+        );
+    }
     Ok(())
 }
 
@@ -93,6 +105,14 @@ import statistics, sys, time
 import sdvr
 
 label, what, frames = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if what == 'floor':
+    import numpy
+    start = time.process_time_ns()
+    for each in range(frames):
+        time.sleep(float(label))
+        array = numpy.empty(100000, dtype=numpy.uint8)
+    print(time.process_time_ns() - start, 0)
+    sys.exit()
 camera = sdvr.open(label, policy='latest' if what == 'bgr' else 'every')
 ages = []
 # The first ones make what all others use.

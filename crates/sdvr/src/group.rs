@@ -59,7 +59,7 @@ pub struct GroupError {
 ///
 /// The calling thread waits in the kernel for 127 cameras at once. For each 127 more, and for those that are gone, it is told by threads that all groups and all
 /// [`Ready`](crate::Ready) of the process share and that sleep while nothing comes. Asking costs nothing for cameras that have nothing to say, however many there are. A thousand cameras of 25
-/// small frames a second take 0.8 of a core, and 0.07 of one while none of them sends: then only the daemon's life is looked at (`cargo xtask bench consumers group`).
+/// small frames a second take 0.9 of a core, and 0.07 of one while none of them sends: then only the daemon's life is looked at (`cargo xtask bench consumers group`).
 #[derive(Debug, Default)]
 pub struct Group {
     seats: BTreeMap<Member, Seat>,
