@@ -54,7 +54,7 @@ class Frame:
         """The number its source gave it: one more for every frame captured."""
     @property
     def missed(self) -> int:
-        """How many frames of the same run were captured between the one handed out before and this one: lost, skipped or damaged."""
+        """How many frames of the same run were captured between the one handed out before and this one: lost or skipped. Of H.264 and its kin, damaged ones are in `Camera.damaged`."""
     @property
     def missed_between_runs(self) -> int:
         """For the first frame of a run of the source: how many frames of the runs before were not handed out."""
