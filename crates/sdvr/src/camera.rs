@@ -21,6 +21,8 @@ use crate::ready::Readiness;
 
 use self::search::LOOK_INTERVAL;
 pub use frames::Frames;
+#[cfg(feature = "decode")]
+pub(crate) use frames::{LONG, next_of_all};
 pub(crate) use search::Awaits;
 
 /// Which frames are wanted.

@@ -9,7 +9,7 @@ use sdvr_decode::{DecodeError, DecoderOptions, EngineChoice, Picture, Pixels};
 
 use self::decoding::{DELAYED_MOST, Decoding, Wish};
 use self::tally::Tally;
-use crate::camera::{Camera, Policy};
+use crate::camera::{Camera, LONG, Policy, next_of_all};
 use crate::error::Error;
 use crate::frame::Frame;
 
@@ -392,17 +392,9 @@ impl Iterator for DecodedFrames<'_> {
     type Item = Result<Decoded, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // Before the frame is looked for, so that the last one is not missed.
-            let has_gone = self.pictures.camera.has_gone();
-            match self.pictures.next(self.policy, Duration::from_secs(3600)) {
-                Ok(Some(decoded)) => return Some(Ok(decoded)),
-                Ok(None) if has_gone => return None,
-                Ok(None) => {}
-                Err(Error::Ended) if self.ends => return None,
-                Err(Error::Ended) => {}
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        let policy = self.policy;
+        let next = |pictures: &mut Pictures| pictures.next(policy, LONG);
+        let has_gone = |pictures: &Pictures| pictures.camera.has_gone();
+        next_of_all(self.pictures, has_gone, next, self.ends)
     }
 }
