@@ -10,8 +10,14 @@ mod ls;
 mod output;
 mod pipe;
 mod snapshot;
+#[cfg(feature = "top")]
+mod top;
 mod verify;
+#[cfg(feature = "view")]
+mod view;
 mod watch;
+#[cfg(feature = "web")]
+mod web;
 
 use std::process::ExitCode;
 
@@ -20,6 +26,9 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   sdvr ls                          the cameras that are there
+  sdvr top                         the same, live, with rates, losses and latencies
+  sdvr view                        their pictures in windows
+  sdvr web                         their pictures in a browser
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
   sdvr snapshot front-door a.jpg   the newest picture
@@ -44,6 +53,15 @@ pub struct Arguments {
 enum Command {
     /// List the cameras: format, rate, state, label, fingerprint
     Ls(ls::Arguments),
+    /// Show cameras and daemons live in the terminal: rates, losses, latencies
+    #[cfg(feature = "top")]
+    Top(top::Arguments),
+    /// Show cameras in windows
+    #[cfg(feature = "view")]
+    View(view::Arguments),
+    /// Show cameras in a browser
+    #[cfg(feature = "web")]
+    Web(web::Arguments),
     /// Print one line of metadata a frame
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
@@ -65,6 +83,12 @@ enum Command {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let result = match &arguments.command {
         Command::Ls(arguments) => ls::run(arguments),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => top::run(arguments),
+        #[cfg(feature = "view")]
+        Command::View(arguments) => view::run(arguments),
+        #[cfg(feature = "web")]
+        Command::Web(arguments) => web::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),

@@ -1,18 +1,17 @@
 //! `sdvr snapshot`: the newest picture of a camera, as a JPEG or PNG file.
 
-mod image;
 mod newest;
-mod picture_file;
 mod remedy;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use sdvr_image::ImageKind;
 use serde::Serialize;
 
 use crate::output::{Interrupted, WrongUsage, parse_seconds, print_line, say};
-use image::Kind;
 use newest::Newest;
 
 const HELP: &str = "\
@@ -74,7 +73,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Destination {
     StandardOutput,
-    File { path: PathBuf, kind: Kind },
+    File { path: PathBuf, kind: ImageKind },
 }
 
 /// What was written. The names are a promise.
@@ -98,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let interrupted = Interrupted::listen()?;
     let kind = match &arguments.file {
-        Destination::StandardOutput => Kind::Jpeg,
+        Destination::StandardOutput => ImageKind::Jpeg,
         Destination::File { kind, .. } => *kind,
     };
     let newest = newest::picture(arguments, kind, &interrupted)?;
@@ -109,7 +108,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             out.flush()?;
         }
         Destination::File { path, .. } => {
-            picture_file::write(path, &newest.image, newest.frame.captured_date())?;
+            sdvr_image::write(path, &newest.image, newest.frame.captured_date()).with_context(
+                || format!("cannot write {}, which stays as it was", path.display()),
+            )?;
         }
     }
     report(arguments, &newest)
@@ -174,8 +175,8 @@ fn parse_destination(text: &str) -> Result<Destination, String> {
     let path = Path::new(text);
     let end = path.extension().and_then(std::ffi::OsStr::to_str);
     let kind = match end.map(str::to_ascii_lowercase).as_deref() {
-        Some("jpg" | "jpeg") => Kind::Jpeg,
-        Some("png") => Kind::Png,
+        Some("jpg" | "jpeg") => ImageKind::Jpeg,
+        Some("png") => ImageKind::Png,
         _ => {
             return Err(
                 "its name must end with .jpg or .jpeg for a JPEG file, or with .png; - is standard output"

@@ -7,8 +7,8 @@ use sdvr::{
     Camera, DecodeError, Decoded, Error, FourCc, Frame, Pictures, Pixels, Policy, Start,
     StreamFormat, StreamState, Timestamp,
 };
+use sdvr_image::ImageKind;
 
-use super::image::{self, Kind};
 use super::{Arguments, remedy};
 use crate::output::{Interrupted, WrongUsage};
 
@@ -53,7 +53,7 @@ struct Shot {
 /// Waits for the newest picture that is whole and not stale.
 pub(super) fn picture(
     arguments: &Arguments,
-    kind: Kind,
+    kind: ImageKind,
     interrupted: &Interrupted,
 ) -> anyhow::Result<Newest> {
     let timeout = match arguments.timeout {
@@ -114,7 +114,7 @@ enum NoShot {
 
 impl Reader {
     /// This reader, or another one if the camera has come (back) with frames that need another. Waits at most `timeout` for a camera that is not there.
-    fn fitting(self, kind: Kind, timeout: Duration) -> Result<Self, Error> {
+    fn fitting(self, kind: ImageKind, timeout: Duration) -> Result<Self, Error> {
         let camera = match self {
             Self::AsTheyCame(mut camera) => {
                 camera.wait_until_there(timeout)?;
@@ -131,7 +131,7 @@ impl Reader {
         let Some(fourcc) = camera.info().map(|info| info.format.fourcc) else {
             return Ok(Self::AsTheyCame(camera));
         };
-        if kind == Kind::Jpeg && is_jpeg(fourcc) {
+        if kind == ImageKind::Jpeg && is_jpeg(fourcc) {
             return Ok(Self::AsTheyCame(camera));
         }
         let is_gray = [FourCc::GREY, FourCc::Y16].contains(&fourcc);
@@ -154,7 +154,7 @@ impl Reader {
     }
 
     /// The newest frame's image; waits at most `timeout` for one.
-    fn shot(&mut self, timeout: Duration, kind: Kind) -> Result<Option<Shot>, NoShot> {
+    fn shot(&mut self, timeout: Duration, kind: ImageKind) -> Result<Option<Shot>, NoShot> {
         match self {
             Self::AsTheyCame(camera) => {
                 let Some(frame) = camera.next(Policy::Latest, timeout)? else {
@@ -186,9 +186,9 @@ impl Reader {
                 };
                 let frame = decoded.frame().clone();
                 let picture = decoded.picture();
-                let image = image::encode(kind, picture, frame.captured_date());
+                let image = sdvr_image::encode(kind, picture, frame.captured_date());
                 Ok(Some(Shot {
-                    image: image.map_err(NoShot::Other)?,
+                    image: image.map_err(|error| NoShot::Other(error.into()))?,
                     width: picture.width(),
                     height: picture.height(),
                     frame,
