@@ -37,6 +37,9 @@ pub struct CameraInfo {
     pub frames: u64,
     /// Frames that were captured and did not arrive, since the ring was made.
     pub lost: u64,
+    /// Packets that were lost on the link, sent again and arrived, as long as its source runs; `None` when nobody can tell: over TCP, where the kernels do it unseen, of a
+    /// stream that a program makes, and of a daemon that does not count them.
+    pub retransmitted: Option<u64>,
     /// Bytes of the frames published since the ring was made.
     pub bytes: u64,
     /// When the newest frame was published; `None` before the first one, and when a ring that has ended has given its frames back.
@@ -199,7 +202,7 @@ pub(crate) fn key_of(camera: &CameraInfo) -> Key {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
+pub(crate) fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
     let info = reader.info();
     let state = match place::state_of(reader) {
         // Nothing has come after it, or it would be described: its daemon is ending.
@@ -218,6 +221,7 @@ fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
         frames_per_second: reader.measured_rate() as f64 / 1000.0,
         frames: reader.head(),
         lost: reader.frames_lost(),
+        retransmitted: reader.retransmitted(),
         bytes: reader.bytes_published(),
         last_frame: last_frame(reader),
     }
