@@ -9,6 +9,7 @@ use sdvr_frame::{
 };
 use sdvr_ring::{Origin, RingName, RingReader};
 
+use crate::camera::Camera;
 use crate::open_rings::OpenRings;
 use crate::place;
 
@@ -57,6 +58,12 @@ impl CameraInfo {
     #[must_use]
     pub fn file_name(&self) -> String {
         self.ring_name().as_str().to_owned()
+    }
+
+    /// Its frames, from the next one on, however many others have its label. As with [`Camera::wait_for`], one that has gone meanwhile is waited for.
+    #[must_use]
+    pub fn follow(&self) -> Camera {
+        Camera::wait_for_in(&self.directory, self.ring_name().as_str())
     }
 
     /// The name of its ring.
