@@ -1,0 +1,111 @@
+// Frames as the camera sent them, through the browser's own decoder.
+
+/** A decoder that has so many frames before it does not keep up: it begins anew with the next key frame. */
+const MOST_QUEUED = 12;
+/** After so many errors without a picture between them, this browser cannot decode this camera. */
+const MOST_ERRORS = 3;
+
+export class CodecDecoder {
+  #stream;
+  #output;
+  #decoder = null;
+  #waitsForKey = true;
+  #errors = 0;
+  #nextTimestamp = 0;
+  /** Frames whose picture has not come, by the timestamp under which they were decoded. */
+  #underWay = new Map();
+  #newestNumber = -1;
+
+  constructor(stream, output) {
+    this.#stream = stream;
+    this.#output = output;
+  }
+
+  handleFrame(frame) {
+    if (this.#decoder !== null && this.#decoder.decodeQueueSize >= MOST_QUEUED) {
+      this.#end();
+    }
+    if (this.#waitsForKey && !frame.isKey) {
+      this.#output.giveUp(frame);
+      return;
+    }
+    try {
+      this.#decoder ??= this.#makeDecoder();
+      const timestamp = this.#nextTimestamp;
+      this.#nextTimestamp += 1_000;
+      this.#underWay.set(timestamp, frame);
+      this.#decoder.decode(new EncodedVideoChunk({ type: frame.isKey ? 'key' : 'delta', timestamp, data: frame.payload }));
+      this.#waitsForKey = false;
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  close() {
+    this.#end();
+  }
+
+  #makeDecoder() {
+    const decoder = new VideoDecoder({
+      output: (picture) => this.#decoded(decoder, picture),
+      error: (error) => {
+        if (decoder === this.#decoder) {
+          this.#failed(error);
+        }
+      },
+    });
+    // No sizes: they are in the stream, and may change with a key frame.
+    decoder.configure({ codec: this.#stream.codec, optimizeForLatency: true });
+    return decoder;
+  }
+
+  #decoded(decoder, picture) {
+    const frame = this.#underWay.get(picture.timestamp);
+    if (decoder !== this.#decoder || frame === undefined) {
+      picture.close();
+      return;
+    }
+    this.#errors = 0;
+    this.#underWay.delete(picture.timestamp);
+    // Those before it that gave no picture will give none: decoders give pictures in order.
+    for (const timestamp of this.#underWay.keys()) {
+      if (timestamp < picture.timestamp - 16_000) {
+        this.#underWay.delete(timestamp);
+      }
+    }
+    if (frame.number < this.#newestNumber) {
+      picture.close();
+      return;
+    }
+    this.#newestNumber = frame.number;
+    this.#output.picture({
+      source: picture,
+      width: picture.displayWidth,
+      height: picture.displayHeight,
+      close: () => picture.close(),
+      frame,
+    });
+  }
+
+  /** What a decoder does not understand: it begins anew with the next key frame. */
+  #failed() {
+    const last = [...this.#underWay.values()].at(-1);
+    this.#end();
+    this.#errors += 1;
+    if (this.#errors >= MOST_ERRORS) {
+      this.#output.failed();
+    } else if (last !== undefined) {
+      this.#output.giveUp(last);
+    }
+  }
+
+  #end() {
+    const decoder = this.#decoder;
+    this.#decoder = null;
+    this.#waitsForKey = true;
+    this.#underWay.clear();
+    if (decoder !== null && decoder.state !== 'closed') {
+      decoder.close();
+    }
+  }
+}
