@@ -1,7 +1,24 @@
 //! Cameras in a browser: the library behind `sdvr web`.
 #![forbid(unsafe_code)]
 
+mod api;
+mod catalog;
+mod codec;
+mod counters;
+mod messages;
+mod packed;
+mod page;
+mod readers;
+mod routes;
+mod server;
+mod site;
+mod socket;
+
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What is still being done when the program ends gets so long.
+const SHUTDOWN_MOST: Duration = Duration::from_millis(300);
 
 /// Where and to whom pictures are served.
 #[derive(Clone, Debug)]
@@ -18,8 +35,13 @@ pub struct WebOptions {
 ///
 /// When the address cannot be listened on.
 pub fn run(
-    _options: WebOptions,
-    _is_to_end: impl Fn() -> bool + Send + 'static,
+    options: WebOptions,
+    is_to_end: impl Fn() -> bool + Send + 'static,
 ) -> anyhow::Result<()> {
-    Ok(())
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(server::run(options, is_to_end));
+    runtime.shutdown_timeout(SHUTDOWN_MOST);
+    result
 }

@@ -50,6 +50,12 @@ impl CameraInfo {
         self.origin.fingerprint()
     }
 
+    /// The name of its file: [`crate::Camera::open_in`] finds this stream by it, and no other.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.ring_name().as_str().to_owned()
+    }
+
     /// The name of its ring.
     pub(crate) fn ring_name(&self) -> RingName {
         RingName::of(&self.origin, &self.label, self.stream)

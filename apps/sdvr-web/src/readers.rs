@@ -1,0 +1,332 @@
+//! Who reads cameras: one thread for each camera and kind that somebody watches, however many do.
+
+mod coded;
+mod images;
+mod queue;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sdvr::{Camera, Error, Start};
+use tokio::sync::Notify;
+
+pub(crate) use self::coded::kind_of;
+pub(crate) use self::queue::Position;
+use self::queue::Queue;
+use crate::catalog::{CameraNumber, Known};
+use crate::counters::Counters;
+use crate::messages::Kind;
+use crate::packed::{Epoch, Packed};
+
+/// How often a reader without frames looks whether it is still watched.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// All that are read now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Readers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    open: Mutex<HashMap<(CameraNumber, Kind), Arc<Reader>>>,
+    next_epoch: AtomicU32,
+    counters: Arc<Counters>,
+}
+
+/// A camera that is read as one kind.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    camera: Arc<Known>,
+    kind: Kind,
+    state: Mutex<State>,
+    /// Told when somebody wants a frame, and when nobody watches any more.
+    demand: Condvar,
+    /// Told when there is a frame, or no more will come.
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    watchers: Vec<Arc<Notify>>,
+    /// Whether somebody has seen all there is and can take more.
+    is_wanted: bool,
+    status: Status,
+}
+
+/// Whether frames may still come from a reader.
+#[derive(Clone, Debug)]
+pub(crate) enum Status {
+    Running,
+    /// The camera sends something else now: it is to be watched anew.
+    Changed,
+    /// It cannot be shown; why, for people.
+    Trouble(Arc<str>),
+}
+
+/// A place among those who watch; left when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    reader: Arc<Reader>,
+    news: Arc<Notify>,
+}
+
+/// What a watcher that has room for a frame finds.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Frame(Arc<Packed>),
+    /// There is none yet; it is told when there is.
+    NoneYet,
+    /// None will come.
+    Over(Status),
+}
+
+impl Readers {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self(Arc::new(Shared {
+            counters,
+            ..Shared::default()
+        }))
+    }
+
+    /// Watches a camera: `news` is told of its frames. To be called in the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub(crate) fn watch(
+        &self,
+        camera: &Arc<Known>,
+        kind: Kind,
+        news: &Arc<Notify>,
+    ) -> std::io::Result<Watch> {
+        let mut open = self.open();
+        let reader = match open.get(&(camera.number, kind)) {
+            Some(reader) => Arc::clone(reader),
+            None => {
+                let reader = Arc::new(Reader::new(Arc::clone(camera), kind));
+                let running = Running {
+                    readers: self.clone(),
+                    reader: Arc::clone(&reader),
+                };
+                let thread = std::thread::Builder::new().name(format!("{}", camera.info.label));
+                // Until it can look, the new one has nobody who watches: it looks under the lock that is held here.
+                thread.spawn(move || running.run())?;
+                tokio::spawn(tell_watchers(Arc::clone(&reader)));
+                self.counters().readers.add(1);
+                open.insert((camera.number, kind), Arc::clone(&reader));
+                reader
+            }
+        };
+        reader.state().watchers.push(Arc::clone(news));
+        reader.demand.notify_one();
+        Ok(Watch {
+            reader,
+            news: Arc::clone(news),
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<(CameraNumber, Kind), Arc<Reader>>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
+impl Reader {
+    fn new(camera: Arc<Known>, kind: Kind) -> Self {
+        Self {
+            camera,
+            kind,
+            state: Mutex::new(State {
+                queue: Queue::new(kind),
+                watchers: Vec::new(),
+                is_wanted: false,
+                status: Status::Running,
+            }),
+            demand: Condvar::new(),
+            news: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    /// How many frames may be under way to a watcher.
+    pub(crate) fn window(&self) -> usize {
+        self.reader.state().queue.window()
+    }
+
+    /// The next frame for a watcher that has room for it.
+    pub(crate) fn next(&self, position: &mut Position) -> Next {
+        let mut state = self.reader.state();
+        if let Some(frame) = state.queue.next(position) {
+            return Next::Frame(frame);
+        }
+        match &state.status {
+            Status::Running => {
+                if !state.is_wanted {
+                    state.is_wanted = true;
+                    self.reader.demand.notify_one();
+                }
+                Next::NoneYet
+            }
+            status => Next::Over(status.clone()),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut state = self.reader.state();
+        let mine = |other: &Arc<Notify>| Arc::ptr_eq(other, &self.news);
+        if let Some(at) = state.watchers.iter().position(mine) {
+            state.watchers.swap_remove(at);
+        }
+        drop(state);
+        self.reader.demand.notify_one();
+    }
+}
+
+/// Wakes all who watch, inside the runtime: for the thread that reads it is one call, whoever watches.
+async fn tell_watchers(reader: Arc<Reader>) {
+    loop {
+        reader.news.notified().await;
+        let state = reader.state();
+        for watcher in &state.watchers {
+            watcher.notify_one();
+        }
+        if !matches!(state.status, Status::Running) {
+            return;
+        }
+    }
+}
+
+/// A reader on its thread; gives its place up whatever happens.
+#[derive(Debug)]
+struct Running {
+    readers: Readers,
+    reader: Arc<Reader>,
+}
+
+impl Running {
+    fn run(self) {
+        // `watch` holds this lock until somebody watches.
+        drop(self.readers.open());
+        let status = match self.reader.kind {
+            Kind::Jpeg => images::run(&self),
+            _ => coded::run(&self),
+        };
+        self.end(status);
+    }
+
+    fn end(&self, status: Status) {
+        let mut open = self.readers.open();
+        let place = (self.reader.camera.number, self.reader.kind);
+        if open
+            .get(&place)
+            .is_some_and(|reader| Arc::ptr_eq(reader, &self.reader))
+        {
+            open.remove(&place);
+            self.readers.counters().readers.subtract(1);
+        }
+        let mut state = self.reader.state();
+        if matches!(state.status, Status::Running) {
+            state.status = status;
+        }
+        drop((state, open));
+        self.reader.news.notify_one();
+    }
+
+    /// The camera; from its newest frame on that somebody can begin with.
+    fn open_camera(&self, start: Start) -> Camera {
+        let info = &self.reader.camera.info;
+        let file = info.file_name();
+        Camera::open_in(&info.directory, &file, start)
+            .unwrap_or_else(|_| Camera::wait_for_in(&info.directory, &file))
+    }
+
+    /// Whether somebody watches. If not, nobody will: whoever comes gets another reader.
+    fn is_watched(&self) -> bool {
+        let mut open = self.readers.open();
+        let mut state = self.reader.state();
+        if !state.watchers.is_empty() {
+            return true;
+        }
+        state.status = Status::Changed;
+        if open
+            .remove(&(self.reader.camera.number, self.reader.kind))
+            .is_some()
+        {
+            self.readers.counters().readers.subtract(1);
+        }
+        false
+    }
+
+    /// Waits until somebody wants a frame. False when nobody watches any more.
+    fn await_demand(&self) -> bool {
+        loop {
+            let mut state = self.reader.state();
+            if !state.is_wanted && !state.watchers.is_empty() {
+                let waited = self.reader.demand.wait_timeout(state, LOOK_INTERVAL);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let is_wanted = std::mem::take(&mut state.is_wanted);
+            let has_watchers = !state.watchers.is_empty();
+            drop(state);
+            if !has_watchers && !self.is_watched() {
+                return false;
+            }
+            if is_wanted {
+                return true;
+            }
+        }
+    }
+
+    /// Asks for a frame once more, as none came.
+    fn still_wants(&self) {
+        self.reader.state().is_wanted = true;
+    }
+
+    fn publish(&self, frame: Packed) {
+        self.readers.counters().frames_packed.add(1);
+        self.reader.state().queue.push(Arc::new(frame));
+        self.reader.news.notify_one();
+    }
+
+    fn new_epoch(&self, codec: String, size: (u32, u32), window: usize) -> Arc<Epoch> {
+        // Relaxed: only that each is another one matters.
+        let number = self.readers.0.next_epoch.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Epoch {
+            number: number.wrapping_add(1),
+            kind: self.reader.kind,
+            codec,
+            width: size.0,
+            height: size.1,
+            window,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only after a panic it is still running.
+        self.end(Status::Trouble(
+            "this camera's frames crash the server's decoder".into(),
+        ));
+    }
+}
+
+/// What is to be done after an error of a camera.
+fn status_after(error: &Error) -> Option<Status> {
+    match error {
+        Error::Ended => None,
+        error => Some(Status::Trouble(error.to_string().into())),
+    }
+}

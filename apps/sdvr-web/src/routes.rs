@@ -1,0 +1,47 @@
+//! Which address gives what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State, WebSocketUpgrade};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::site::Site;
+use crate::{api, page, socket};
+
+/// Longer messages of a page end its socket.
+const MESSAGE_BYTES_MOST: usize = 64 << 10;
+/// What is read of a socket at a time: a page says little.
+const READ_BYTES: usize = 4 << 10;
+
+pub(crate) fn routes(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/", get(async || page::file("")))
+        .route(
+            "/{*name}",
+            get(async |Path(name): Path<String>| page::file(&name)),
+        )
+        .route("/socket", get(open_socket))
+        .route("/api/cameras", get(cameras))
+        .with_state(site)
+}
+
+async fn open_socket(State(site): State<Arc<Site>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .max_message_size(MESSAGE_BYTES_MOST)
+        .max_frame_size(MESSAGE_BYTES_MOST)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| socket::serve(site, socket))
+}
+
+async fn cameras() -> Response {
+    let cameras = tokio::task::spawn_blocking(api::cameras).await;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, cameras.unwrap_or_default()).into_response()
+}

@@ -1,0 +1,24 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::catalog::Catalog;
+use crate::counters::Counters;
+use crate::readers::Readers;
+
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) catalog: Catalog,
+    pub(crate) readers: Readers,
+    pub(crate) counters: Arc<Counters>,
+    /// True when the server ends.
+    pub(crate) ending: watch::Receiver<bool>,
+}
+
+/// Waits until the server ends.
+pub(crate) async fn ended(mut ending: watch::Receiver<bool>) {
+    // An error means the same: nobody is left to say so.
+    let _ = ending.wait_for(|ends| *ends).await;
+}

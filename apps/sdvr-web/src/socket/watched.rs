@@ -1,0 +1,160 @@
+//! A camera that a page watches, and its frames on their way there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sdvr::FourCc;
+use tokio::sync::Notify;
+
+use crate::catalog::Known;
+use crate::messages::Kind;
+use crate::packed::Packed;
+use crate::readers::{Next, Position, Status, Watch, kind_of};
+use crate::site::Site;
+
+pub(super) struct Watched {
+    kinds: Vec<Kind>,
+    state: State,
+    /// Epoch and number of frames that were sent and not shown, in that order.
+    under_way: VecDeque<(u32, u64)>,
+    epoch: Option<u32>,
+}
+
+enum State {
+    Reading {
+        watch: Watch,
+        position: Position,
+    },
+    /// To be watched anew.
+    Over,
+    /// The page has still to be told.
+    Trouble(Arc<str>),
+    /// Until something of the camera changes.
+    Hopeless,
+}
+
+/// What is to be sent next.
+pub(super) enum Step {
+    Nothing,
+    Frame {
+        frame: Arc<Packed>,
+        is_new_epoch: bool,
+    },
+    Trouble(Arc<str>),
+}
+
+impl Watched {
+    pub(super) const fn new(kinds: Vec<Kind>) -> Self {
+        Self {
+            kinds,
+            state: State::Over,
+            under_way: VecDeque::new(),
+            epoch: None,
+        }
+    }
+
+    /// Begins to read the camera, as the first kind in which it can be had.
+    pub(super) fn begin(&mut self, site: &Site, camera: Option<&Arc<Known>>, news: &Arc<Notify>) {
+        let Some(camera) = camera else {
+            self.state = State::Trouble("the camera has gone".into());
+            return;
+        };
+        let fourcc = camera.info.format.fourcc;
+        let Some(kind) = self
+            .kinds
+            .iter()
+            .copied()
+            .find(|&kind| can_be(fourcc, kind))
+        else {
+            self.state = State::Trouble(
+                format!("the camera sends {fourcc}, which this browser cannot show").into(),
+            );
+            return;
+        };
+        self.state = match site.readers.watch(camera, kind, news) {
+            Ok(watch) => State::Reading {
+                watch,
+                position: Position::default(),
+            },
+            Err(error) => State::Trouble(format!("cannot start a thread: {error}").into()),
+        };
+    }
+
+    /// The camera has changed: what could not be shown may be now.
+    pub(super) fn try_again(
+        &mut self,
+        site: &Site,
+        camera: Option<&Arc<Known>>,
+        news: &Arc<Notify>,
+    ) {
+        if matches!(self.state, State::Over | State::Hopeless) {
+            self.begin(site, camera, news);
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// A frame was shown, and with it all that were sent before.
+    pub(super) fn shown(&mut self, epoch: u32, number: u64) {
+        if let Some(at) = self.under_way.iter().position(|it| *it == (epoch, number)) {
+            self.under_way.drain(..=at);
+        }
+    }
+
+    pub(super) fn next(&mut self, site: &Site) -> Step {
+        match &mut self.state {
+            State::Over | State::Hopeless => Step::Nothing,
+            State::Trouble(message) => {
+                let message = Arc::clone(message);
+                self.state = State::Hopeless;
+                Step::Trouble(message)
+            }
+            State::Reading { watch, position } => {
+                let window = watch.window();
+                if self.under_way.len() >= window {
+                    return Step::Nothing;
+                }
+                let next = watch.next(position);
+                site.counters
+                    .frames_skipped
+                    .add(std::mem::take(&mut position.skipped));
+                match next {
+                    Next::NoneYet => Step::Nothing,
+                    Next::Over(Status::Trouble(message)) => {
+                        self.state = State::Hopeless;
+                        Step::Trouble(message)
+                    }
+                    Next::Over(_) => {
+                        self.state = State::Over;
+                        Step::Nothing
+                    }
+                    Next::Frame(frame) => {
+                        let epoch = frame.epoch.number;
+                        let is_new_epoch = self.epoch != Some(epoch);
+                        if is_new_epoch {
+                            // What was there of another one is of no use to the page any more.
+                            self.under_way.clear();
+                            self.epoch = Some(epoch);
+                        }
+                        self.under_way.push_back((epoch, frame.number));
+                        Step::Frame {
+                            frame,
+                            is_new_epoch,
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a camera's frames can be had as this kind; of images it may turn out later that they cannot be decoded.
+fn can_be(fourcc: FourCc, kind: Kind) -> bool {
+    match kind {
+        Kind::Jpeg => true,
+        Kind::Mp4 => fourcc == FourCc::H264,
+        kind => kind_of(fourcc) == Some(kind),
+    }
+}
