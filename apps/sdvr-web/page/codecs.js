@@ -4,6 +4,10 @@
 const MOST_QUEUED = 12;
 /** After so many errors without a picture between them, this browser cannot decode this camera. */
 const MOST_ERRORS = 3;
+/** By so many frames a picture may be seen after one that was decoded later, in every codec. */
+const MOST_REORDERED = 16;
+/** Between frames, in the decoder's time, which only tells them apart: the camera's own may stand still or jump. */
+const TICK = 1_000;
 
 export class CodecDecoder {
   #stream;
@@ -14,7 +18,6 @@ export class CodecDecoder {
   #nextTimestamp = 0;
   /** Frames whose picture has not come, by the timestamp under which they were decoded. */
   #underWay = new Map();
-  #newestNumber = -1;
 
   constructor(stream, output) {
     this.#stream = stream;
@@ -32,12 +35,12 @@ export class CodecDecoder {
     try {
       this.#decoder ??= this.#makeDecoder();
       const timestamp = this.#nextTimestamp;
-      this.#nextTimestamp += 1_000;
+      this.#nextTimestamp += TICK;
       this.#underWay.set(timestamp, frame);
       this.#decoder.decode(new EncodedVideoChunk({ type: frame.isKey ? 'key' : 'delta', timestamp, data: frame.payload }));
       this.#waitsForKey = false;
-    } catch (error) {
-      this.#failed(error);
+    } catch {
+      this.#failed();
     }
   }
 
@@ -48,9 +51,9 @@ export class CodecDecoder {
   #makeDecoder() {
     const decoder = new VideoDecoder({
       output: (picture) => this.#decoded(decoder, picture),
-      error: (error) => {
+      error: () => {
         if (decoder === this.#decoder) {
-          this.#failed(error);
+          this.#failed();
         }
       },
     });
@@ -67,17 +70,12 @@ export class CodecDecoder {
     }
     this.#errors = 0;
     this.#underWay.delete(picture.timestamp);
-    // Those before it that gave no picture will give none: decoders give pictures in order.
+    // Those long before it that gave no picture will give none; pictures of frames that are decoded before others may be seen after them.
     for (const timestamp of this.#underWay.keys()) {
-      if (timestamp < picture.timestamp - 16_000) {
+      if (timestamp < picture.timestamp - MOST_REORDERED * TICK) {
         this.#underWay.delete(timestamp);
       }
     }
-    if (frame.number < this.#newestNumber) {
-      picture.close();
-      return;
-    }
-    this.#newestNumber = frame.number;
     this.#output.picture({
       source: picture,
       width: picture.displayWidth,

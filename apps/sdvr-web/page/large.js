@@ -5,6 +5,8 @@ import { describe } from './figures.js';
 import { addressOf } from './router.js';
 
 const FIGURES_INTERVAL_MS = 1_000;
+/** Figures that need a line of their own where there is little room. */
+const LONG = new Set(['Identity', 'Directory']);
 
 export class LargeView {
   #cameras;
@@ -108,7 +110,7 @@ export class LargeView {
     for (const [name, text] of describe(this.#camera)) {
       if (!this.#rows.has(name)) {
         const value = element('dd');
-        this.#parts.figures.append(element('div', 'figure', element('dt', '', name), value));
+        this.#parts.figures.append(element('div', LONG.has(name) ? 'figure is-long' : 'figure', element('dt', '', name), value));
         this.#rows.set(name, value);
       }
       setText(this.#rows.get(name), text);

@@ -9,7 +9,8 @@ const SEARCHED_FROM = 12;
 const SIZES = [
   [1, 'one'],
   [4, 'few'],
-  [16, 'some'],
+  [9, 'some'],
+  [16, 'more'],
   [Infinity, 'many'],
 ];
 
