@@ -5,6 +5,8 @@ import { Tile } from './tile.js';
 
 /** From so many cameras on they can be searched. */
 const SEARCHED_FROM = 12;
+/** After so long without a camera it is said that there is none. */
+const EMPTY_AFTER_MS = 700;
 /** How large tiles are, by how many there are. */
 const SIZES = [
   [1, 'one'],
@@ -21,6 +23,7 @@ export class Mosaic {
   #tiles = new Map();
   #tilesByElement = new WeakMap();
   #observer;
+  #emptyTimer = null;
 
   constructor({ cameras, watching, elements }) {
     this.#cameras = cameras;
@@ -114,7 +117,15 @@ export class Mosaic {
       found += matches ? 1 : 0;
       live += tile.camera.isLive ? 1 : 0;
     }
-    empty.hidden = total > 0;
+    clearTimeout(this.#emptyTimer);
+    if (total > 0) {
+      empty.hidden = true;
+    } else {
+      // The server may not have looked yet.
+      this.#emptyTimer = setTimeout(() => {
+        empty.hidden = false;
+      }, EMPTY_AFTER_MS);
+    }
     this.#elements['nothing-found'].hidden = total === 0 || found > 0;
     const all = total === 1 ? '1 camera' : `${total} cameras`;
     setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${live} live`);
