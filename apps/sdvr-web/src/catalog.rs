@@ -60,9 +60,10 @@ impl Catalog {
         Ok((catalog, follower))
     }
 
-    /// All cameras, now and whenever something of them changes; figures change without being told.
+    /// All cameras, at once as they were when somebody last looked, and whenever something of them changes; figures change without being told.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Listed> {
-        let receiver = self.listed.subscribe();
+        let mut receiver = self.listed.subscribe();
+        receiver.mark_changed();
         self.follower.unpark();
         receiver
     }

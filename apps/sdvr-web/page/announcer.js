@@ -1,0 +1,45 @@
+// Says to those who do not see the page what has changed: little, and only when nobody is interrupted by it.
+
+const PAUSE_MS = 1_000;
+/** Of more changes at a time only the number is said. */
+const MOST_NAMED = 3;
+
+export class Announcer {
+  #element;
+  #said = [];
+  #timer = null;
+  #knowsAll = false;
+
+  constructor(element) {
+    this.#element = element;
+  }
+
+  say(text) {
+    this.#said.push(text);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#element.textContent = this.#said.join(' ');
+      this.#said = [];
+    }, PAUSE_MS);
+  }
+
+  camerasChanged(came, changed, gone) {
+    const otherState = changed.filter((camera) => camera.state !== camera.stateBefore);
+    if (this.#knowsAll) {
+      this.#sayOf(came, 'there', (camera) => `${camera.label} is there.`);
+      this.#sayOf(otherState, 'in another state', (camera) => `${camera.label} is ${camera.state}.`);
+      this.#sayOf(gone, 'gone', (camera) => `${camera.label} is gone.`);
+    }
+    this.#knowsAll = true;
+  }
+
+  #sayOf(cameras, what, sentence) {
+    if (cameras.length > MOST_NAMED) {
+      this.say(`${cameras.length} cameras are ${what}.`);
+    } else {
+      for (const camera of cameras) {
+        this.say(sentence(camera));
+      }
+    }
+  }
+}

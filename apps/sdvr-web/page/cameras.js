@@ -1,0 +1,135 @@
+// What is known of the cameras, in the order in which people see them.
+
+const inOrder = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+
+/** A camera. Who wants to hear of it (`listen`) is told `state`, `figures`, `stream` or `trouble`. */
+export class Camera {
+  #listeners = new Set();
+  /** What shows it, once somebody has looked. */
+  screen = null;
+  /** The last second's, while it is watched. */
+  figures = null;
+  /** Why it cannot be shown, as a text. */
+  trouble = null;
+
+  constructor(said) {
+    this.take(said);
+  }
+
+  /** Takes what the server says of it. */
+  take(said) {
+    this.number = said.camera;
+    this.label = String(said.label);
+    /** The state that it had until this was said. */
+    this.stateBefore = this.state ?? null;
+    this.state = String(said.state);
+    this.format = text(said.format);
+    this.width = said.width;
+    this.height = said.height;
+    this.link = text(said.link);
+    this.fingerprint = text(said.fingerprint);
+    this.source = text(said.source);
+    this.directory = text(said.directory);
+  }
+
+  get isLive() {
+    return this.state === 'live';
+  }
+
+  /** By which it is known, also to a server that was started again. */
+  get key() {
+    return keyOf(this);
+  }
+
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  tell(what) {
+    for (const listener of this.#listeners) {
+      listener(what, this);
+    }
+  }
+}
+
+function text(value) {
+  return value === null || value === undefined ? null : String(value);
+}
+
+function keyOf({ directory, label }) {
+  return `${directory}\n${label}`;
+}
+
+/** All cameras. */
+export class Cameras {
+  #byKey = new Map();
+  #byNumber = new Map();
+  #sorted = [];
+  #expectsAll = false;
+
+  /** What is said next is all that there is: a new connection. */
+  expectAll() {
+    this.#expectsAll = true;
+  }
+
+  /** In the order of their labels. */
+  all() {
+    return this.#sorted;
+  }
+
+  byNumber(number) {
+    return this.#byNumber.get(number);
+  }
+
+  byLabel(label) {
+    return this.#sorted.find((camera) => camera.label === label);
+  }
+
+  /** The camera that people see before or after this one; the first comes after the last. */
+  neighbour(camera, step) {
+    const index = this.#sorted.indexOf(camera);
+    const count = this.#sorted.length;
+    return index < 0 ? this.#sorted[0] : this.#sorted[(index + step + count) % count];
+  }
+
+  /** Takes in what the server says; gives the cameras that came, changed, and are gone. */
+  update(changedSaid, goneNumbers) {
+    const came = [];
+    const changed = [];
+    const gone = goneNumbers.map((number) => this.#byNumber.get(number)).filter((camera) => camera !== undefined);
+    if (this.#expectsAll) {
+      this.#expectsAll = false;
+      const there = new Set(changedSaid.map(keyOf));
+      gone.push(...this.#sorted.filter((camera) => !there.has(camera.key)));
+      this.#byNumber.clear();
+    }
+    for (const camera of gone) {
+      camera.state = 'gone';
+      this.#byKey.delete(camera.key);
+      if (this.#byNumber.get(camera.number) === camera) {
+        this.#byNumber.delete(camera.number);
+      }
+    }
+    for (const said of changedSaid) {
+      const known = this.#byKey.get(keyOf(said)) ?? this.#byNumber.get(said.camera);
+      if (known && known.key === keyOf(said)) {
+        known.take(said);
+        changed.push(known);
+        this.#byNumber.set(known.number, known);
+      } else {
+        const camera = new Camera(said);
+        this.#byKey.set(camera.key, camera);
+        this.#byNumber.set(camera.number, camera);
+        came.push(camera);
+      }
+    }
+    if (came.length > 0 || gone.length > 0) {
+      this.#sorted = [...this.#byKey.values()].sort((one, other) => inOrder.compare(one.label, other.label) || one.number - other.number);
+    }
+    for (const camera of [...changed, ...gone]) {
+      camera.tell('state');
+    }
+    return { came, changed, gone };
+  }
+}

@@ -1,0 +1,74 @@
+// One camera in the mosaic: a link to its large view.
+
+import { element, setText } from './elements.js';
+import { addressOf } from './router.js';
+
+export class Tile {
+  #camera;
+  #watching;
+  #picture = element('div', 'tile-picture');
+  #label = element('span', 'tile-label');
+  #state = element('span', 'state');
+  #rate = element('span', 'tile-rate');
+  #notice = element('span', 'notice');
+  #stopListening;
+
+  constructor(camera, watching) {
+    this.#camera = camera;
+    this.#watching = watching;
+    this.link = element('a', 'tile-link', this.#picture, element('span', 'tile-caption', this.#label, this.#rate, this.#state));
+    this.#rate.setAttribute('aria-hidden', 'true');
+    this.#picture.append(this.#notice);
+    this.element = element('li', 'tile', this.link);
+    this.#stopListening = camera.listen(() => this.#update());
+    this.#update();
+  }
+
+  get camera() {
+    return this.#camera;
+  }
+
+  /** The tile came into sight, or is out of it. */
+  setSeen(isSeen) {
+    if (isSeen) {
+      this.placeScreen();
+      this.#watching.want(this.#camera, 'mosaic');
+    } else {
+      this.#watching.leave(this.#camera, 'mosaic');
+    }
+  }
+
+  /** Takes the camera's screen back from the large view. */
+  placeScreen() {
+    const screen = this.#watching.screenOf(this.#camera);
+    if (screen.element.parentElement !== this.#picture) {
+      this.#picture.prepend(screen.element);
+      screen.moved();
+    }
+  }
+
+  /** Whether the words of a search are all found in what is seen of it. */
+  matches(words) {
+    const seen = `${this.#camera.label} ${this.#camera.state} ${this.#camera.format ?? ''}`.toLowerCase();
+    return words.every((word) => seen.includes(word));
+  }
+
+  remove() {
+    this.#stopListening();
+    this.element.remove();
+  }
+
+  #update() {
+    const { label, state, trouble, figures } = this.#camera;
+    this.element.dataset.label = label;
+    this.element.dataset.state = state;
+    this.link.href = addressOf(this.#camera);
+    this.link.title = label;
+    setText(this.#label, label);
+    setText(this.#state, state);
+    this.#state.dataset.state = state;
+    setText(this.#rate, figures && this.#camera.isLive ? `${Math.round(figures.frames_per_second)}/s` : '');
+    setText(this.#notice, trouble ?? '');
+    this.#notice.hidden = trouble === null;
+  }
+}
