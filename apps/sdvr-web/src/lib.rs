@@ -5,6 +5,7 @@ mod api;
 mod catalog;
 mod codec;
 mod counters;
+mod guard;
 mod messages;
 mod packed;
 mod page;
@@ -13,9 +14,14 @@ mod routes;
 mod server;
 mod site;
 mod socket;
+mod tls;
+mod token;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+pub use token::{InvalidToken, Token};
 
 /// What is still being done when the program ends gets so long.
 const SHUTDOWN_MOST: Duration = Duration::from_millis(300);
@@ -25,8 +31,10 @@ const SHUTDOWN_MOST: Duration = Duration::from_millis(300);
 pub struct WebOptions {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// What others have to say; `None`: one is made where one is needed.
-    pub token: Option<String>,
+    /// What a browser has to say; `None`: one is made where one is needed.
+    pub token: Option<Token>,
+    /// Where keys are; `None`: in `~/.sdvr`. Not looked at where none is needed.
+    pub keys: Option<PathBuf>,
 }
 
 /// Serves until `is_to_end` says so.
