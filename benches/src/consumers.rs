@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::decoding;
 
-pub(crate) use reader::run as read;
+pub(crate) use reader::{Cost, FRAMES, run as read};
 
 /// `python` is an interpreter that has the package `sdvr`.
 pub(crate) fn run(programs: &Path, python: &Path, only: Option<&str>) -> anyhow::Result<()> {

@@ -14,12 +14,13 @@ mod srt;
 mod streams;
 mod system;
 mod veth;
+mod view;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 
-const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL], or consumers FOLDER-OF-PROGRAMS PYTHON [PART]";
+const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL], or consumers FOLDER-OF-PROGRAMS PYTHON [PART], or view FOLDER-OF-PROGRAMS [PART]";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -49,12 +50,14 @@ fn main() -> anyhow::Result<()> {
             let only = arguments.next();
             consumers::run(&programs, &python, only.as_deref())
         }
+        "view" => view::run(&programs, arguments.next().as_deref()),
         // What this starts itself: its programs are in no folder, its rings are.
         "reader" => {
             let mut next = || arguments.next().context(USAGE);
             let (label, manner, frames) = (next()?, next()?, next()?.parse()?);
             consumers::read(&programs, &label, &manner, frames)
         }
+        "plain-writes" => view::write_plainly(&programs, &arguments.next().context(USAGE)?),
         other => anyhow::bail!("there is no bench {other:?}; {USAGE}"),
     }
 }

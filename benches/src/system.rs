@@ -277,6 +277,11 @@ fn log() -> Stdio {
 }
 
 impl Program {
+    /// One that was started elsewhere; it ends with this value.
+    pub(crate) const fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Memory of its own that it has now.
     pub(crate) fn resident_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;

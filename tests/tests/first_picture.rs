@@ -5,14 +5,12 @@
 )]
 
 use std::collections::BTreeSet;
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use sdvr::{Camera, Error, Frame, Policy, StreamState};
 use sdvr_frame::bench_frame;
-use sdvr_tests::{PATIENCE, Running, System, children_of, text, wait_until};
+use sdvr_tests::{PATIENCE, Running, System, text, wait_until};
 
 const MEASURING: &str = "test:?format=BNCH&bytes=20000&fps=50";
 /// So slow that no busy machine makes its source miss a moment.
@@ -207,119 +205,6 @@ fn a_client_without_a_server_ends_when_told_to() {
         client.log().contains("trying again")
     });
     assert_eq!(client.terminate().code(), Some(0), "{}", client.log());
-}
-
-#[test]
-fn the_demonstration_leaves_nothing_behind() {
-    let demo = Demo::start(&["--seconds", "5"]);
-    demo.ends(0);
-}
-
-#[test]
-fn an_interrupted_demonstration_leaves_nothing_behind() {
-    let demo = Demo::start(&[]);
-    demo.running.signal(Signal::INT);
-    demo.ends(0);
-}
-
-#[test]
-fn a_demonstration_ended_by_ctrl_c_at_a_terminal_leaves_nothing_behind() {
-    // A terminal sends the signal to all programs of the group at once: also to the daemon and the cameras.
-    let demo = Demo::start(&[]);
-    let group = Pid::from_raw(i32::try_from(demo.running.id()).unwrap()).unwrap();
-    kill_process_group(group, Signal::INT).unwrap();
-    demo.ends(0);
-}
-
-/// `sdvr demo` while it runs.
-struct Demo {
-    system: System,
-    running: Running,
-    children: Vec<sdvr_tests::ProcessSeen>,
-    shm: std::path::PathBuf,
-}
-
-impl Demo {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_until(arguments, |printed| {
-            ["front-door", "workbench", "measuring"]
-                .iter()
-                .all(|camera| shows_frames(printed, camera))
-        })
-    }
-
-    fn start_until(arguments: &[&str], is_ready: impl Fn(&str) -> bool) -> Self {
-        let system = System::new();
-        std::fs::create_dir(system.home().join("tmp")).unwrap();
-        let output = std::fs::File::create(system.home().join("demo.out")).unwrap();
-        let mut command = system.command("sdvr");
-        command
-            .arg("demo")
-            .args(arguments)
-            .env("TMPDIR", system.home().join("tmp"))
-            .stdout(Stdio::from(output))
-            .process_group(0);
-        let mut running = system.start(&mut command, "demo");
-        let printed = || std::fs::read_to_string(system.home().join("demo.out")).unwrap();
-        wait_until("the demonstration is ready", || {
-            assert!(running.runs(), "{}{}", printed(), running.log());
-            is_ready(&printed())
-        });
-        let printed = printed();
-        let (_, shm) = printed.split_once("SDVR_SHM_DIR=").unwrap();
-        let shm = shm.split_whitespace().next().unwrap().into();
-        let children = children_of(running.id());
-        assert_eq!(children.len(), 4, "a daemon and three cameras");
-        Self {
-            running,
-            children,
-            shm,
-            system,
-        }
-    }
-
-    /// It ends with `code`, and nothing is left.
-    #[track_caller]
-    fn ends(mut self, code: i32) {
-        let status = self.running.wait();
-        let printed = std::fs::read_to_string(self.system.home().join("demo.out")).unwrap();
-        assert_eq!(status.code(), Some(code), "{printed}{}", self.running.log());
-        assert!(printed.contains("Nothing is left behind."), "{printed}");
-        for child in &self.children {
-            assert!(!child.is_there(), "{child:?}");
-        }
-        let directory = self.shm.parent().unwrap();
-        assert!(
-            directory.starts_with("/dev/shm/"),
-            "{}",
-            directory.display()
-        );
-        assert!(!directory.exists(), "{}", directory.display());
-        let left: Vec<_> = std::fs::read_dir(self.system.home().join("tmp"))
-            .unwrap()
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
-}
-
-/// Whether a line of the table says that the camera sends.
-fn shows_frames(printed: &str, camera: &str) -> bool {
-    printed.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next() == Some(camera)
-            && words
-                .next()
-                .and_then(|frames| frames.parse().ok())
-                .is_some_and(|frames: u64| frames > 0)
-    })
-}
-
-#[test]
-fn a_demonstration_interrupted_before_its_first_picture_leaves_nothing_behind() {
-    let demo = Demo::start_until(&[], |printed| printed.contains("SDVR_SHM_DIR="));
-    let group = Pid::from_raw(i32::try_from(demo.running.id()).unwrap()).unwrap();
-    kill_process_group(group, Signal::INT).unwrap();
-    demo.ends(0);
 }
 
 #[test]

@@ -64,6 +64,15 @@ fn the_daemon_s_figures_are_what_happened() {
         (&2.into(), &2.into())
     );
     assert_eq!(seen["handshakes"], 3);
+    // What the daemon itself takes: more than nothing, and no more than a small machine has.
+    let resident = seen["resident_bytes"].as_u64().unwrap();
+    assert!((1 << 20..1 << 32).contains(&resident), "{seen}");
+    let cpu_us = seen["cpu_us"].as_u64().unwrap();
+    wait_until("its time goes on", || {
+        system.figures()["cpu_us"].as_u64() > Some(cpu_us)
+    });
+    // Nobody sees what TCP sends again.
+    assert_eq!(seen["packets_retransmitted"], 0);
     wait_until("the memory is given back", || {
         system.figures()["memory_used_bytes"] == 0
     });
@@ -75,6 +84,8 @@ fn the_daemon_s_figures_are_what_happened() {
         "2 sessions began: 2 finished",
         "1 cameras: 1 for another camera's label",
         "3 handshakes, ",
+        " of memory, ",
+        " of processor time",
     ] {
         assert!(shown.contains(line), "{line}: {shown}");
     }

@@ -160,3 +160,9 @@ fn pip(python: &std::path::Path) -> Command {
     ]);
     pip
 }
+
+/// Looking at cameras: a window, a browser, many of them.
+pub(crate) fn view(only: Option<&str>) -> anyhow::Result<()> {
+    let (programs, bench) = (build_release()?, build_bench()?);
+    run(Command::new(bench).arg("view").arg(programs).args(only))
+}

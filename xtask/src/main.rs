@@ -99,6 +99,11 @@ enum Bench {
         /// Only the parts whose names contain this: copying, decoding, first, python, group, disturbed
         filter: Option<String>,
     },
+    /// Looking at cameras: in a window, in a browser, in fifty of them
+    View {
+        /// Only the parts whose names contain this: window, page, mosaic, sockets
+        filter: Option<String>,
+    },
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -135,6 +140,9 @@ fn main() -> ExitCode {
         Command::Bench {
             bench: Bench::Consumers { filter },
         } => bench::consumers(filter.as_deref()),
+        Command::Bench {
+            bench: Bench::View { filter },
+        } => bench::view(filter.as_deref()),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },

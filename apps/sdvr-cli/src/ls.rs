@@ -56,6 +56,8 @@ struct Row {
     directory: String,
     frames: u64,
     lost: u64,
+    /// Packets that were lost on the link, sent again and arrived; `null` when nobody can tell, as over TCP.
+    retransmitted: Option<u64>,
     bytes: u64,
     /// Seconds since the newest frame was published.
     age_s: Option<f64>,
@@ -96,6 +98,7 @@ impl From<CameraInfo> for Row {
             directory: camera.directory.to_string_lossy().into_owned(),
             frames: camera.frames,
             lost: camera.lost,
+            retransmitted: camera.retransmitted,
             bytes: camera.bytes,
             age_s: camera.last_frame.map(|at| {
                 let age = Timestamp::now().saturating_since(at);

@@ -23,7 +23,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::confine::confine;
 use crate::door::{Descriptors, Door, DoorHandle};
-use crate::figures::Figures;
+use crate::figures::{Figures, OwnProcess};
 use crate::media::Media;
 use crate::notify::ServiceManager;
 use crate::ring_keeper::RingKeeper;
@@ -92,6 +92,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     ])?;
 
     let manager = ServiceManager::from_environment();
+    // Before it is confined: then it opens no file there.
+    let process = OwnProcess::open();
     // Before the threads, so that it holds for all of them.
     confine(
         &[key_files.as_fd(), directory.as_fd()],
@@ -113,6 +115,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         shards: Vec::new(),
         budget: budget.clone(),
         sockets: media.all().cloned().collect(),
+        process,
     };
     let mut shards = Vec::new();
     let mut handles = Vec::new();

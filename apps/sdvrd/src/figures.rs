@@ -2,6 +2,7 @@
 //!
 //! Every part has counters of its own, which it alone adds to; nothing waits for anything.
 
+mod process;
 mod socket_trouble;
 
 use std::io;
@@ -18,6 +19,7 @@ use sdvr_transport::DatagramSocket;
 use sdvr_trust::Refusal;
 use tracing::warn;
 
+pub(crate) use self::process::OwnProcess;
 use self::socket_trouble::SocketTrouble;
 use crate::budget::Budget;
 use crate::ingest::Ending;
@@ -163,6 +165,7 @@ pub(crate) struct ShardCounters {
     pub(crate) missing_at_source: Counter,
     pub(crate) missing_while_away: Counter,
     pub(crate) missing_on_link: Counter,
+    pub(crate) packets_retransmitted: Counter,
     pub(crate) ended: EndedCounters,
     refused_streams: RefusedStreamCounters,
 }
@@ -226,6 +229,7 @@ pub(crate) struct Figures {
     pub(crate) budget: Budget,
     /// By which datagrams come.
     pub(crate) sockets: Vec<Arc<DatagramSocket>>,
+    pub(crate) process: OwnProcess,
 }
 
 impl Figures {
@@ -243,6 +247,8 @@ impl Figures {
         statistics.memory_used_bytes = memory.total_bytes.saturating_sub(memory.free_bytes);
         statistics.memory_total_bytes = memory.total_bytes;
         statistics.packets_dropped = self.packets_dropped();
+        statistics.resident_bytes = self.process.resident_bytes().unwrap_or(0);
+        statistics.cpu_us = OwnProcess::cpu_us();
         with_sums(statistics)
     }
 
@@ -343,6 +349,7 @@ fn add_shard(statistics: &mut Statistics, shard: &ShardCounters) {
     statistics.missing_at_source += shard.missing_at_source.read();
     statistics.missing_while_away += shard.missing_while_away.read();
     statistics.missing_on_link += shard.missing_on_link.read();
+    statistics.packets_retransmitted += shard.packets_retransmitted.read();
     statistics.without_memory += refused.without_memory.read();
     statistics.streams_too_large += refused.too_large.read();
     statistics.streams_too_many += refused.too_many.read();
@@ -390,6 +397,7 @@ mod tests {
             shards: vec![Arc::default(), Arc::default()],
             budget: Budget::new(1),
             sockets: Vec::new(),
+            process: OwnProcess::open(),
         };
         let at = |seconds: i64| Timestamp::from_nanoseconds(seconds * 1_000_000_000);
         let busy_ms = |now| figures.now(at(now)).busy_ms;

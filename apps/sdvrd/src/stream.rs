@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     state: StreamState,
     rate: MeasuredRate,
     gap: Gap,
+    /// Datagrams that had to be asked for again and arrived, over all sessions.
+    retransmitted: u64,
 }
 
 /// What it means if frames are missing before the next one.
@@ -83,6 +85,7 @@ impl Stream {
                 frames_per_1000_s: 0,
             },
             gap: Gap::AtSource,
+            retransmitted: 0,
             ring,
         }
     }
@@ -119,6 +122,7 @@ impl Stream {
         if let Some(before) = old.predecessor(&self.open) {
             self.last_number = old.last_number;
             self.gap = old.gap;
+            self.retransmitted = old.retransmitted;
             self.depth = old.depth.clone();
             self.ring.writer.follow(&before);
             self.rate.published = self.ring.writer.published();
@@ -267,6 +271,12 @@ impl Stream {
             Gap::AtSource => counters.missing_at_source.add(not_sent),
             Gap::WhileAway => counters.missing_while_away.add(not_sent),
         }
+        if let Some(more) = fragment.retransmitted {
+            self.retransmitted = self.retransmitted.saturating_add(more);
+            counters.packets_retransmitted.add(more);
+        }
+        let told = fragment.retransmitted.map(|_| self.retransmitted);
+        self.ring.writer.set_retransmitted(told);
         if self.open.format.fourcc.is_inter_coded() {
             self.depth
                 .count(received, header.flags, header.frame_bytes.into());

@@ -281,6 +281,7 @@ fn what_the_daemon_needs_works(folder: &Path) {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let rings = File::open(folder.join("rings")).unwrap();
     fs::write(folder.join("rings/old"), "old").unwrap();
+    let statm = File::open("/proc/self/statm").unwrap();
     confine_in(folder).unwrap();
 
     files_of_keys(&folder.join("keys"));
@@ -296,6 +297,10 @@ fn what_the_daemon_needs_works(folder: &Path) {
     // What the door does about its descriptors.
     File::open("/dev/null").unwrap();
     assert!(fs::read_dir("/proc/self/fd").unwrap().count() > 3);
+    // What it takes of the machine.
+    assert!(rustix::io::pread(&statm, &mut [0; 100][..], 0).unwrap() > 0);
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    assert!(used.tv_sec > 0 || used.tv_nsec > 0);
     // Threads, their names, waiting, random numbers.
     let named = thread::Builder::new().name("named".to_owned());
     let named = named.spawn(|| fs::metadata("/proc/self").unwrap());

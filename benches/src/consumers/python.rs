@@ -1,45 +1,13 @@
 //! What reading frames and pictures costs in Python.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, ensure};
-
+use super::reader::{Cost, FRAMES};
 use crate::system::System;
 
-const FRAMES: usize = 600;
 /// Frames a second: what cameras send, at which a thread that wakes finds cold caches, and what keeps them warm.
 const RATES: [u32; 2] = [30, 300];
-
-/// What a consumer says at its end.
-struct Cost {
-    cpu_ns: u64,
-    median_us: u64,
-}
-
-impl Cost {
-    fn of(command: &mut Command) -> anyhow::Result<Self> {
-        let output = command.stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "{command:?} has failed");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut numbers = text.split_whitespace().map(str::parse);
-        let mut next = || {
-            numbers
-                .next()
-                .context("it says two numbers")?
-                .context("they are whole")
-        };
-        Ok(Self {
-            cpu_ns: next()?,
-            median_us: next()?,
-        })
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "for display")]
-    fn us_per_frame(&self) -> f64 {
-        self.cpu_ns as f64 / FRAMES as f64 / 1000.0
-    }
-}
 
 pub(crate) fn run(programs: &Path, python: &Path) -> anyhow::Result<()> {
     let script = tempfile::NamedTempFile::new()?;

@@ -26,6 +26,8 @@ pub(crate) const LOST_WORD: usize = LINK_WORD + 1;
 pub(crate) const NO_LINK: u64 = u64::MAX;
 pub(crate) const BYTES_WORD: usize = LINK_WORD + 2;
 pub(crate) const RATE_WORD: usize = LINK_WORD + 3;
+/// One more than there were; 0: nobody can tell.
+pub(crate) const RETRANSMITTED_WORD: usize = LINK_WORD + 4;
 pub(crate) const RECLAIM_WORD: usize = 0x80 / WORD_BYTES;
 pub(crate) const HEAD_WORD: usize = 0xc0 / WORD_BYTES;
 pub(crate) const LAST_KEY_WORD: usize = HEAD_WORD + 1;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sdvr_frame::FrameFlags;
 
-use crate::layout::{BYTES_WORD, FrameMeta, Geometry, LOST_WORD};
+use crate::layout::{BYTES_WORD, FrameMeta, Geometry, LOST_WORD, RETRANSMITTED_WORD};
+use crate::publisher::RunFigures;
 use crate::shared_memory::Mapping;
 use crate::slot::{self, load};
 
@@ -49,10 +50,13 @@ impl Predecessor {
         slot::head(self.mapping.words())
     }
 
-    /// Frames lost and bytes published.
-    pub(crate) fn figures(&self) -> (u64, u64) {
+    pub(crate) fn figures(&self) -> RunFigures {
         let control = self.mapping.words().control;
-        (load(control, LOST_WORD), load(control, BYTES_WORD))
+        RunFigures {
+            lost: load(control, LOST_WORD),
+            bytes: load(control, BYTES_WORD),
+            retransmitted: load(control, RETRANSMITTED_WORD),
+        }
     }
 
     /// The frame with which a newer ring begins that is made now. A search through what there is, at worst all slots.

@@ -8,10 +8,20 @@ use sdvr_frame::{FrameFlags, StreamState};
 use crate::copy;
 use crate::layout::{
     BYTES_WORD, FRAME_ALIGNMENT, FrameMeta, Geometry, HEAD_WORD, LAST_KEY_WORD, LOST_WORD,
-    RECLAIM_WORD, STATE_WORD, WORD_BYTES, Words, usize_of,
+    RECLAIM_WORD, RETRANSMITTED_WORD, STATE_WORD, WORD_BYTES, Words, usize_of,
 };
 use crate::slot::{RECLAIMED, slot_fields, slot_words, store};
 use crate::sync::{AtomicU64, Ordering, fence};
+
+/// Figures that go on from one ring of a run to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunFigures {
+    /// Frames.
+    pub(crate) lost: u64,
+    pub(crate) bytes: u64,
+    /// As the word says it.
+    pub(crate) retransmitted: u64,
+}
 
 /// The writer's private state: what it needs to know it never reads back.
 #[derive(Debug)]
@@ -73,10 +83,15 @@ impl Publisher {
     }
 
     /// Goes on with the figures of an earlier ring.
-    pub(crate) fn set_figures(&mut self, words: Words<'_>, lost: u64, bytes: u64) {
-        (self.lost, self.bytes) = (lost, bytes);
-        store(words.control, LOST_WORD, lost, Ordering::Relaxed);
-        store(words.control, BYTES_WORD, bytes, Ordering::Relaxed);
+    pub(crate) fn set_figures(&mut self, words: Words<'_>, figures: RunFigures) {
+        (self.lost, self.bytes) = (figures.lost, figures.bytes);
+        for (word, value) in [
+            (LOST_WORD, figures.lost),
+            (BYTES_WORD, figures.bytes),
+            (RETRANSMITTED_WORD, figures.retransmitted),
+        ] {
+            store(words.control, word, value, Ordering::Relaxed);
+        }
     }
 
     /// Begins a frame; one that was begun before and not published is given up. False when it does not fit.

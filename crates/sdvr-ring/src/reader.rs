@@ -12,7 +12,7 @@ use sdvr_frame::{Link, StreamState, Timestamp};
 use crate::file_lock;
 use crate::layout::{
     BYTES_WORD, DESCRIPTION_BYTES, FrameMeta, Geometry, HEADER_BYTES, LINK_WORD, LOST_WORD,
-    RATE_WORD, RingInfo, usize_of,
+    RATE_WORD, RETRANSMITTED_WORD, RingInfo, usize_of,
 };
 use crate::name::RingName;
 use crate::shared_memory::{Access, Mapping};
@@ -183,6 +183,13 @@ impl RingReader {
     #[must_use]
     pub fn measured_rate(&self) -> u64 {
         load(self.mapping.words().control, RATE_WORD)
+    }
+
+    /// Packets of the stream that were lost on the link, sent again and arrived; `None` when nobody can tell: over TCP, where the kernels do it unseen, of a
+    /// derived stream, and of a daemon that does not count them.
+    #[must_use]
+    pub fn retransmitted(&self) -> Option<u64> {
+        load(self.mapping.words().control, RETRANSMITTED_WORD).checked_sub(1)
     }
 
     /// Frames published, into earlier rings of the run, too: the next one will be frame `head()`.

@@ -186,6 +186,12 @@ figures! {
     missing_on_link,
     /// Packets for which this host had no room: it took them too slowly.
     packets_dropped,
+    /// Packets that links without connections lost, and that arrived when they were asked for again.
+    packets_retransmitted,
+    /// Memory that the daemon's process has, in bytes: its own, and what it has touched of rings lately. 0 where the system does not tell.
+    resident_bytes,
+    /// Processor time that the daemon has used, in microseconds.
+    cpu_us,
 }
 
 impl Statistics {

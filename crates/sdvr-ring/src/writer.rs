@@ -10,7 +10,9 @@ use sdvr_frame::{Link, PublicKey, StreamState};
 
 use crate::directory::RingDirectory;
 use crate::folder::Folder;
-use crate::layout::{FIRST_WORD, FrameMeta, Geometry, LINK_WORD, Origin, RATE_WORD, usize_of};
+use crate::layout::{
+    FIRST_WORD, FrameMeta, Geometry, LINK_WORD, Origin, RATE_WORD, RETRANSMITTED_WORD, usize_of,
+};
 use crate::name::RingName;
 use crate::new_ring::{self, CreateError, NewFile, NewRing, RingOptions, failed};
 use crate::predecessor::{Predecessor, TakenOver};
@@ -173,9 +175,8 @@ impl RingWriter {
                 _ => self.skip_to(before.begin().max(self.published() + 1)),
             }
         }
-        let (lost, bytes) = before.figures();
         self.publisher
-            .set_figures(self.mapping.words(), lost, bytes);
+            .set_figures(self.mapping.words(), before.figures());
         taken
     }
 
@@ -289,6 +290,17 @@ impl RingWriter {
             self.mapping.words().control,
             RATE_WORD,
             frames_per_1000_s,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Says how many packets of the stream were lost on the link, sent again and arrived; `None` when nobody can tell.
+    pub fn set_retransmitted(&mut self, packets: Option<u64>) {
+        // Relaxed: for people; nothing hangs on it.
+        store(
+            self.mapping.words().control,
+            RETRANSMITTED_WORD,
+            packets.map_or(0, |packets| packets.saturating_add(1)),
             Ordering::Relaxed,
         );
     }

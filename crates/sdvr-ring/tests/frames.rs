@@ -185,6 +185,11 @@ fn a_ring_says_what_it_was_made_for_and_how_it_does() {
     assert_eq!(reader.link(), Some(Link::Udp));
     writer.set_link(Link::Ethernet);
     writer.set_measured_rate(29_970);
+    assert_eq!(reader.retransmitted(), None);
+    for packets in [Some(0), Some(7), None, Some(u64::MAX - 1)] {
+        writer.set_retransmitted(packets);
+        assert_eq!(reader.retransmitted(), packets);
+    }
     publish_numbered(&mut writer, 2);
     assert_eq!(reader.link(), Some(Link::Ethernet));
     assert_eq!(reader.measured_rate(), 29_970);

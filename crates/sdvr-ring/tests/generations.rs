@@ -56,6 +56,8 @@ fn the_count_goes_on_and_the_last_two_intervals_are_there() {
     assert_holds(&reader, 20..37, 1000);
     assert_eq!(reader.last_key(), Some(30));
     // The old one went on meanwhile.
+    assert_eq!(reader.retransmitted(), None);
+    old.set_retransmitted(Some(12));
     (37..43).for_each(|n| publish(&mut old, n, 1000));
     assert_eq!(new.follow(&before), 6);
     assert_eq!(new.follow(&before), 0);
@@ -67,6 +69,7 @@ fn the_count_goes_on_and_the_last_two_intervals_are_there() {
         (reader.frames_lost(), reader.bytes_published()),
         (50, 50_000)
     );
+    assert_eq!(reader.retransmitted(), Some(12));
     assert_eq!(
         reader.read(19, &mut Vec::new()),
         Err(ReadError::Lapped),

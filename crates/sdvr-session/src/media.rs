@@ -158,4 +158,7 @@ pub struct MediaFragment<'a> {
     pub missed: u64,
     /// Those of them that were sent and did not arrive as a whole in time. None over a byte stream.
     pub lost: u64,
+    /// Datagrams of the stream that had to be asked for again and arrived, since the frame before; one that was only overtaken by others for so long counts, too. `None` over a byte stream, where
+    /// the system does that unseen.
+    pub retransmitted: Option<u64>,
 }

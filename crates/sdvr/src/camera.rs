@@ -226,6 +226,12 @@ impl Camera {
         }
     }
 
+    /// How many frames were captured and did not arrive at the daemon, since its ring was made; 0 while the camera is not there.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.reader().map_or(0, RingReader::frames_lost)
+    }
+
     /// Waits until the camera is there, at most `timeout`, and takes no frame: then [`Self::info`] tells what its stream is. False when it did not
     /// come; true at once while a ring of it is open, also one that has ended.
     ///

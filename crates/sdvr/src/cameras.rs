@@ -9,6 +9,7 @@ use sdvr_frame::{
 };
 use sdvr_ring::{Origin, RingName, RingReader};
 
+use crate::camera::Camera;
 use crate::open_rings::OpenRings;
 use crate::place;
 
@@ -37,6 +38,9 @@ pub struct CameraInfo {
     pub frames: u64,
     /// Frames that were captured and did not arrive, since the ring was made.
     pub lost: u64,
+    /// Packets that were lost on the link, sent again and arrived, as long as its source runs; `None` when nobody can tell: over TCP, where the kernels do it unseen, of a
+    /// stream that a program makes, and of a daemon that does not count them.
+    pub retransmitted: Option<u64>,
     /// Bytes of the frames published since the ring was made.
     pub bytes: u64,
     /// When the newest frame was published; `None` before the first one, and when a ring that has ended has given its frames back.
@@ -54,6 +58,12 @@ impl CameraInfo {
     #[must_use]
     pub fn file_name(&self) -> String {
         self.ring_name().as_str().to_owned()
+    }
+
+    /// Its frames, from the next one on, however many others have its label. As with [`Camera::wait_for`], one that has gone meanwhile is waited for.
+    #[must_use]
+    pub fn follow(&self) -> Camera {
+        Camera::wait_for_in(&self.directory, self.ring_name().as_str())
     }
 
     /// The name of its ring.
@@ -205,7 +215,7 @@ pub(crate) fn key_of(camera: &CameraInfo) -> Key {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
+pub(crate) fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
     let info = reader.info();
     let state = match place::state_of(reader) {
         // Nothing has come after it, or it would be described: its daemon is ending.
@@ -224,6 +234,7 @@ fn describe(directory: &Path, reader: &RingReader) -> CameraInfo {
         frames_per_second: reader.measured_rate() as f64 / 1000.0,
         frames: reader.head(),
         lost: reader.frames_lost(),
+        retransmitted: reader.retransmitted(),
         bytes: reader.bytes_published(),
         last_frame: last_frame(reader),
     }

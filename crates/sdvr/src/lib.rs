@@ -46,6 +46,7 @@ mod each;
 mod error;
 mod frame;
 mod group;
+mod monitor;
 mod open_rings;
 #[cfg(feature = "decode")]
 mod pictures;
@@ -61,6 +62,7 @@ pub use each::{EachCamera, ForEach, for_each_camera, for_each_camera_in};
 pub use error::Error;
 pub use frame::Frame;
 pub use group::{FrameSet, Group, GroupError, Member, SetPart};
+pub use monitor::{CameraFigures, Latency, Monitor};
 #[cfg(feature = "decode")]
 pub use pictures::{Decoded, DecodedFrames, Deferred, Pictures};
 pub use publisher::{PublishError, PublishOptions, Published, Publisher};

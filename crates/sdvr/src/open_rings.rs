@@ -55,12 +55,17 @@ impl OpenRings {
             .map(|((directory, _), ring)| (&**directory, &ring.reader))
     }
 
+    /// All that are open, whatever has become of their cameras.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&Path, &RingReader)> {
+        let open = self.rings.iter();
+        open.map(|((directory, _), ring)| (&**directory, &ring.reader))
+    }
+
     /// All that were open at the last look, or that it has let go.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Path, &RingReader)> {
-        let open = self.rings.iter();
-        let open = open.map(|((directory, _), ring)| (&**directory, &ring.reader));
         let gone = self.gone.iter();
-        open.chain(gone.map(|(directory, reader)| (&**directory, reader)))
+        self.open()
+            .chain(gone.map(|(directory, reader)| (&**directory, reader)))
     }
 
     /// Looks at all of them; true when cameras may have come or gone.

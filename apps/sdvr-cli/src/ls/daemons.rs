@@ -84,7 +84,7 @@ fn write_all(daemons: &[Daemon]) -> std::io::Result<()> {
     out.flush()
 }
 
-fn lines(figures: &Statistics) -> [String; 8] {
+fn lines(figures: &Statistics) -> [String; 9] {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     [
         format!(
@@ -109,10 +109,7 @@ fn lines(figures: &Statistics) -> [String; 8] {
             figures.frames,
             megabytes(figures.frame_bytes),
             megabytes(figures.received_bytes),
-            match figures.packets_dropped {
-                0 => String::new(),
-                dropped => format!(", {dropped} packets found no room on this host"),
-            }
+            packets(figures)
         ),
         format!(
             "missing    {} frames{}",
@@ -133,6 +130,11 @@ fn lines(figures: &Statistics) -> [String; 8] {
             "memory     {} of {} MiB in rings",
             figures.memory_used_bytes >> 20,
             figures.memory_total_bytes >> 20,
+        ),
+        format!(
+            "process    {:.1} MiB of memory, {:.1} s of processor time",
+            figures.resident_bytes as f64 / f64::from(1 << 20),
+            figures.cpu_us as f64 / 1e6,
         ),
         format!(
             "refused    {} streams{}",
@@ -174,6 +176,26 @@ fn lines(figures: &Statistics) -> [String; 8] {
             ])
         ),
     ]
+}
+
+/// What became of packets that did not arrive at once, if there were any.
+fn packets(figures: &Statistics) -> String {
+    let mut said = String::new();
+    for (count, fate) in [
+        (
+            figures.packets_retransmitted,
+            "packets came when they were sent again",
+        ),
+        (
+            figures.packets_dropped,
+            "packets found no room on this host",
+        ),
+    ] {
+        if count > 0 {
+            said.push_str(&format!(", {count} {fate}"));
+        }
+    }
+    said
 }
 
 /// What a number is the sum of, as far as it is not 0.

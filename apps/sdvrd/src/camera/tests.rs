@@ -96,6 +96,18 @@ impl Bench {
     }
 
     fn send(&self, camera: &mut Camera, stream: u16, frame: &[u8], part: std::ops::Range<usize>) {
+        self.send_over(camera, stream, frame, part, None);
+    }
+
+    /// As [`Self::send`]; so many datagrams had to be sent again, if it came by datagrams.
+    fn send_over(
+        &self,
+        camera: &mut Camera,
+        stream: u16,
+        frame: &[u8],
+        part: std::ops::Range<usize>,
+        retransmitted: Option<u64>,
+    ) {
         let facts = (
             FrameNumber(0),
             Timestamp::from_nanoseconds(1),
@@ -112,6 +124,7 @@ impl Bench {
             bytes: &frame[part],
             missed: 0,
             lost: 0,
+            retransmitted,
         };
         camera.take(self.now, &fragment, &PeerClock::default(), &self.place);
     }
@@ -276,4 +289,23 @@ fn the_ring_of_a_former_run_makes_room_for_the_next_run() {
         []
     );
     assert_eq!(bench.deliver(camera), Some(StreamCode::Open));
+}
+
+#[test]
+fn packets_that_were_sent_again_are_counted_over_sessions_and_told_only_where_they_are_seen() {
+    let bench = Bench::new(64 * MIB);
+    let mut camera = bench.camera(KEY);
+    bench.open(&mut camera, &stream(0, 64));
+    let reader = bench.reader(&KEY, 0).unwrap();
+    assert_eq!(reader.retransmitted(), None);
+    for (sent_again, told) in [
+        (Some(0), Some(0)),
+        (Some(3), Some(3)),
+        // It has come by TCP, and by UDP again.
+        (None, None),
+        (Some(4), Some(7)),
+    ] {
+        bench.send_over(&mut camera, 0, &[1; 64], 0..64, sent_again);
+        assert_eq!(reader.retransmitted(), told);
+    }
 }

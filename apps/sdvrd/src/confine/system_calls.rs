@@ -46,7 +46,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getegid,
-    // Time, where the kernel's page does not tell it.
+    // Time, where the kernel's page does not tell it: the processor's, which the daemon has used, never does.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,

@@ -42,6 +42,8 @@ pub(crate) struct WholeFrame {
     pub(crate) missed: u64,
     /// Those of them that were sent and given up here.
     pub(crate) lost: u64,
+    /// Fragments of the stream that came after they had been asked for, since the frame handed out before.
+    pub(crate) retransmitted: u64,
 }
 
 /// Bounds on what a stream may hold.
@@ -74,6 +76,8 @@ pub(crate) struct Arrivals {
     needed_is_missing: bool,
     late: u64,
     restored: u64,
+    /// Of fragments, those that had been asked for, since a frame was handed out last.
+    retransmitted: u64,
     /// How much parity the last frame had that had some, in which groups: the next one is expected to have as much.
     parity_lately: Option<(Groups, u8)>,
 }
@@ -96,6 +100,8 @@ enum Coming {
         last: (Timestamp, u64),
         /// Whether no more of it is on its way, unless it is asked for: something sent later has come, or nothing for a while.
         is_over: bool,
+        /// Whether it was asked for as a whole before any of it had arrived.
+        was_asked_for: bool,
     },
     /// None of it has, but the one after it says that it was sent.
     Unheard { gaps: Gaps, deadline: Timestamp },
@@ -160,6 +166,7 @@ impl Arrivals {
             needed_is_missing: false,
             late: 0,
             restored: 0,
+            retransmitted: 0,
             parity_lately: None,
         }
     }
@@ -218,7 +225,11 @@ impl Arrivals {
             self.begin(now, packet, frame, since);
         }
         let Some(Coming::Heard {
-            frame, gaps, last, ..
+            frame,
+            gaps,
+            last,
+            was_asked_for,
+            ..
         }) = self.coming.get_mut(&number)
         else {
             return Ok(());
@@ -236,7 +247,11 @@ impl Arrivals {
                 let fragment_bytes = facts.fragment_bytes.into();
                 let fragment = offset.checked_div(fragment_bytes).unwrap_or_default();
                 if frame.has(fragment) {
-                    gaps.fill(fragment);
+                    let was_asked_for = gaps.fill(fragment) || *was_asked_for;
+                    let is_new = taken != Taken::Needless;
+                    self.retransmitted = self
+                        .retransmitted
+                        .saturating_add((is_new && was_asked_for).into());
                     gaps.notice(now, packet, heard..fragment);
                 }
             }
@@ -244,9 +259,9 @@ impl Arrivals {
         }
         if let Taken::Restoring(fragments) = taken {
             self.restored = self.restored.saturating_add(fragments.len() as u64);
-            fragments
-                .into_iter()
-                .for_each(|fragment| gaps.fill(fragment));
+            for fragment in fragments {
+                gaps.fill(fragment);
+            }
         }
         self.notice_tails(now, packet, number);
         self.bound();
@@ -263,6 +278,10 @@ impl Arrivals {
         if let Some(before) = before {
             self.expect(now, packet, before, &facts, deadline);
         }
+        let was_asked_for = match self.coming.get(&number) {
+            Some(Coming::Unheard { gaps, .. }) => gaps.were_asked_for(),
+            Some(Coming::Heard { .. }) | None => false,
+        };
         // What was asked for of a frame not heard of is forgotten: its fragments are known now.
         self.coming.insert(
             number,
@@ -272,6 +291,7 @@ impl Arrivals {
                 deadline,
                 last: (now, packet),
                 is_over: false,
+                was_asked_for,
             },
         );
     }
@@ -402,6 +422,7 @@ impl Arrivals {
                 bytes,
                 missed,
                 lost: lost.min(missed),
+                retransmitted: std::mem::take(&mut self.retransmitted),
             });
         }
     }

@@ -72,6 +72,12 @@ enum Asked {
     Twice(Timestamp),
 }
 
+impl Asked {
+    const fn is_asked(self) -> bool {
+        !matches!(self, Self::Never)
+    }
+}
+
 impl Gaps {
     /// These fragments have not arrived when packet `by` did. Those that were noticed before keep their time.
     pub(crate) fn notice(&mut self, now: Timestamp, by: u64, fragments: Range<u32>) {
@@ -96,13 +102,13 @@ impl Gaps {
         }
     }
 
-    /// A fragment has arrived.
-    pub(crate) fn fill(&mut self, fragment: u32) {
+    /// A fragment has arrived; whether it was missing and had been asked for.
+    pub(crate) fn fill(&mut self, fragment: u32) -> bool {
         let Some((&first, &gap)) = self.runs.range(..=fragment).next_back() else {
-            return;
+            return false;
         };
         if fragment >= gap.end {
-            return;
+            return false;
         }
         self.runs.remove(&first);
         if first < fragment {
@@ -113,6 +119,12 @@ impl Gaps {
         if after < gap.end {
             self.runs.insert(after, gap);
         }
+        gap.asked.is_asked()
+    }
+
+    /// Whether any of it was asked for.
+    pub(crate) fn were_asked_for(&self) -> bool {
+        self.runs.values().any(|gap| gap.asked.is_asked())
     }
 
     /// How many runs there are.
@@ -266,7 +278,11 @@ mod tests {
             gaps.poll(after(3), 0, ROUND_TRIP, Cover::None),
             [0..4, 6..9]
         );
-        (0..10).for_each(|fragment| gaps.fill(fragment));
+        assert!((0..4).all(|fragment| gaps.fill(fragment)));
+        assert!(!gaps.fill(4), "it was there before it was asked for");
+        (0..10).for_each(|fragment| {
+            gaps.fill(fragment);
+        });
         assert_eq!(gaps.len(), 0);
         assert_eq!(
             gaps.poll_timeout(0, ROUND_TRIP, Cover::None),

@@ -51,6 +51,7 @@ pub struct ArrivedFrame {
     bytes: Vec<u8>,
     missed: u64,
     lost: u64,
+    retransmitted: u64,
 }
 
 impl ArrivedFrame {
@@ -62,6 +63,7 @@ impl ArrivedFrame {
             bytes: &self.bytes,
             missed: self.missed,
             lost: self.lost,
+            retransmitted: Some(self.retransmitted),
         }
     }
 }
@@ -228,6 +230,7 @@ impl Session {
             bytes,
             missed,
             lost,
+            retransmitted,
         } = whole;
         let counters = &mut self.counters;
         counters.frames_received = counters.frames_received.saturating_add(1);
@@ -241,6 +244,7 @@ impl Session {
             bytes,
             missed,
             lost,
+            retransmitted,
         })
     }
 

@@ -106,6 +106,7 @@ impl Session {
             bytes,
             missed,
             lost: 0,
+            retransmitted: None,
         }))
     }
 

@@ -478,3 +478,45 @@ fn what_all_sessions_hold_is_bounded_and_small_frames_come_through() {
     drop((large, small));
     assert_eq!(budget.held_bytes(), 0);
 }
+
+/// What each frame that comes out says of fragments that came after they were asked for.
+fn retransmitted(receiver: &mut Receiver, now: Timestamp) -> Vec<u64> {
+    std::iter::from_fn(|| receiver.arrivals.poll(now))
+        .map(|frame| frame.retransmitted)
+        .collect()
+}
+
+#[test]
+fn fragments_that_come_after_they_were_asked_for_are_counted_once() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, [0, 1, 2, 4, 5, 6, 7, 9]);
+    assert_eq!(receiver.requests(after(5)), [(0, 3..4)]);
+    // The one was only overtaken, and comes before it is asked for; the other one comes twice.
+    receiver.take(after(6), 0, [8, 3, 3]);
+    assert_eq!(retransmitted(&mut receiver, after(6)), [1]);
+    receiver.take(after(38), 1, 0..10);
+    assert_eq!(retransmitted(&mut receiver, after(38)), [0]);
+}
+
+#[test]
+fn a_frame_that_was_asked_for_as_a_whole_was_sent_again_as_a_whole() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(retransmitted(&mut receiver, after(5)), [0]);
+    receiver.take(after(71), 2, 0..10);
+    assert_eq!(receiver.requests(after(71)), [(1, ALL_FRAGMENTS)]);
+    receiver.take(after(92), 1, 0..10);
+    assert_eq!(retransmitted(&mut receiver, after(92)), [10, 0]);
+}
+
+#[test]
+fn what_came_again_of_a_frame_that_was_given_up_is_counted_with_the_next_one() {
+    let mut receiver = Receiver::new();
+    receiver.take(after(5), 0, 0..10);
+    assert_eq!(retransmitted(&mut receiver, after(5)), [0]);
+    receiver.take(after(38), 1, [0, 1, 2, 5, 6, 7]);
+    assert_eq!(receiver.requests(after(38)), [(1, 3..5)]);
+    receiver.take(after(60), 1, [3]);
+    receiver.take(after(71), 2, 0..10);
+    assert_eq!(retransmitted(&mut receiver, after(38 + 60)), [1]);
+}

@@ -1,0 +1,445 @@
+//! The thread of the windows: what happens, and what follows of it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow as Going;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sdvr::{Camera, CameraInfo, Change};
+use softbuffer::Context;
+use winit::application::ApplicationHandler;
+use winit::event::{ElementState, MouseButton, WindowEvent};
+use winit::event_loop::{
+    ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy, OwnedDisplayHandle,
+};
+use winit::window::WindowId;
+
+use crate::ViewOptions;
+use crate::error::ViewError;
+use crate::feed::Feed;
+use crate::keys::{self, Command};
+use crate::pane::{Pane, Shows};
+use crate::photograph::Photograph;
+use crate::report::{Report, ReportOfCamera};
+use crate::seats::{Followed, Identity, Seat, SeatId, Seats};
+use crate::tile::Tile;
+use crate::watch::{self, Follow, Told};
+
+/// More cameras are seen in one window.
+const WINDOWS_MOST: usize = 4;
+/// How often it is looked what the time has changed.
+const TICK: Duration = Duration::from_millis(250);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What other threads tell this one.
+#[derive(Debug)]
+enum Event {
+    Watch(Told),
+    /// A camera has something new.
+    News(SeatId),
+    /// What became of a photograph.
+    Said(WindowId, String),
+}
+
+struct App<R> {
+    options: ViewOptions,
+    proxy: EventLoopProxy<Event>,
+    context: Context<OwnedDisplayHandle>,
+    panes: BTreeMap<WindowId, Pane>,
+    seats: Seats,
+    is_mosaic: bool,
+    next_tick: Instant,
+    report: R,
+    last_report: Instant,
+    processor_time: Duration,
+    error: Option<ViewError>,
+}
+
+/// See [`crate::run`].
+pub(crate) fn run(
+    options: ViewOptions,
+    is_to_end: impl Fn() -> bool + Send + 'static,
+    report: impl FnMut(&Report) -> Going<()>,
+) -> Result<(), ViewError> {
+    let event_loop = screen()?;
+    let context = Context::new(event_loop.owned_display_handle()).map_err(ViewError::screen)?;
+    let follow = if options.cameras.is_empty() {
+        Follow::All
+    } else {
+        Follow::Named
+    };
+    let proxy = event_loop.create_proxy();
+    watch::start(follow, is_to_end, move |told| {
+        proxy.send_event(Event::Watch(told)).is_ok()
+    })?;
+    let now = Instant::now();
+    let mut app = App {
+        is_mosaic: options.is_mosaic,
+        options,
+        proxy: event_loop.create_proxy(),
+        context,
+        panes: BTreeMap::new(),
+        seats: Seats::default(),
+        next_tick: now,
+        report,
+        last_report: now,
+        processor_time: processor_time(),
+        error: None,
+    };
+    event_loop.run_app(&mut app).map_err(ViewError::screen)?;
+    app.error.map_or(Ok(()), Err)
+}
+
+/// Connects to the screen.
+fn screen() -> Result<EventLoop<Event>, ViewError> {
+    // Libraries of the system are looked for now, and one that is missing is a panic there.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let built = std::panic::catch_unwind(|| EventLoop::with_user_event().build());
+    std::panic::set_hook(hook);
+    match built {
+        Ok(Ok(event_loop)) => Ok(event_loop),
+        Ok(Err(error)) => Err(ViewError::NoScreen {
+            cause: error.to_string(),
+        }),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(ViewError::NoLibrary {
+                cause: said.unwrap_or("it is not told which").to_owned(),
+            })
+        }
+    }
+}
+
+impl<R: FnMut(&Report) -> Going<()>> ApplicationHandler<Event> for App<R> {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        for name in std::mem::take(&mut self.options.cameras) {
+            let camera = Camera::wait_for(&name);
+            self.add(Followed::ByName, camera);
+        }
+        if self.seats.len() > 0 {
+            self.arrange(event_loop);
+        }
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, event: Event) {
+        match event {
+            Event::Watch(Told::End) => event_loop.exit(),
+            Event::Watch(Told::Changes(changes)) => self.handle_changes(event_loop, changes),
+            Event::News(id) => self.handle_news(id),
+            Event::Said(window, text) => {
+                let _ = writeln!(std::io::stderr(), "sdvr: {text}");
+                if let Some(pane) = self.panes.get_mut(&window) {
+                    pane.say(text, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
+        let now = Instant::now();
+        let Some(pane) = self.panes.get_mut(&id) else {
+            return;
+        };
+        match event {
+            WindowEvent::RedrawRequested => {
+                if let Err(error) = pane.draw(&mut self.seats, now) {
+                    self.error = Some(error);
+                    event_loop.exit();
+                }
+            }
+            WindowEvent::CloseRequested => self.close(event_loop, id),
+            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } => {
+                pane.redraw();
+                self.look_who_is_seen();
+            }
+            WindowEvent::Occluded(is_occluded) => {
+                pane.set_occluded(is_occluded);
+                self.look_who_is_seen();
+            }
+            WindowEvent::CursorMoved { position, .. } => {
+                let (x, y): (u32, u32) = position.into();
+                pane.cursor = (x, y);
+            }
+            WindowEvent::MouseInput {
+                state: ElementState::Pressed,
+                button: MouseButton::Left,
+                ..
+            } => {
+                pane.handle_click(&self.seats, now);
+                self.look_who_is_seen();
+            }
+            WindowEvent::KeyboardInput { event, .. } => {
+                if let Some(command) = keys::command(&event) {
+                    self.obey(event_loop, id, command);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        let now = Instant::now();
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.handle_time(event_loop, now);
+        }
+        event_loop.set_control_flow(ControlFlow::WaitUntil(self.next_tick));
+    }
+}
+
+impl<R: FnMut(&Report) -> Going<()>> App<R> {
+    fn handle_changes(&mut self, event_loop: &ActiveEventLoop, changes: Vec<Change>) {
+        let now = Instant::now();
+        for change in changes {
+            match change {
+                Change::Came(camera) => self.handle_came(&camera),
+                Change::Went(camera) => {
+                    self.seats
+                        .handle_went(&Identity::of(&camera), camera.state, now);
+                }
+            }
+        }
+        self.arrange(event_loop);
+    }
+
+    fn handle_came(&mut self, camera: &CameraInfo) {
+        let identity = Identity::of(camera);
+        if self.seats.is_new(&identity) {
+            self.add(Followed::There(identity), camera.follow());
+        }
+    }
+
+    fn add(&mut self, followed: Followed, camera: Camera) {
+        let id = self.seats.new_id();
+        let label = camera.label().to_owned();
+        let proxy = self.proxy.clone();
+        let feed = Feed::start(camera, move || {
+            // Nobody listens any more when the program ends.
+            let _ = proxy.send_event(Event::News(id));
+        });
+        match feed {
+            Ok(feed) => self.seats.add(Seat {
+                id,
+                followed,
+                tile: Tile::new(feed, label, Instant::now()),
+            }),
+            Err(error) => self.error = Some(error.into()),
+        }
+    }
+
+    fn handle_news(&mut self, id: SeatId) {
+        let Some(seat) = self.seats.find_mut(id) else {
+            return;
+        };
+        seat.tile.handle_news(Instant::now());
+        let picture = seat.tile.picture_size();
+        for pane in self.panes.values_mut() {
+            if *pane.shows() == Shows::Camera(id) {
+                pane.set_title(&title(&seat.tile.status.label));
+            }
+            pane.handle_news(id, picture);
+        }
+    }
+
+    /// Opens and closes windows so that each camera is seen.
+    fn arrange(&mut self, event_loop: &ActiveEventLoop) {
+        if self.error.is_some() {
+            return event_loop.exit();
+        }
+        self.is_mosaic |= self.seats.len() > WINDOWS_MOST;
+        let mut wanted: Vec<Shows> = if self.seats.len() == 0 {
+            vec![Shows::Nothing]
+        } else if self.is_mosaic {
+            vec![Shows::Mosaic]
+        } else {
+            self.seats
+                .iter()
+                .map(|seat| Shows::Camera(seat.id))
+                .collect()
+        };
+        let mut free = Vec::new();
+        for (id, pane) in &mut self.panes {
+            let fits = |shows: &Shows| match (shows, pane.shows()) {
+                (Shows::Mosaic, Shows::Enlarged(id)) => self.seats.find(*id).is_some(),
+                (shows, shown) => shows == shown,
+            };
+            match wanted.iter().position(fits) {
+                Some(at) => {
+                    wanted.remove(at);
+                    // Where the others are has changed.
+                    pane.redraw();
+                }
+                None => free.push(*id),
+            }
+        }
+        for shows in wanted {
+            let title = self.title_of(&shows);
+            if let Some(pane) = free.pop().and_then(|id| self.panes.get_mut(&id)) {
+                pane.set_title(&title);
+                pane.show(shows);
+                continue;
+            }
+            let pane = Pane::open(event_loop, &self.context, shows, None);
+            match pane {
+                Ok(mut pane) => {
+                    pane.set_title(&title);
+                    if self.options.is_full_screen {
+                        pane.toggle_full_screen(Instant::now());
+                    }
+                    pane.redraw();
+                    self.panes.insert(pane.window().id(), pane);
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    return event_loop.exit();
+                }
+            }
+        }
+        for id in free {
+            self.panes.remove(&id);
+        }
+        self.look_who_is_seen();
+    }
+
+    fn title_of(&self, shows: &Shows) -> String {
+        match shows {
+            Shows::Nothing | Shows::Mosaic => "sdvr".to_owned(),
+            Shows::Camera(id) | Shows::Enlarged(id) => {
+                let seat = self.seats.find(*id);
+                title(seat.map_or("", |seat| &seat.tile.status.label))
+            }
+        }
+    }
+
+    fn look_who_is_seen(&self) {
+        let panes = self.panes.values();
+        let seen: Vec<SeatId> = panes.flat_map(|pane| pane.seen(&self.seats)).collect();
+        for seat in self.seats.iter() {
+            seat.tile.set_seen(seen.contains(&seat.id));
+        }
+    }
+
+    fn close(&mut self, event_loop: &ActiveEventLoop, id: WindowId) {
+        let Some(pane) = self.panes.remove(&id) else {
+            return;
+        };
+        if let Shows::Camera(seat) = pane.shows() {
+            self.seats.close(*seat);
+        }
+        if self.panes.is_empty() {
+            event_loop.exit();
+        }
+    }
+
+    fn obey(&mut self, event_loop: &ActiveEventLoop, id: WindowId, command: Command) {
+        let Some(pane) = self.panes.get_mut(&id) else {
+            return;
+        };
+        let now = Instant::now();
+        match command {
+            Command::ToggleOverlay => pane.toggle_overlay(),
+            Command::ToggleFullScreen => pane.toggle_full_screen(now),
+            Command::Photograph => self.photograph(id),
+            Command::Back => {
+                pane.go_back(now);
+                self.look_who_is_seen();
+            }
+            Command::Quit => event_loop.exit(),
+        }
+    }
+
+    fn photograph(&mut self, window: WindowId) {
+        let Some(pane) = self.panes.get_mut(&window) else {
+            return;
+        };
+        let seat = pane
+            .under_cursor(&self.seats)
+            .and_then(|id| self.seats.find(id));
+        let photograph = seat.and_then(|seat| {
+            let decoded = seat.tile.decoded()?;
+            Some(Photograph::of(&seat.tile.status.label, decoded))
+        });
+        let Some(photograph) = photograph else {
+            return pane.say(
+                "no picture to save: point at a camera".to_owned(),
+                Instant::now(),
+            );
+        };
+        let (proxy, folder) = (self.proxy.clone(), self.options.folder.clone());
+        let written = std::thread::Builder::new()
+            .name("photograph".to_owned())
+            .spawn(move || {
+                let text = match photograph.write(Path::new(&folder)) {
+                    Ok(path) => format!("saved {}", path.display()),
+                    Err(error) => error,
+                };
+                let _ = proxy.send_event(Event::Said(window, text));
+            });
+        if let Err(error) = written {
+            pane.say(format!("cannot start a thread: {error}"), Instant::now());
+        }
+    }
+
+    fn handle_time(&mut self, event_loop: &ActiveEventLoop, now: Instant) {
+        if self.seats.handle_time(now) {
+            self.arrange(event_loop);
+        }
+        for pane in self.panes.values_mut() {
+            pane.handle_time(now);
+        }
+        for seat in self.seats.iter_mut() {
+            seat.tile.figures.handle_time(now);
+            if seat.tile.lost_since.is_some() {
+                // It is told since when.
+                for pane in self.panes.values_mut() {
+                    pane.handle_news(seat.id, None);
+                }
+            }
+        }
+        let period = now.saturating_duration_since(self.last_report);
+        if period >= REPORT_INTERVAL {
+            self.last_report = now;
+            let report = self.report(period);
+            if (self.report)(&report).is_break() {
+                event_loop.exit();
+            }
+        }
+    }
+
+    fn report(&mut self, period: Duration) -> Report {
+        let before = std::mem::replace(&mut self.processor_time, processor_time());
+        let of_camera = |seat: &mut Seat| {
+            let latencies = seat.tile.figures.take_latencies();
+            let percentile = |percent: usize| {
+                let last = latencies.len().checked_sub(1)?;
+                latencies.get(last * percent / 100).copied()
+            };
+            ReportOfCamera {
+                label: seat.tile.status.label.clone(),
+                shown: latencies.len() as u64,
+                latency_p50: percentile(50),
+                latency_p99: percentile(99),
+                lost: seat.tile.status.lost,
+                damaged: seat.tile.status.damaged,
+            }
+        };
+        Report {
+            period,
+            processor_time: self.processor_time.saturating_sub(before),
+            cameras: self.seats.iter_mut().map(of_camera).collect(),
+        }
+    }
+}
+
+fn title(label: &str) -> String {
+    format!("{label} - sdvr")
+}
+
+/// What this process has taken of processors so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
