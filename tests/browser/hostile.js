@@ -21,6 +21,7 @@ await run(async (browser) => {
   const sent = [];
   let say;
   const page = await openPage(browser, {
+    isExpected: (text) => text.includes('the server says what this page does not know: constructor'),
     prepare: (page) =>
       page.routeWebSocket('**/socket', (socket) => {
         const server = socket.connectToServer();

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use sdvr::{FourCc, FrameRate, PublishOptions, Published, Publisher};
 use sdvr_frame::Timestamp;
@@ -60,6 +60,8 @@ impl Site {
                 let (web, _) = start_web(&self.system, &self.address.to_string());
                 self.web = Some(web);
             }
+            ["kill-daemon"] => self.system.kill_daemon(),
+            ["start-daemon"] => self.system.start_daemon(&[]),
             ["end-daemon"] => {
                 assert!(self.system.terminate_daemon().success());
             }
@@ -143,7 +145,12 @@ fn packages() -> PathBuf {
 }
 
 /// The test pattern as H.264: frame n of the file shows picture n. Made once.
-fn film() -> PathBuf {
+fn film() -> &'static Path {
+    static FILM: OnceLock<PathBuf> = OnceLock::new();
+    FILM.get_or_init(make_film)
+}
+
+fn make_film() -> PathBuf {
     let film = packages().join(format!("pattern-{FILM_FRAMES}.h264"));
     if film.exists() {
         return film;
@@ -188,8 +195,7 @@ fn check_pictures(lacks: &str) {
     ] {
         site.start(label, &test_camera(format), &[]);
     }
-    let film = film();
-    site.start("film", film.to_str().unwrap(), &["--loop", "-r", "15"]);
+    site.start("film", film().to_str().unwrap(), &["--loop", "-r", "15"]);
     site.run(
         "pictures.js",
         &[
