@@ -2,15 +2,21 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { chromium } from 'playwright-core';
+import { fileURLToPath } from 'node:url';
 
 /** Where the page is, as the driver says. */
 export const ADDRESS = process.env.SDVR_WEB_ADDRESS;
 /** How long anything may take. Generous: these machines are shared, and what is promised in time is measured by the benches. */
 export const PATIENCE_MS = 30_000;
+
+/** Where the packages of npm are: in cargo's folder, not in the tree. */
+const PACKAGES = process.env.SDVR_BROWSER_PACKAGES ?? fileURLToPath(new URL('../../target/browser', import.meta.url));
+export const packages = createRequire(join(PACKAGES, 'package.json'));
+const { chromium } = packages('playwright-core');
 
 const ARGUMENTS = [
   '--headless',
@@ -23,7 +29,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ];
 
-/** Runs a test with a browser of its own that leaves nothing behind, and ends this program: with 1 when it fails. */
+/** Runs a test as `withBrowser` does, and ends this program: with 1 when it fails. */
 export async function run(test) {
   try {
     await withBrowser(test);
@@ -34,7 +40,8 @@ export async function run(test) {
   }
 }
 
-async function withBrowser(test) {
+/** Runs `test` with a browser of its own that leaves nothing behind. Fails when a page complained. */
+export async function withBrowser(test) {
   const profile = mkdtempSync(join(tmpdir(), 'sdvr-browser-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.SDVR_CHROMIUM ?? '/usr/bin/chromium',
@@ -130,11 +137,13 @@ export async function waitForState(page, label, state) {
 /** Asks the test's driver to do something, such as to kill a camera, and waits until it is done. */
 export async function drive(...command) {
   process.stdout.write(`${JSON.stringify(command)}\n`);
+  // Made with the first question: who listens to its input does not end by itself.
+  answers ??= createInterface({ input: process.stdin })[Symbol.asyncIterator]();
   const { value } = await answers.next();
   assert.equal(value, 'done', `the driver says ${value} to ${command}`);
 }
 
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+let answers = null;
 
 /** Messages of the socket, as they go by: { sent, received }, each parsed, or the bytes of a frame. */
 export function listenToSocket(page) {

@@ -75,19 +75,11 @@ impl Site {
         let _one = BROWSER
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
-        let packages = packages();
-        // Node.js looks for packages beside the script and above: the scripts are copied there, so that nothing is built into the tree.
-        let scripts = tempfile::tempdir_in(&packages).unwrap();
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                std::fs::copy(&path, scripts.path().join(path.file_name().unwrap())).unwrap();
-            }
-        }
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         let mut command = Command::new("node");
         command
-            .arg(scripts.path().join(script))
+            .arg(scripts.join(script))
+            .env("SDVR_BROWSER_PACKAGES", packages())
             .env("SDVR_WEB_ADDRESS", format!("http://{}/", self.address))
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
