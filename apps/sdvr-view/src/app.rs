@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sdvr::{Camera, CameraInfo, Change};
 use softbuffer::Context;
 use winit::application::ApplicationHandler;
+use winit::error::EventLoopError;
 use winit::event::{ElementState, MouseButton, WindowEvent};
 use winit::event_loop::{
     ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy, OwnedDisplayHandle,
@@ -87,8 +88,14 @@ pub(crate) fn run(
         processor_time: processor_time(),
         error: None,
     };
-    event_loop.run_app(&mut app).map_err(ViewError::screen)?;
-    app.error.map_or(Ok(()), Err)
+    let ended = event_loop.run_app(&mut app);
+    if let Some(error) = app.error {
+        return Err(error);
+    }
+    ended.map_err(|error| match error {
+        EventLoopError::ExitFailure(_) => ViewError::screen("the connection to it was lost"),
+        error => ViewError::screen(error),
+    })
 }
 
 /// Connects to the screen.
@@ -117,7 +124,7 @@ impl<R: FnMut(&Report) -> Going<()>> ApplicationHandler<Event> for App<R> {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         for name in std::mem::take(&mut self.options.cameras) {
             let camera = Camera::wait_for(&name);
-            self.add(Followed::ByName, camera);
+            self.add(Followed::ByName, camera, None);
         }
         if self.seats.len() > 0 {
             self.arrange(event_loop);
@@ -208,11 +215,14 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
     fn handle_came(&mut self, camera: &CameraInfo) {
         let identity = Identity::of(camera);
         if self.seats.is_new(&identity) {
-            self.add(Followed::There(identity), camera.follow());
+            let (width, height) = (camera.format.width, camera.format.height);
+            // Where the format does not tell, the first picture does.
+            let announced = (width > 0 && height > 0).then_some((width, height));
+            self.add(Followed::There(identity), camera.follow(), announced);
         }
     }
 
-    fn add(&mut self, followed: Followed, camera: Camera) {
+    fn add(&mut self, followed: Followed, camera: Camera, announced: Option<(u32, u32)>) {
         let id = self.seats.new_id();
         let label = camera.label().to_owned();
         let proxy = self.proxy.clone();
@@ -224,7 +234,7 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
             Ok(feed) => self.seats.add(Seat {
                 id,
                 followed,
-                tile: Tile::new(feed, label, Instant::now()),
+                tile: Tile::new(feed, label, announced, Instant::now()),
             }),
             Err(error) => self.error = Some(error.into()),
         }
@@ -282,7 +292,14 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
                 pane.show(shows);
                 continue;
             }
-            let pane = Pane::open(event_loop, &self.context, shows, None);
+            let picture = match &shows {
+                Shows::Camera(id) => self
+                    .seats
+                    .find(*id)
+                    .and_then(|seat| seat.tile.picture_size()),
+                Shows::Nothing | Shows::Mosaic | Shows::Enlarged(_) => None,
+            };
+            let pane = Pane::open(event_loop, &self.context, shows, picture);
             match pane {
                 Ok(mut pane) => {
                     pane.set_title(&title);

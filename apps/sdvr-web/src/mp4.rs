@@ -221,7 +221,12 @@ fn initialisation(key_frame: &[u8], size: (u32, u32)) -> Option<Vec<u8>> {
     let file = Ftyp {
         major_brand: brand(b"isom"),
         minor_version: 0x200,
-        compatible_brands: vec![brand(b"isom"), brand(b"iso6"), brand(b"avc1"), brand(b"mp41")],
+        compatible_brands: vec![
+            brand(b"isom"),
+            brand(b"iso6"),
+            brand(b"avc1"),
+            brand(b"mp41"),
+        ],
     };
     let mut bytes = Vec::new();
     file.encode(&mut bytes).ok()?;
