@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod random;
 #[path = "../../crates/sdvr/tests/daemon/options.rs"]
 pub mod rings;
+pub mod screen;
 pub mod small_disk;
 
 use std::io::{BufRead, BufReader, Read};

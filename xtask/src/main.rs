@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, tests and measures the workspace.
 
 mod bench;
+mod browser;
 mod fuzz;
 mod install;
 mod packages;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use crate::browser;
 use crate::tools::{run, target};
 
 /// A Debian package.
@@ -49,7 +50,7 @@ impl Package {
     }
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 12] = [
     Package::new("ffmpeg", "ffprobe", "to make and to check footage"),
     Package::new("g++", "g++", "to build programs in C++ with the library"),
     Package::new("make", "make", "to build the examples in C"),
@@ -79,6 +80,9 @@ const PACKAGES: [Package; 9] = [
         "ip",
         "to give network namespaces their addresses",
     ),
+    Package::new("chromium", "chromium", "to try the page of `sdvr web`"),
+    Package::new("nodejs", "node", "to drive that browser"),
+    Package::new("npm", "npm", "to fetch what drives it"),
 ];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [
@@ -99,15 +103,29 @@ const FOOTAGE: [&str; 3] = ["vtest.avi", "box.mp4", "cup.mp4"];
 
 /// Installs what is missing for all tests, after asking.
 pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
-    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), &FOOTAGE, yes)
+    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
+    install_these(&wanted, &FOOTAGE, Browser::Wanted, yes)
 }
 
 /// Installs what is missing for the cameras' tests, after asking.
 pub(crate) fn install_for_vm(yes: bool) -> anyhow::Result<()> {
-    install_these(&[&PACKAGES[..], &VM_PACKAGES].concat(), &[], yes)
+    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
+    install_these(&wanted, &[], Browser::NotWanted, yes)
 }
 
-fn install_these(wanted: &[Package], footage: &[&str], yes: bool) -> anyhow::Result<()> {
+/// Whether what drives the browser is among what is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Browser {
+    Wanted,
+    NotWanted,
+}
+
+fn install_these(
+    wanted: &[Package],
+    footage: &[&str],
+    browser: Browser,
+    yes: bool,
+) -> anyhow::Result<()> {
     let missing: Vec<_> = wanted
         .iter()
         .filter(|package| !package.is_there())
@@ -118,7 +136,8 @@ fn install_these(wanted: &[Package], footage: &[&str], yes: bool) -> anyhow::Res
         .copied()
         .filter(|name| !folder.join(name).exists())
         .collect();
-    if missing.is_empty() && footage.is_empty() {
+    let lacks_driver = browser == Browser::Wanted && !browser::is_there();
+    if missing.is_empty() && footage.is_empty() && !lacks_driver {
         return Ok(());
     }
     println!("The tests need:");
@@ -134,20 +153,28 @@ fn install_these(wanted: &[Package], footage: &[&str], yes: bool) -> anyhow::Res
             footage.join(", ")
         );
     }
+    if lacks_driver {
+        println!("  {}", browser::DESCRIPTION);
+    }
     if !yes && std::env::var_os("CI").is_none() && !agreed()? {
         bail!("nothing was installed and no test was run");
     }
-    update()?;
+    if !missing.is_empty() || !footage.is_empty() {
+        update()?;
+    }
     if !missing.is_empty() {
         run(apt()
             .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(missing.iter().map(|package| package.name))
             .stdout(Stdio::null()))?;
     }
-    if footage.is_empty() {
-        return Ok(());
+    if !footage.is_empty() {
+        fetch_footage(&folder, &footage)?;
     }
-    fetch_footage(&folder, &footage)
+    if lacks_driver {
+        browser::install()?;
+    }
+    Ok(())
 }
 
 /// Whether a program is where users or administrators find it.

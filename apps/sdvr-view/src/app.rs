@@ -434,7 +434,13 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
     }
 }
 
+/// What was asked for may be anything, and a title bar is no place for it.
 fn title(label: &str) -> String {
+    let label: String = label
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(100)
+        .collect();
     format!("{label} - sdvr")
 }
 

@@ -6,6 +6,9 @@ const MOST_QUEUED = 12;
 const MOST_ERRORS = 3;
 /** By so many frames a picture may be seen after one that was decoded later, in every codec. */
 const MOST_REORDERED = 16;
+/** After so many frames it is looked whether as good as all gave a picture. */
+const JUDGED_AFTER = 20;
+const LEAST_DECODED = 0.8;
 /** Between frames, in the decoder's time, which only tells them apart: the camera's own may stand still or jump. */
 const TICK = 1_000;
 
@@ -15,6 +18,10 @@ export class CodecDecoder {
   #decoder = null;
   #waitsForKey = true;
   #errors = 0;
+  /** Whether pictures are to come at once, which decoders do by leaving out those that are seen in another order than they are decoded. */
+  #isHurried = true;
+  #submitted = 0;
+  #decodedCount = 0;
   #nextTimestamp = 0;
   /** Frames whose picture has not come, by the timestamp under which they were decoded. */
   #underWay = new Map();
@@ -28,6 +35,10 @@ export class CodecDecoder {
     if (this.#decoder !== null && this.#decoder.decodeQueueSize >= MOST_QUEUED) {
       this.#end();
     }
+    if (frame.isKey && this.#leavesOut()) {
+      this.#isHurried = false;
+      this.#end();
+    }
     if (this.#waitsForKey && !frame.isKey) {
       this.#output.giveUp(frame);
       return;
@@ -38,6 +49,7 @@ export class CodecDecoder {
       this.#nextTimestamp += TICK;
       this.#underWay.set(timestamp, frame);
       this.#decoder.decode(new EncodedVideoChunk({ type: frame.isKey ? 'key' : 'delta', timestamp, data: frame.payload }));
+      this.#submitted += 1;
       this.#waitsForKey = false;
     } catch {
       this.#failed();
@@ -58,7 +70,7 @@ export class CodecDecoder {
       },
     });
     // No sizes: they are in the stream, and may change with a key frame.
-    decoder.configure({ codec: this.#stream.codec, optimizeForLatency: true });
+    decoder.configure({ codec: this.#stream.codec, optimizeForLatency: this.#isHurried });
     return decoder;
   }
 
@@ -69,6 +81,7 @@ export class CodecDecoder {
       return;
     }
     this.#errors = 0;
+    this.#decodedCount += 1;
     this.#underWay.delete(picture.timestamp);
     // Those long before it that gave no picture will give none; pictures of frames that are decoded before others may be seen after them.
     for (const timestamp of this.#underWay.keys()) {
@@ -97,7 +110,14 @@ export class CodecDecoder {
     }
   }
 
+  /** Whether fewer pictures come than frames, as of a stream with B-frames: then all of them, a little later, are better. */
+  #leavesOut() {
+    return this.#isHurried && this.#submitted >= JUDGED_AFTER && this.#decodedCount < this.#submitted * LEAST_DECODED;
+  }
+
   #end() {
+    this.#submitted = 0;
+    this.#decodedCount = 0;
     const decoder = this.#decoder;
     this.#decoder = null;
     this.#waitsForKey = true;

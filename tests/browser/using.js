@@ -1,0 +1,216 @@
+// The page is used by keyboard, by those who do not see it, on a phone, in light and in dark, and with hundreds of cameras.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { listenToSocket, openPage, packages, painted, run, tile, until, waitForState } from './support.js';
+
+const AXE = readFileSync(packages.resolve('axe-core/axe.min.js'), 'utf8');
+const PHONE = { width: 390, height: 844 };
+
+await run(async (browser) => {
+  const page = await openPage(browser);
+  await painted(page, 'door', 3);
+  await painted(page, 'yard', 3);
+  await byKeyboard(page);
+  await byScreenReader(page);
+  await fullScreen(page);
+  await snapshot(page);
+  await lightAndDark(page);
+  await page.close();
+  await onAPhone(browser);
+  await hundreds(browser);
+});
+
+/** What has the focus: the name by which people know it. */
+async function focused(page) {
+  return page.evaluate(() => {
+    const { activeElement } = document;
+    return activeElement.getAttribute('aria-label') ?? activeElement.textContent.trim().replace(/\s+/g, ' ');
+  });
+}
+
+async function byKeyboard(page) {
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(page), 'Full screen');
+  await page.keyboard.press('Tab');
+  assert.match(await focused(page), /^door/);
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+  assert.notEqual(outline, 'none', 'the focus is seen');
+  await page.keyboard.press('ArrowRight');
+  assert.match(await focused(page), /^yard/);
+  await page.keyboard.press('Home');
+  assert.match(await focused(page), /^door/);
+
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'door' }).waitFor();
+  assert.equal(await focused(page), 'door');
+  assert.equal(await page.evaluate(() => location.hash), '#/camera/door');
+  await page.keyboard.press('ArrowRight');
+  await page.getByRole('heading', { name: 'yard' }).waitFor();
+  await page.keyboard.press('ArrowRight');
+  await page.getByRole('heading', { name: 'door' }).waitFor();
+  await page.keyboard.press('ArrowLeft');
+  await page.getByRole('heading', { name: 'yard' }).waitFor();
+  // Back to where it came from, with the focus on what was seen last.
+  await page.keyboard.press('Escape');
+  await until('the focus is on the yard', async () => /^yard/.test(await focused(page)));
+  assert.notEqual(await page.evaluate(() => location.hash), '#/camera/yard');
+  await page.goForward();
+  await page.getByRole('heading', { name: 'yard' }).waitFor();
+  await page.goBack();
+  await until('the focus is on the yard', async () => /^yard/.test(await focused(page)));
+
+  // An address that names a camera.
+  await page.goto(new URL('#/camera/door', page.url()).href);
+  await page.getByRole('heading', { name: 'door' }).waitFor();
+  await page.getByRole('button', { name: 'All cameras' }).click();
+  await tile(page, 'door').waitFor();
+}
+
+async function byScreenReader(page) {
+  const mosaic = await page.getByRole('list', { name: 'Cameras' }).ariaSnapshot();
+  assert.match(mosaic, /link "door.*live/);
+  await assertAccessible(page, 'the mosaic');
+  await tile(page, 'door').locator('a').click();
+  await painted(page, 'door', 3);
+  const large = await page.getByRole('main').ariaSnapshot();
+  for (const part of ['heading "door"', 'button "All cameras"', 'button "Camera before"', 'button "Next camera"', 'button "Snapshot"', 'button "Full screen"']) {
+    assert.ok(large.includes(part), `${part} is in\n${large}`);
+  }
+  for (const figure of ['Resolution', 'Frames/s', 'Mbit/s', 'Capture to screen', 'Lost', 'Identity']) {
+    assert.ok(large.includes(figure), `${figure} is in\n${large}`);
+  }
+  const figures = page.locator('.figures');
+  await figures.getByText('640 × 360').waitFor();
+  await figures.getByText(/^\d+ ms$|^\d\.\d ms$/).first().waitFor();
+  await figures.getByText(/^SHA256:/).waitFor();
+  await assertAccessible(page, 'the large view');
+}
+
+async function assertAccessible(page, what) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    // The page's policy lets nothing in, which is as it has to be; the debugger may.
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+    assert.deepEqual(found, [], `${what}, ${colorScheme}`);
+  }
+}
+
+async function fullScreen(page) {
+  await page.getByRole('button', { name: 'Full screen' }).click();
+  await page.waitForFunction(() => document.fullscreenElement?.matches('.stage'));
+  await painted(page, 'door', 3);
+  await page.evaluate(() => document.exitFullscreen());
+  await page.waitForFunction(() => document.fullscreenElement === null);
+}
+
+async function snapshot(page) {
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Snapshot' }).click();
+  const file = await download;
+  assert.match(file.suggestedFilename(), /^door-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.jpg$/);
+  const bytes = readFileSync(await file.path());
+  assert.deepEqual([...bytes.subarray(0, 3)], [0xff, 0xd8, 0xff], 'it is a JPEG image');
+}
+
+async function lightAndDark(page) {
+  const brightness = async (colorScheme) => {
+    await page.emulateMedia({ colorScheme });
+    return page.evaluate(() => {
+      const [red, green, blue] = getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number);
+      return (red + green + blue) / 3;
+    });
+  };
+  assert.ok((await brightness('light')) > 200);
+  assert.ok((await brightness('dark')) < 50);
+}
+
+async function onAPhone(browser) {
+  const page = await openPage(browser, { viewport: PHONE });
+  await painted(page, 'door', 3);
+  await assertFits(page);
+  await tile(page, 'door').locator('a').click();
+  await painted(page, 'door', 3);
+  await assertFits(page);
+  await page.close();
+}
+
+/** Nothing is beside the screen, and whatever can be touched is large enough. */
+async function assertFits(page) {
+  const { overflow, small } = await page.evaluate(() => ({
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    small: [...document.querySelectorAll('a, button, input')]
+      .filter((element) => element.checkVisibility())
+      .map((element) => ({ text: element.textContent.trim(), ...element.getBoundingClientRect().toJSON() }))
+      .filter(({ width, height }) => width < 44 || height < 44),
+  }));
+  assert.equal(overflow, 0, 'there is no horizontal scrolling');
+  assert.deepEqual(small, [], 'targets are at least 44 pixels large');
+}
+
+async function hundreds(browser) {
+  const COUNT = 500;
+  const FIRST = 1_000_000;
+  let say;
+  let heard;
+  const page = await openPage(browser, {
+    prepare: async (page) => {
+      heard = listenToSocket(page);
+      await page.routeWebSocket('**/socket', (socket) => {
+        const server = socket.connectToServer();
+        say = (message) => socket.send(JSON.stringify(message));
+        socket.onMessage((message) => {
+          const said = JSON.parse(message);
+          heard.sent.push(said);
+          if (!('camera' in said) || said.camera < FIRST) {
+            server.send(message);
+          }
+        });
+      });
+    },
+  });
+  await waitForState(page, 'door', 'live');
+  const watched = () => {
+    const now = new Set();
+    for (const { type, camera } of heard.sent) {
+      if (type === 'watch') {
+        now.add(camera);
+      } else if (type === 'unwatch') {
+        now.delete(camera);
+      }
+    }
+    return now;
+  };
+  const camera = (index) => ({
+    camera: FIRST + index,
+    label: `many-${index}`,
+    state: index % 2 ? 'lost' : 'live',
+    format: 'MJPG',
+    width: 640,
+    height: 360,
+    link: 'tcp',
+    fingerprint: `SHA256:${index}`,
+    source: null,
+    directory: '/dev/shm/sdvr',
+  });
+  say({ type: 'cameras', changed: Array.from({ length: COUNT }, (_, index) => camera(index)), gone: [] });
+  await page.getByText(`${COUNT + 2} cameras`).waitFor();
+  await until('cameras in sight are watched', () => watched().size > 5);
+  assert.ok(watched().size < 60, `${watched().size} are watched`);
+  await page.locator('.tile').last().scrollIntoViewIfNeeded();
+  await until('others are watched after scrolling', () => watched().has(FIRST) === false && watched().size > 2 && watched().size < 60);
+
+  await page.getByRole('searchbox', { name: 'Find cameras' }).fill('many-49 live');
+  await page.getByText(`5 of ${COUNT + 2} cameras`).waitFor();
+  await until('what was found is watched', () => {
+    const now = watched();
+    return [490, 492, 494, 496, 498].every((index) => now.has(FIRST + index)) && now.size < 10;
+  });
+  await page.keyboard.press('Escape');
+  await page.getByText(`${COUNT + 2} cameras, ${COUNT / 2 + 2} live`).waitFor();
+  say({ type: 'cameras', changed: [], gone: Array.from({ length: COUNT }, (_, index) => FIRST + index) });
+  await page.getByText('2 cameras, 2 live').waitFor();
+  await painted(page, 'door', 3);
+}
