@@ -3,9 +3,9 @@
 //! The parameter sets go into the initialisation segment, and the units of a frame behind their lengths, as ISO/IEC 14496-15 has them.
 
 use mp4_atom::{
-    Atom, Avc1, Avcc, Codec, Dinf, Dref, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Mfhd,
-    Minf, Moof, Moov, Mvex, Mvhd, Stbl, Stsd, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry,
-    TrunSamples, Url, Visual, Vmhd,
+    Avc1, Avcc, Codec, Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia,
+    Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Stbl, Stsd, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun,
+    TrunEntry, TrunSamples, Url, Visual, Vmhd,
 };
 use sdvr::Timestamp;
 
@@ -201,7 +201,7 @@ fn initialisation(key_frame: &[u8], size: (u32, u32)) -> Option<Vec<u8>> {
                     vmhd: Some(Vmhd::default()),
                     dinf: Dinf {
                         dref: Dref {
-                            urls: vec![Url::default()],
+                            entries: vec![DrefEntry::Url(Url::default())],
                         },
                     },
                     stbl: Stbl {
