@@ -1,12 +1,88 @@
-//! Cameras for scripts.
+//! Cameras for scripts: `/api/cameras`.
 
-use sdvr::Cameras;
+use std::sync::{Arc, PoisonError};
 
-/// All cameras, as JSON.
-pub(crate) fn cameras() -> String {
-    let labels: Vec<String> = Cameras::list()
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sdvr::Timestamp;
+use serde::Serialize;
+
+use crate::lookup::Refused;
+use crate::messages::{CameraDescription, CameraFigures};
+use crate::site::Site;
+
+/// A camera by the names that `sdvr ls --json` has, and those of the page's protocol. The names are a promise.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    description: &'a CameraDescription,
+    fps: f64,
+    bytes: u64,
+    age_s: Option<f64>,
+    retransmitted: Option<u64>,
+    #[serde(flatten)]
+    figures: Figures<'a>,
+}
+
+/// All but the camera's number, which the description has.
+#[derive(Serialize)]
+struct Figures<'a> {
+    frames_per_second: f64,
+    bits_per_second: f64,
+    frames: u64,
+    lost: u64,
+    latency_p50_us: &'a Option<u64>,
+    latency_p99_us: &'a Option<u64>,
+}
+
+impl<'a> From<&'a CameraFigures> for Figures<'a> {
+    fn from(figures: &'a CameraFigures) -> Self {
+        Self {
+            frames_per_second: figures.frames_per_second,
+            bits_per_second: figures.bits_per_second,
+            frames: figures.frames,
+            lost: figures.lost,
+            latency_p50_us: &figures.latency_p50_us,
+            latency_p99_us: &figures.latency_p99_us,
+        }
+    }
+}
+
+pub(crate) async fn cameras(State(site): State<Arc<Site>>) -> Result<Response, Refused> {
+    let text = tokio::task::spawn_blocking(move || list(&site)).await;
+    let failed = |error: &dyn std::fmt::Display| {
+        Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    };
+    let text = text.map_err(|error| failed(&error))?;
+    let text = text.map_err(|error| failed(&error))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
+}
+
+fn list(site: &Site) -> serde_json::Result<String> {
+    let mut monitor = site.monitor.lock().unwrap_or_else(PoisonError::into_inner);
+    let cameras = site.catalog.look(&mut monitor);
+    drop(monitor);
+    let rows: Vec<Row<'_>> = cameras
         .iter()
-        .map(|camera| camera.label.to_string())
+        .map(|known| {
+            let age = |at| Timestamp::now().saturating_since(at).as_secs_f64();
+            Row {
+                description: &known.description,
+                fps: (known.info.frames_per_second * 100.0).round() / 100.0,
+                bytes: known.info.bytes,
+                age_s: known
+                    .info
+                    .last_frame
+                    .map(|at| (age(at) * 1000.0).round() / 1000.0),
+                retransmitted: known.info.retransmitted,
+                figures: Figures::from(&known.figures),
+            }
+        })
         .collect();
-    serde_json::to_string(&labels).unwrap_or_default()
+    serde_json::to_string(&rows)
 }

@@ -1,12 +1,12 @@
 //! Which cameras there are, and the numbers by which pages call them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use sdvr::{CameraInfo, Cameras, Fingerprint, Origin, StreamId, StreamLabel};
+use sdvr::{CameraInfo, Cameras, Error, Fingerprint, Monitor, Origin, StreamId, StreamLabel};
 use tokio::sync::watch;
 
 use crate::messages::{CameraDescription, CameraFigures};
@@ -14,8 +14,10 @@ use crate::messages::{CameraDescription, CameraFigures};
 /// A camera's own, as long as the server runs.
 pub(crate) type CameraNumber = u32;
 
-/// How often all cameras are looked at while a page is open.
+/// How often all cameras are looked at while a page is open. That they come and go is seen sooner.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Over how long rates are measured.
+const FIGURES_INTERVAL: Duration = Duration::from_millis(990);
 
 /// A camera that is there, or was a moment ago.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ type Key = (StreamLabel, Option<Fingerprint>, StreamId, PathBuf);
 /// The cameras of this host, followed while somebody looks.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    numbers: Arc<Mutex<BTreeMap<Key, CameraNumber>>>,
+    numbers: Arc<Numbers>,
     listed: watch::Sender<Listed>,
     follower: Thread,
 }
@@ -45,7 +47,7 @@ impl Catalog {
     pub(crate) fn follow(
         is_to_end: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let numbers = Arc::new(Mutex::new(BTreeMap::new()));
+        let numbers = Arc::new(Numbers::default());
         let listed = watch::Sender::new(Listed::default());
         let thread = std::thread::Builder::new().name("cameras".to_owned());
         let follower = {
@@ -68,26 +70,60 @@ impl Catalog {
         receiver
     }
 
+    /// The camera that somebody calls by its label, its fingerprint or its file, in a directory or in those where cameras usually are. Blocks for a moment.
+    pub(crate) fn find(&self, camera: &str, directory: Option<&Path>) -> Result<Known, Error> {
+        let info = match directory {
+            None => Cameras::find(camera)?,
+            // Only one that is searched anyway: nobody else's files are tried.
+            Some(path) if Cameras::list().iter().any(|it| it.directory == path) => {
+                Cameras::find_in(path, camera)?
+            }
+            Some(path) => {
+                return Err(Error::NotFound {
+                    wanted: camera.to_owned(),
+                    known: format!("there are none in {}", path.display()),
+                });
+            }
+        };
+        Ok(self.numbers.known(info, CameraFigures::default()))
+    }
+
+    /// All cameras now, with figures since the last look of this monitor. Blocks for a moment.
+    pub(crate) fn look(&self, monitor: &mut Monitor) -> Vec<Known> {
+        let looked = monitor.look().into_iter();
+        looked
+            .map(|it| {
+                let figures = figures_of(&it);
+                self.numbers.known(it.camera, figures)
+            })
+            .collect()
+    }
+
     /// Whether a page can know this number.
     pub(crate) fn was_told(&self, number: CameraNumber) -> bool {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = &self.numbers.0;
+        let numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
         (number as usize) < numbers.len()
     }
 }
 
-fn follow(
-    numbers: &Mutex<BTreeMap<Key, CameraNumber>>,
-    listed: &watch::Sender<Listed>,
-    is_to_end: impl Fn() -> bool,
-) {
+/// Looks at all cameras while somebody is told of them.
+fn follow(numbers: &Numbers, listed: &watch::Sender<Listed>, is_to_end: impl Fn() -> bool) {
     let mut cameras = Cameras::new();
-    let mut rates = Rates::default();
+    let mut figures = Figures::default();
     while !is_to_end() {
         if listed.receiver_count() == 0 {
+            // What was long ago makes no rates of now.
+            figures = Figures::default();
             std::thread::park_timeout(LOOK_INTERVAL);
             continue;
         }
-        let now = list(numbers, &mut rates);
+        let now: BTreeMap<CameraNumber, Arc<Known>> = figures
+            .look()
+            .into_iter()
+            .map(|(info, figures)| numbers.known(info, figures))
+            .map(|known| (known.number, Arc::new(known)))
+            .collect();
         listed.send_if_modified(|before| {
             let is_other = !now
                 .values()
@@ -100,26 +136,72 @@ fn follow(
     }
 }
 
-fn list(
-    numbers: &Mutex<BTreeMap<Key, CameraNumber>>,
-    rates: &mut Rates,
-) -> BTreeMap<CameraNumber, Arc<Known>> {
-    let cameras = Cameras::list();
-    let mut numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
-    cameras
-        .into_iter()
-        .map(|info| {
-            let next = CameraNumber::try_from(numbers.len()).unwrap_or(CameraNumber::MAX);
-            let number = *numbers.entry(key_of(&info)).or_insert(next);
-            let known = Known {
-                number,
-                description: describe(number, &info),
-                figures: rates.figures(number, &info),
-                info,
-            };
-            (number, Arc::new(known))
-        })
-        .collect()
+/// Figures of all cameras; those of rates are of a second, however often somebody looks.
+#[derive(Debug, Default)]
+struct Figures {
+    monitor: Monitor,
+    next: Option<Instant>,
+    last: BTreeMap<Key, CameraFigures>,
+}
+
+impl Figures {
+    fn look(&mut self) -> Vec<(CameraInfo, CameraFigures)> {
+        let now = Instant::now();
+        let cameras = if self.next.is_none_or(|next| now >= next) {
+            self.next = Some(now + FIGURES_INTERVAL);
+            let looked = self.monitor.look();
+            let keyed = looked.iter().map(|it| (key_of(&it.camera), figures_of(it)));
+            self.last = keyed.collect();
+            looked.into_iter().map(|it| it.camera).collect()
+        } else {
+            Cameras::list()
+        };
+        cameras
+            .into_iter()
+            .map(|info| {
+                let figures = self.last.get(&key_of(&info)).cloned();
+                (info, figures.unwrap_or_default())
+            })
+            .collect()
+    }
+}
+
+/// Which number a camera has; the next one if it is new.
+#[derive(Debug, Default)]
+struct Numbers(Mutex<BTreeMap<Key, CameraNumber>>);
+
+impl Numbers {
+    fn known(&self, info: CameraInfo, figures: CameraFigures) -> Known {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = CameraNumber::try_from(numbers.len()).unwrap_or(CameraNumber::MAX);
+        let number = *numbers.entry(key_of(&info)).or_insert(next);
+        Known {
+            number,
+            description: describe(number, &info),
+            figures: CameraFigures {
+                camera: number,
+                frames: info.frames,
+                lost: info.lost,
+                ..figures
+            },
+            info,
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "of less than 300,000 years"
+)]
+fn figures_of(figures: &sdvr::CameraFigures) -> CameraFigures {
+    let latency = figures.latency.as_ref();
+    CameraFigures {
+        frames_per_second: figures.frames_per_second,
+        bits_per_second: figures.bits_per_second,
+        latency_p50_us: latency.map(|latency| latency.p50.as_micros() as u64),
+        latency_p99_us: latency.map(|latency| latency.p99.as_micros() as u64),
+        ..CameraFigures::default()
+    }
 }
 
 fn key_of(info: &CameraInfo) -> Key {
@@ -148,31 +230,5 @@ fn describe(number: CameraNumber, info: &CameraInfo) -> CameraDescription {
         },
         directory: info.directory.to_string_lossy().into_owned(),
         stream: info.stream.0,
-    }
-}
-
-/// Bits a second, from look to look.
-#[derive(Debug, Default)]
-struct Rates(BTreeMap<CameraNumber, (Instant, u64, f64)>);
-
-impl Rates {
-    #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-    fn figures(&mut self, number: CameraNumber, info: &CameraInfo) -> CameraFigures {
-        let now = Instant::now();
-        let (at, bytes, rate) = self.0.entry(number).or_insert((now, info.bytes, 0.0));
-        let since = now.saturating_duration_since(*at);
-        if since >= Duration::from_millis(900) {
-            *rate = info.bytes.saturating_sub(*bytes) as f64 * 8.0 / since.as_secs_f64();
-            (*at, *bytes) = (now, info.bytes);
-        }
-        CameraFigures {
-            camera: number,
-            frames_per_second: info.frames_per_second,
-            bits_per_second: *rate,
-            frames: info.frames,
-            lost: info.lost,
-            latency_p50_us: None,
-            latency_p99_us: None,
-        }
     }
 }

@@ -116,13 +116,13 @@ pub(crate) struct CameraDescription {
 }
 
 /// How a camera is doing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct CameraFigures {
     pub(crate) camera: CameraNumber,
     pub(crate) frames_per_second: f64,
     pub(crate) bits_per_second: f64,
     pub(crate) frames: u64,
     pub(crate) lost: u64,
-    pub(crate) latency_p50_us: Option<i64>,
-    pub(crate) latency_p99_us: Option<i64>,
+    pub(crate) latency_p50_us: Option<u64>,
+    pub(crate) latency_p99_us: Option<u64>,
 }

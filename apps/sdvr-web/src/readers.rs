@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sdvr::{Camera, Error, Start};
+use sdvr::{Camera, Start};
 use tokio::sync::Notify;
 
 pub(crate) use self::coded::kind_of;
@@ -320,13 +320,5 @@ impl Drop for Running {
         self.end(Status::Trouble(
             "this camera's frames crash the server's decoder".into(),
         ));
-    }
-}
-
-/// What is to be done after an error of a camera.
-fn status_after(error: &Error) -> Option<Status> {
-    match error {
-        Error::Ended => None,
-        error => Some(Status::Trouble(error.to_string().into())),
     }
 }

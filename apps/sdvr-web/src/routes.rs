@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State, WebSocketUpgrade};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 use crate::site::Site;
-use crate::{api, page, socket};
+use crate::{api, metrics, page, snapshot, socket, stream};
 
 /// Longer messages of a page end its socket.
 const MESSAGE_BYTES_MOST: usize = 64 << 10;
@@ -24,7 +23,10 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
             get(async |Path(name): Path<String>| page::file(&name)),
         )
         .route("/socket", get(open_socket))
-        .route("/api/cameras", get(cameras))
+        .route("/api/cameras", get(api::cameras))
+        .route("/snapshot/{*name}", get(snapshot::newest))
+        .route("/stream/{*name}", get(stream::endless))
+        .route("/metrics", get(metrics::all))
         .with_state(site)
 }
 
@@ -35,13 +37,4 @@ async fn open_socket(State(site): State<Arc<Site>>, upgrade: WebSocketUpgrade) -
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
         .on_upgrade(move |socket| socket::serve(site, socket))
-}
-
-async fn cameras() -> Response {
-    let cameras = tokio::task::spawn_blocking(api::cameras).await;
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, cameras.unwrap_or_default()).into_response()
 }

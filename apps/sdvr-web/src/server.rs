@@ -4,7 +4,7 @@ mod connection;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use crate::guard::{self, Access};
 use crate::readers::Readers;
 use crate::routes;
 use crate::site::Site;
+use crate::snapshot;
 use crate::tls::{self, Identity};
 use crate::token::Token;
 
@@ -71,6 +72,8 @@ pub(crate) async fn run(options: WebOptions, is_to_end: impl Fn() -> bool) -> an
         catalog,
         readers: Readers::new(Arc::clone(&counters)),
         counters: Arc::clone(&counters),
+        snapshots: Arc::new(Semaphore::new(snapshot::MADE_MOST)),
+        monitor: Mutex::default(),
         ending: ending.clone(),
     });
     let door = Arc::new(Door {

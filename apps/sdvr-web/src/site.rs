@@ -1,8 +1,9 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
+use sdvr::Monitor;
+use tokio::sync::{Semaphore, watch};
 
 use crate::catalog::Catalog;
 use crate::counters::Counters;
@@ -13,6 +14,10 @@ pub(crate) struct Site {
     pub(crate) catalog: Catalog,
     pub(crate) readers: Readers,
     pub(crate) counters: Arc<Counters>,
+    /// Places for those who make pictures.
+    pub(crate) snapshots: Arc<Semaphore>,
+    /// What figures of cameras are compared with for whoever asks.
+    pub(crate) monitor: Mutex<Monitor>,
     /// True when the server ends.
     pub(crate) ending: watch::Receiver<bool>,
 }

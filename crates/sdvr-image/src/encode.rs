@@ -9,6 +9,8 @@ use sdvr_decode::{Layout, Picture};
 pub enum ImageKind {
     /// Of quality 90, in YCbCr.
     Jpeg,
+    /// Of quality 80, which is half as long, and no difference where a picture is followed by the next.
+    LiveJpeg,
     /// Without loss.
     Png,
 }
@@ -35,6 +37,8 @@ pub enum EncodeError {
 
 /// Of 100. What cameras themselves take, as a rule: artefacts are seen in enlargements only.
 const JPEG_QUALITY: u8 = 90;
+/// Likewise, of what is looked at as it moves.
+const LIVE_JPEG_QUALITY: u8 = 80;
 
 /// The image of a picture, which is packed red, green and blue, or brightness: decoded as [`sdvr_decode::Pixels::Rgb`] or `Gray`.
 /// A PNG image has the time of its capture inside (`Creation Time`). Does not block; takes from a few milliseconds to tens of them.
@@ -48,12 +52,13 @@ pub fn encode(
     captured: SystemTime,
 ) -> Result<Vec<u8>, EncodeError> {
     match kind {
-        ImageKind::Jpeg => jpeg(picture),
+        ImageKind::Jpeg => jpeg(picture, JPEG_QUALITY),
+        ImageKind::LiveJpeg => jpeg(picture, LIVE_JPEG_QUALITY),
         ImageKind::Png => Ok(png(picture, captured)?),
     }
 }
 
-fn jpeg(picture: &Picture) -> Result<Vec<u8>, EncodeError> {
+fn jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, EncodeError> {
     let (width, height) = (picture.width(), picture.height());
     let side = |side: u32| u16::try_from(side).map_err(|_| EncodeError::Size { width, height });
     let colours = match picture.layout() {
@@ -61,7 +66,7 @@ fn jpeg(picture: &Picture) -> Result<Vec<u8>, EncodeError> {
         _ => jpeg_encoder::ColorType::Rgb,
     };
     let mut image = Vec::new();
-    jpeg_encoder::Encoder::new(&mut image, JPEG_QUALITY).encode(
+    jpeg_encoder::Encoder::new(&mut image, quality).encode(
         picture.bytes(),
         side(width)?,
         side(height)?,

@@ -3,6 +3,8 @@
 
 mod encode;
 mod picture_file;
+mod shots;
 
 pub use encode::{EncodeError, ImageKind, encode};
 pub use picture_file::write;
+pub use shots::{NoShot, Shot, Shots, is_jpeg, stale_after};

@@ -10,8 +10,9 @@ use sdvr_frame::{
 use sdvr_ring::{Origin, RingName, RingReader};
 
 use crate::camera::Camera;
+use crate::error::Error;
 use crate::open_rings::OpenRings;
-use crate::place;
+use crate::place::{self, Wanted};
 
 /// What is known of a camera's stream, or of a derived one.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +137,29 @@ impl Cameras {
     #[must_use]
     pub fn list_in(directory: &Path) -> Vec<CameraInfo> {
         Self::list_of(Some(directory))
+    }
+
+    /// What a user means by a label, a fingerprint or the name of a file, as [`crate::Camera::open`] has it; opens the camera for nobody.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Camera::open`].
+    pub fn find(camera: &str) -> Result<CameraInfo, Error> {
+        Self::find_wanted(&Wanted::new(camera))
+    }
+
+    /// As [`Self::find`], in one directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Camera::open`].
+    pub fn find_in(directory: &Path, camera: &str) -> Result<CameraInfo, Error> {
+        Self::find_wanted(&Wanted::new_in(directory, camera))
+    }
+
+    fn find_wanted(wanted: &Wanted) -> Result<CameraInfo, Error> {
+        let found = place::find(wanted)?;
+        Ok(describe(&found.directory, &found.reader))
     }
 
     fn list_of(directory: Option<&Path>) -> Vec<CameraInfo> {

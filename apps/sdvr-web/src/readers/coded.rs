@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use sdvr::{Camera, FourCc, Frame, Policy, Start};
+use sdvr::{Camera, Error, FourCc, Frame, InstanceId, Policy, Start};
 
-use super::{LOOK_INTERVAL, Running, Status, status_after};
+use super::{LOOK_INTERVAL, Running, Status};
 use crate::codec;
 use crate::messages::Kind;
+use crate::mp4::{self, Fragments};
 use crate::packed::{Epoch, Packed};
 
 /// Frames under way to a page at most: a second of a camera that says nothing of its rate.
@@ -19,53 +20,70 @@ const WINDOW_MOST: usize = 120;
 enum Begun {
     /// Nothing before the next key frame.
     AwaitsKey,
-    At(Arc<Epoch>),
+    At {
+        epoch: Arc<Epoch>,
+        instance: InstanceId,
+        wrapping: Wrapping,
+    },
+}
+
+/// What is done to frames.
+enum Wrapping {
+    /// They are sent as they are.
+    AsTheyCame,
+    Fragments(Fragments),
 }
 
 pub(super) fn run(running: &Running) -> Status {
     let mut camera = running.open_camera(Start::Now);
-    let mut frame: Option<Frame> = None;
+    let mut memory: Option<Frame> = None;
     let mut begun = Begun::AwaitsKey;
-    let mut instance = None;
     while running.is_watched() {
-        match next(&mut camera, &mut frame) {
+        match next(&mut camera, &mut memory) {
             Ok(true) => {}
-            Ok(false) => continue,
-            Err(error) => match status_after(&error) {
-                Some(status) => return status,
-                None => continue,
-            },
+            Ok(false) | Err(Error::Ended) => continue,
+            Err(error) => return Status::Trouble(error.to_string().into()),
         }
-        let Some(frame) = &frame else { continue };
+        let Some(frame) = &memory else { continue };
         if kind_of(frame.format().fourcc) != Some(source_kind(running.reader.kind)) {
             return Status::Changed;
         }
-        let is_gap = frame.missed() > 0 || instance != Some(frame.instance());
-        if is_gap && !frame.is_key() {
-            begun = Begun::AwaitsKey;
-            instance = Some(frame.instance());
-            continue;
+        begun = follow(running, begun, frame);
+        if let Begun::At {
+            epoch, wrapping, ..
+        } = &mut begun
+        {
+            send(running, frame, epoch, wrapping);
         }
-        if frame.is_key() {
-            begun = begin(
-                running,
-                &camera,
-                frame,
-                begun,
-                instance != Some(frame.instance()),
-            );
-        }
-        instance = Some(frame.instance());
-        let Begun::At(epoch) = &begun else { continue };
+    }
+    Status::Changed
+}
+
+fn send(running: &Running, frame: &Frame, epoch: &Arc<Epoch>, wrapping: &mut Wrapping) {
+    let pack = |payload: &[&[u8]]| {
+        let camera = running.reader.camera.number;
         running.publish(Packed::new(
-            running.reader.camera.number,
+            camera,
             epoch,
             frame.is_key(),
             frame.meta(),
-            &[frame.bytes()],
+            payload,
         ));
-    }
-    Status::Changed
+    };
+    let fragments = match wrapping {
+        Wrapping::AsTheyCame => return pack(&[frame.bytes()]),
+        Wrapping::Fragments(fragments) => fragments,
+    };
+    let sample = mp4::sample(frame.bytes());
+    let Some(head) = fragments.head(&sample, frame.captured(), frame.is_key()) else {
+        return;
+    };
+    let begin = if frame.is_key() {
+        fragments.begin()
+    } else {
+        &[]
+    };
+    pack(&[begin, &head, &sample]);
 }
 
 fn next(camera: &mut Camera, frame: &mut Option<Frame>) -> Result<bool, sdvr::Error> {
@@ -78,32 +96,50 @@ fn next(camera: &mut Camera, frame: &mut Option<Frame>) -> Result<bool, sdvr::Er
     }
 }
 
-/// The epoch of a key frame: the one before, unless something is other.
-fn begin(
-    running: &Running,
-    _camera: &Camera,
-    frame: &Frame,
-    before: Begun,
-    is_new_run: bool,
-) -> Begun {
-    let format = frame.format();
-    let Some(codec) = codec::codec_string(format.fourcc, frame.bytes()) else {
-        return Begun::AwaitsKey;
-    };
-    if let Begun::At(epoch) = &before
-        && !is_new_run
-        && epoch.codec == codec
-        && (epoch.width, epoch.height) == (format.width, format.height)
-    {
-        return before;
+/// Whether this frame can be sent, and as what. Behind one that is missing nothing can be decoded before the next key frame.
+fn follow(running: &Running, before: Begun, frame: &Frame) -> Begun {
+    match before {
+        Begun::At { instance, .. }
+            if !frame.is_key() && instance == frame.instance() && frame.missed() == 0 =>
+        {
+            before
+        }
+        _ if frame.is_key() => begin(running, before, frame).unwrap_or(Begun::AwaitsKey),
+        _ => Begun::AwaitsKey,
     }
-    let window = format
-        .rate
-        .interval_ns()
+}
+
+/// The epoch of a key frame: the one before, unless something is other. `None` when the frame does not tell what it is.
+fn begin(running: &Running, before: Begun, frame: &Frame) -> Option<Begun> {
+    let format = frame.format();
+    let codec = codec::codec_string(format.fourcc, frame.bytes())?;
+    let size = (format.width, format.height);
+    if let Begun::At {
+        epoch, instance, ..
+    } = &before
+        && *instance == frame.instance()
+        && epoch.codec == codec
+        && (epoch.width, epoch.height) == size
+    {
+        return Some(before);
+    }
+    let interval_ns = format.rate.interval_ns();
+    let wrapping = match running.reader.kind {
+        Kind::Mp4 => {
+            let (bytes, captured) = (frame.bytes(), frame.captured());
+            Wrapping::Fragments(Fragments::new(bytes, size, interval_ns, captured)?)
+        }
+        _ => Wrapping::AsTheyCame,
+    };
+    let window = interval_ns
         .and_then(|interval| usize::try_from(1_000_000_000_u64.checked_div(interval)?).ok())
         .unwrap_or(WINDOW_DEFAULT)
         .clamp(WINDOW_LEAST, WINDOW_MOST);
-    Begun::At(running.new_epoch(codec, (format.width, format.height), window))
+    Some(Begun::At {
+        epoch: running.new_epoch(codec, size, window),
+        instance: frame.instance(),
+        wrapping,
+    })
 }
 
 /// As what frames of a format are sent unchanged.
