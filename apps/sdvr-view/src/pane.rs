@@ -298,6 +298,7 @@ impl Pane {
         let mut damage = Vec::new();
         if matches!(to_draw, Changed::All) {
             damage.extend(rect(canvas.area()));
+            self.scalers.retain(|id, _| seats.find(*id).is_some());
             let covered = tiles
                 .first()
                 .is_some_and(|(_, area)| *area == canvas.area());

@@ -15,7 +15,13 @@ pub(super) fn connect() -> Result<EventLoop<Event>, ViewError> {
     match built {
         Ok(Ok(event_loop)) => Ok(event_loop),
         Ok(Err(error)) => Err(ViewError::NoScreen {
-            cause: error.to_string(),
+            // Before it stands where in its source that was found.
+            cause: error
+                .to_string()
+                .rsplit(": ")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         }),
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
