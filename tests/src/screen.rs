@@ -147,30 +147,13 @@ impl Screen {
         (geometry.x, geometry.y, geometry.width, geometry.height)
     }
 
-    /// Puts a window somewhere, as its title bar would.
-    pub fn place_at(&self, window: Window, (x, y): (i32, i32)) {
-        use x11rb::protocol::xproto::ConfigureWindowAux;
-        let place = ConfigureWindowAux::new().x(x).y(y);
-        self.connection
-            .configure_window(window, &place)
-            .unwrap()
-            .check()
-            .unwrap();
-    }
-
     /// What is on the screen, from its top left.
     #[must_use]
     pub fn shot(&self, (width, height): (u16, u16)) -> Shot {
-        self.shot_at((0, 0), (width, height))
-    }
-
-    /// What is on a part of the screen.
-    #[must_use]
-    pub fn shot_at(&self, (x, y): (i16, i16), (width, height): (u16, u16)) -> Shot {
         let format = ImageFormat::Z_PIXMAP;
         let image = self
             .connection
-            .get_image(format, self.root, x, y, width, height, !0);
+            .get_image(format, self.root, 0, 0, width, height, !0);
         let bytes = image.unwrap().reply().unwrap().data;
         let pixels = bytes.as_chunks::<4>().0.iter();
         Shot {
