@@ -25,6 +25,7 @@ pub mod random;
 pub mod rings;
 pub mod screen;
 pub mod small_disk;
+pub mod web;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
