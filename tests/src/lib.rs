@@ -26,6 +26,7 @@ pub mod rings;
 pub mod screen;
 pub mod small_disk;
 pub mod view;
+pub mod web;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
