@@ -1,7 +1,7 @@
 // Sixteen cameras at once; what is out of sight is not sent; a slow page keeps its delay, and others theirs.
 
 import assert from 'node:assert/strict';
-import { listenToSocket, measurements, median, openPage, painted, run, setHidden, until } from './support.js';
+import { ADDRESS, listenToSocket, measurements, median, openPage, painted, run, setHidden, until } from './support.js';
 
 const LABELS = Array.from({ length: 16 }, (_, index) => `camera-${index + 1}`);
 const SECOND_MICROS = 1_000_000;
@@ -25,6 +25,7 @@ async function onlyWhatIsInSightIsSent(page, heard) {
   await page.locator('.tile a').first().click();
   await page.waitForSelector('.large[data-state="live"]');
   await quiet(heard, 1);
+  await readers(1);
   const seen = await page.evaluate(() => document.querySelector('.large').dataset.label);
   assert.equal(seen, LABELS[0]);
   await page.keyboard.press('Escape');
@@ -34,11 +35,20 @@ async function onlyWhatIsInSightIsSent(page, heard) {
 async function aHiddenPageIsSentNothing(page, heard) {
   await setHidden(page, true);
   await quiet(heard, 0);
+  await readers(0);
   await setHidden(page, false);
   const frames = await painted(page, LABELS[3], 5);
   // It begins with what is new, not with what came meanwhile.
   const now = await page.evaluate(() => window.sdvr.clock().offset + performance.now() * 1000);
   assert.ok(frames.every(([, captured]) => captured > now - 20 * SECOND_MICROS));
+}
+
+/** Waits until the server reads so many cameras, and makes images of no other. */
+async function readers(count) {
+  await until(`the server reads ${count} cameras`, async () => {
+    const figures = await (await fetch(new URL('metrics', ADDRESS))).text();
+    return figures.split('\n').includes(`sdvr_web_readers ${count}`);
+  });
 }
 
 /** Waits until frames of at most `most` cameras come. */

@@ -210,7 +210,18 @@ async function hundreds(browser) {
   });
   await page.keyboard.press('Escape');
   await page.getByText(`${COUNT + 2} cameras, ${COUNT / 2 + 2} live`).waitFor();
-  say({ type: 'cameras', changed: [], gone: Array.from({ length: COUNT }, (_, index) => FIRST + index) });
+
+  // Two of one label, in different directories, have addresses of their own.
+  const namesake = { ...camera(0), camera: FIRST + COUNT, directory: '/dev/shm/other' };
+  say({ type: 'cameras', changed: [namesake], gone: [] });
+  await page.locator('.tile[data-label="many-0"]').nth(1).locator('a').click();
+  await page.locator('.figures').getByText('/dev/shm/other').waitFor();
+  assert.equal(await page.evaluate(() => decodeURIComponent(location.hash)), `#/camera/many-0@${namesake.camera}`);
+  await page.keyboard.press('ArrowLeft');
+  await page.locator('.figures').getByText('/dev/shm/sdvr').waitFor();
+  await page.keyboard.press('Escape');
+
+  say({ type: 'cameras', changed: [], gone: Array.from({ length: COUNT + 1 }, (_, index) => FIRST + index) });
   await page.getByText('2 cameras, 2 live').waitFor();
   await painted(page, 'door', 3);
 }

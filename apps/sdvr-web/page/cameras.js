@@ -11,6 +11,8 @@ export class Camera {
   figures = null;
   /** Why it cannot be shown, as a text. */
   trouble = null;
+  /** Whether another camera, in another directory, has the same label. */
+  sharesLabel = false;
 
   constructor(said) {
     this.take(said);
@@ -30,15 +32,17 @@ export class Camera {
     this.fingerprint = text(said.fingerprint);
     this.source = text(said.source);
     this.directory = text(said.directory);
+    /** By which it is known, also to a server that was started again. */
+    this.key = keyOf(said);
+  }
+
+  /** What it is called in addresses: no label has an `@`. */
+  get addressName() {
+    return this.sharesLabel ? `${this.label}@${this.number}` : this.label;
   }
 
   get isLive() {
     return this.state === 'live';
-  }
-
-  /** By which it is known, also to a server that was started again. */
-  get key() {
-    return keyOf(this);
   }
 
   listen(listener) {
@@ -53,12 +57,18 @@ export class Camera {
   }
 }
 
+/** Tells apart what is the same to people, such as `Door` and `door`. */
+function compareTexts(one, other) {
+  return one < other ? -1 : Number(one > other);
+}
+
 function text(value) {
   return value === null || value === undefined ? null : String(value);
 }
 
-function keyOf({ directory, label }) {
-  return `${directory}\n${label}`;
+/** What makes a camera itself: the same host may have streams of one label from several. */
+function keyOf({ directory, label, stream, fingerprint }) {
+  return JSON.stringify([directory, label, stream, fingerprint]);
 }
 
 /** All cameras. */
@@ -82,8 +92,14 @@ export class Cameras {
     return this.#byNumber.get(number);
   }
 
+  /** The first of this name. */
   byLabel(label) {
     return this.#sorted.find((camera) => camera.label === label);
+  }
+
+  /** The camera that is named so in addresses. */
+  byAddressName(name) {
+    return this.#sorted.find((camera) => camera.addressName === name) ?? this.byLabel(name);
   }
 
   /** The camera that people see before or after this one; the first comes after the last. */
@@ -125,11 +141,23 @@ export class Cameras {
       }
     }
     if (came.length > 0 || gone.length > 0) {
-      this.#sorted = [...this.#byKey.values()].sort((one, other) => inOrder.compare(one.label, other.label) || one.number - other.number);
+      this.#sorted = [...this.#byKey.values()].sort((one, other) => inOrder.compare(one.label, other.label) || compareTexts(one.label, other.label) || one.number - other.number);
     }
+    this.#findNamesakes();
     for (const camera of [...changed, ...gone]) {
       camera.tell('state');
     }
     return { came, changed, gone };
+  }
+
+  #findNamesakes() {
+    for (const [index, camera] of this.#sorted.entries()) {
+      const beside = [this.#sorted[index - 1], this.#sorted[index + 1]];
+      const shares = beside.some((other) => other?.label === camera.label);
+      if (shares !== camera.sharesLabel) {
+        camera.sharesLabel = shares;
+        camera.tell('state');
+      }
+    }
   }
 }

@@ -23,8 +23,8 @@ export function describe(camera) {
     ['Resolution', width && height ? `${width} × ${height}` : UNKNOWN],
     ['Frames/s', figures ? `${decimals(figures.frames_per_second, 1)}${seen ? `, ${decimals(seen.paintedPerSecond, 1)} painted` : ''}` : UNKNOWN],
     ['Mbit/s', figures ? decimals(figures.bits_per_second / 1e6, 2) : UNKNOWN],
-    ['Capture to screen', seen ? milliseconds(seen.latencyMicros) : UNKNOWN],
-    ['Capture to server', figures && figures.latency_p50_us !== null ? `${milliseconds(figures.latency_p50_us)}, 99 %: ${milliseconds(figures.latency_p99_us)}` : UNKNOWN],
+    ['Capture to screen', seen ? duration(seen.latencyMicros) : UNKNOWN],
+    ['Capture to server', figures && figures.latency_p50_us !== null ? `${duration(figures.latency_p50_us)}, 99 %: ${duration(figures.latency_p99_us)}` : UNKNOWN],
     ['Lost', figures ? `${count(figures.lost)} of ${count(figures.frames + figures.lost)}` : UNKNOWN],
     ['Format', camera.format ?? UNKNOWN],
     ['Shown as', stream ? (KINDS[stream.kind] ?? stream.kind) : UNKNOWN],
@@ -49,6 +49,9 @@ function count(value) {
   return value.toLocaleString();
 }
 
-function milliseconds(micros) {
+function duration(micros) {
+  if (micros < 1_000) {
+    return `${decimals(micros, 0)} µs`;
+  }
   return `${decimals(micros / 1000, micros < 10_000 ? 1 : 0)} ms`;
 }

@@ -43,12 +43,12 @@ export class Continuous {
       return null;
     }
     const [at] = time;
-    const start = this.#next;
-    if (view.getUint8(at) === 1) {
-      view.setBigUint64(at + 4, BigInt(start));
-    } else {
-      view.setUint32(at + 4, start);
+    // The server's are of 64 bits, always.
+    if (view.getUint8(at) !== 1) {
+      return null;
     }
+    const start = this.#next;
+    view.setBigUint64(at + 4, BigInt(start));
     this.#next = start + this.#durationOf(view);
     return { start: start / this.#timescale, end: this.#next / this.#timescale };
   }

@@ -35,6 +35,9 @@ function opened() {
 function lost() {
   clock.stop();
   watching.forget();
+  if (byId('connection').hidden) {
+    announcer.say('The connection to the server is lost.');
+  }
   byId('connection').hidden = false;
   document.body.classList.add('is-disconnected');
 }
@@ -42,6 +45,9 @@ function lost() {
 const HANDLERS = {
   hello(said) {
     clock.begin(said.now_us);
+    if (!byId('connection').hidden) {
+      announcer.say('The server is there again.');
+    }
     byId('connection').hidden = true;
     document.body.classList.remove('is-disconnected');
   },

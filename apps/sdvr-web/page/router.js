@@ -20,12 +20,12 @@ export class Router {
 
   /** Shows what the address says. A camera that is not there is shown as soon as it comes. */
   follow() {
-    const label = labelOf(location.hash);
-    if (label === null) {
+    const name = nameIn(location.hash);
+    if (name === null) {
       this.#showMosaic();
       return;
     }
-    const camera = this.#cameras.byLabel(label);
+    const camera = this.#cameras.byAddressName(name);
     if (camera) {
       this.#showLarge(camera);
     }
@@ -33,10 +33,10 @@ export class Router {
 }
 
 export function addressOf(camera) {
-  return CAMERA + camera.label.split('/').map(encodeURIComponent).join('/');
+  return CAMERA + camera.addressName.split('/').map(encodeURIComponent).join('/');
 }
 
-function labelOf(hash) {
+function nameIn(hash) {
   if (!hash.startsWith(CAMERA)) {
     return null;
   }

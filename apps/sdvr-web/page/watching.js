@@ -12,6 +12,8 @@ export class Watching {
   #painter;
   #kinds;
   #documentIsSeen = true;
+  /** Whether the server has told its numbers: those of another run of it mean nothing to it. */
+  #hasNumbers = false;
   /** Cameras that are in sight, or were until a moment ago, with the places where they are. */
   #wanted = new Map();
   /** Those that the server knows to be watched, by number. */
@@ -80,6 +82,7 @@ export class Watching {
 
   /** The connection is lost: the server knows nothing any more. */
   forget() {
+    this.#hasNumbers = false;
     for (const camera of this.#watched.values()) {
       camera.screen?.stop();
     }
@@ -88,6 +91,7 @@ export class Watching {
 
   /** Watches again what is in sight, under the numbers that the server gives now. */
   resume(cameras) {
+    this.#hasNumbers = true;
     for (const [number, camera] of [...this.#watched]) {
       if (cameras.byNumber(number) !== camera) {
         this.#watched.delete(number);
@@ -135,7 +139,7 @@ export class Watching {
   /** Tells the server what has changed of this camera. */
   #follow(camera) {
     const isWatched = this.#watched.get(camera.number) === camera;
-    const isToBe = this.#documentIsSeen && this.#wanted.has(camera) && this.#connection.isOpen;
+    const isToBe = this.#documentIsSeen && this.#wanted.has(camera) && this.#hasNumbers;
     if (isToBe && !isWatched) {
       this.#watched.set(camera.number, camera);
       this.#ask(camera);
