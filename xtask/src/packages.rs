@@ -49,7 +49,7 @@ impl Package {
     }
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 10] = [
     Package::new("ffmpeg", "ffprobe", "to make and to check footage"),
     Package::new("g++", "g++", "to build programs in C++ with the library"),
     Package::new("make", "make", "to build the examples in C"),
@@ -79,6 +79,7 @@ const PACKAGES: [Package; 9] = [
         "ip",
         "to give network namespaces their addresses",
     ),
+    Package::new("tmux", "tmux", "to have a terminal that tests can look at"),
 ];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [
