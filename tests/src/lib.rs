@@ -483,6 +483,12 @@ pub struct ProcessSeen {
 }
 
 impl ProcessSeen {
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Whether it is still there, were it only waiting for its parent to ask how it ended.
     #[must_use]
     pub fn is_there(&self) -> bool {

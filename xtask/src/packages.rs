@@ -109,6 +109,7 @@ const PACKAGES: &[Package] = &[
     Package::loaded("libxkbcommon-x11-0", "libxkbcommon-x11.so.0"),
     Package::loaded("libxcb-xkb1", "libxcb-xkb.so.1"),
     Package::loaded("libwayland-client0", "libwayland-client.so.0"),
+    Package::new("tmux", "tmux", "to have a terminal that tests can look at"),
 ];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [

@@ -23,28 +23,32 @@ use model::Model;
 const HELP: &str = "\
 Keys:
   up, down, PgUp, PgDn, Home, End   go through the cameras
-  s or >, S or <                    sort by the next column, by the one before
-  l t f d m 5 9 o n k a             sort by label, state (t), fps (f), format (d), Mbit/s, p50, p99, lost (o),
-                                    resent (n), link (k), age
-  r                                 the other way round
-  /                                 show only cameras that have these words in their label, format, state,
-                                    link or fingerprint: Enter keeps them, Esc shows all
-  p                                 pause    ?  help    q  quit
+  s or >, S or <                    sort by the next column, or the one before
+  l t d f m 5 9 o n k a             sort by label, state, format, fps, Mbit/s,
+                                    p50, p99, lost, resent, link, age
+  r                                 sort the other way round
+  /                                 show only cameras with these words:
+                                    Enter keeps them, Esc shows all
+  p                                 pause
+  ?                                 help
+  q                                 quit
 
-FPS and MBIT/S are measured between two looks. P50 and P99 are latencies in milliseconds, from capture to being published here,
-of the frames since the last look; \"-\" where the camera's clock is not known. LOST counts frames that were captured
-and did not arrive, RESENT packets that were lost on the link and came when they were sent again (\"-\" over TCP,
-which does that unseen). AGE is how long ago the newest frame was published.
+FPS and MBIT/S are measured between two looks. P50 and P99 are latencies from
+capture to being published here, of the frames since the last look; \"-\" where
+the camera's clock is not known. LOST counts frames that were captured and did
+not arrive, RESENT packets that came when they were sent again, \"-\" over TCP,
+which does that unseen. AGE is how long ago the newest frame was published.
 
-A narrow terminal shows the most important columns. Colours are left out where the terminal has none, or NO_COLOR is set.
-When standard output is no terminal, the table is printed at each interval, as with \"top -b\".
+A narrow terminal shows the most important columns. There are no colours where
+the terminal has none, or NO_COLOR is set. When standard output is no terminal,
+the table is printed at each interval, as by \"top -b\".
 
 Examples:
-  sdvr top --sort lost                  the worst cameras first
-  sdvr top --filter 'udp stale'         only those that have both words
-  sdvr top --once | mail -s cameras me  a look, for people
+  sdvr top --sort lost                 those that lost most first
+  sdvr top --filter 'udp stale'        those that have both words
+  sdvr top --once > cameras.txt        one look, for people
   sdvr top --once --json | jq '.cameras[] | select(.state != \"live\").label'
-  sdvr top --json --interval 10 >> log  an object each ten seconds, one a line";
+  sdvr top --json --interval 10 >> log an object a line, each ten seconds";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
