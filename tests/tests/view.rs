@@ -315,7 +315,7 @@ fn pictures_that_there_is_no_time_for_are_skipped_and_no_delay_grows() {
         latencies
             .last()
             .is_some_and(|last| *last < elapsed_ms / 2.0),
-        "it lags: {latencies:?} after {elapsed_ms} ms"
+        "it lags: {latencies:?} after {elapsed_ms} ms and {published} pictures"
     );
     view.running.signal(rustix::process::Signal::TERM);
     view.assert_ends_well();

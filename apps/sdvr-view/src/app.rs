@@ -152,7 +152,12 @@ impl<R: FnMut(&Report) -> Going<()>> ApplicationHandler<Event> for App<R> {
                 pane.handle_click(&self.seats, now);
                 self.look_who_is_seen();
             }
-            WindowEvent::KeyboardInput { event, .. } => {
+            // Keys that are held down when the window is given the focus are told once more, and were pressed for somebody else.
+            WindowEvent::KeyboardInput {
+                event,
+                is_synthetic: false,
+                ..
+            } => {
                 if let Some(command) = keys::command(&event) {
                     self.obey(event_loop, id, command);
                 }
