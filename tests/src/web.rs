@@ -271,12 +271,12 @@ impl Page {
         }
     }
 
-    /// The next message; frames before it are dropped.
+    /// The next message; frames before it are given up.
     pub fn text(&mut self) -> Value {
         loop {
             match self.next() {
                 Said::Text(message) => return message,
-                Said::Frame(_) => {}
+                Said::Frame(frame) => self.show(&frame),
                 end => panic!("{end:?}"),
             }
         }

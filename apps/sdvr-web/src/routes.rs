@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State, WebSocketUpgrade};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::site::Site;
@@ -31,6 +32,11 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
 }
 
 async fn open_socket(State(site): State<Arc<Site>>, upgrade: WebSocketUpgrade) -> Response {
+    // They are no connections of the server's own any more, and would not be counted among these.
+    if site.counters.sockets.value() >= site.sockets_most {
+        let text = "too many pages are open; close one\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
     upgrade
         .max_message_size(MESSAGE_BYTES_MOST)
         .max_frame_size(MESSAGE_BYTES_MOST)

@@ -72,6 +72,7 @@ pub(crate) async fn run(options: WebOptions, is_to_end: impl Fn() -> bool) -> an
         catalog,
         readers: Readers::new(Arc::clone(&counters)),
         counters: Arc::clone(&counters),
+        sockets_most: connections_most as u64,
         snapshots: Arc::new(Semaphore::new(snapshot::MADE_MOST)),
         monitor: Mutex::default(),
         ending: ending.clone(),
@@ -105,7 +106,7 @@ pub(crate) async fn run(options: WebOptions, is_to_end: impl Fn() -> bool) -> an
     }
     ends.send_replace(true);
     let all_gone = async {
-        while counters.connections.value() > 0 {
+        while counters.connections.value() > 0 || counters.sockets.value() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -180,7 +181,6 @@ fn connections_most() -> usize {
     let _ = setrlimit(Resource::Nofile, limit);
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    descriptors
-        .saturating_sub(DESCRIPTORS_BESIDE)
-        .clamp(16, CONNECTIONS_MOST)
+    // As many for pages, whose sockets are counted by themselves.
+    (descriptors.saturating_sub(DESCRIPTORS_BESIDE) / 2).clamp(16, CONNECTIONS_MOST)
 }

@@ -14,6 +14,8 @@ pub(crate) struct Site {
     pub(crate) catalog: Catalog,
     pub(crate) readers: Readers,
     pub(crate) counters: Arc<Counters>,
+    /// Pages that may be open at a time.
+    pub(crate) sockets_most: u64,
     /// Places for those who make pictures.
     pub(crate) snapshots: Arc<Semaphore>,
     /// What figures of cameras are compared with for whoever asks.
