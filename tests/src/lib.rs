@@ -23,7 +23,10 @@ pub mod proxy;
 pub mod random;
 #[path = "../../crates/sdvr/tests/daemon/options.rs"]
 pub mod rings;
+pub mod screen;
 pub mod small_disk;
+pub mod view;
+pub mod web;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -480,6 +483,12 @@ pub struct ProcessSeen {
 }
 
 impl ProcessSeen {
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Whether it is still there, were it only waiting for its parent to ask how it ended.
     #[must_use]
     pub fn is_there(&self) -> bool {

@@ -4,17 +4,20 @@
     reason = "a test that cannot go on must stop, with the place"
 )]
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sdvr_tests::{binary, text};
 
 /// Each page, and the command whose `--help` it must cover.
-const PAGES: [(&str, &[&str]); 18] = [
+const PAGES: [(&str, &[&str]); 20] = [
     ("sdvrd.8", &["sdvrd"]),
     ("sdvrc.1", &["sdvrc"]),
     ("sdvr.1", &["sdvr"]),
     ("sdvr-ls.1", &["sdvr", "ls"]),
+    ("sdvr-view.1", &["sdvr", "view"]),
+    ("psdl.1", &["psdl"]),
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
     ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
@@ -80,7 +83,13 @@ fn shown(page: &Path) -> String {
 
 /// What `--help` says.
 fn help(command: &[&str]) -> String {
-    let output = Command::new(binary(command[0]))
+    let program = match command[0] {
+        // Links to it.
+        "psdl" => "sdvr",
+        program => program,
+    };
+    let output = Command::new(binary(program))
+        .arg0(command[0])
         .args(&command[1..])
         .arg("--help")
         // No line is divided.

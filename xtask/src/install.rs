@@ -10,6 +10,8 @@ use anyhow::Context;
 use crate::tools::{build_release, cargo, man, root, run};
 
 const PROGRAMS: [&str; 3] = ["sdvrd", "sdvrc", "sdvr"];
+/// Other names of `sdvr`: by them it is one of its subcommands.
+const LINKS: [&str; 1] = ["psdl"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Releases that differ behind it take each other's place. `bindings/c/build.rs` writes the same into the library.
 const ABI_VERSION: &str = concat!(
@@ -52,6 +54,9 @@ pub(crate) fn install(arguments: &Arguments) -> anyhow::Result<()> {
     for program in PROGRAMS {
         put(&built.join(program), &to.join("bin").join(program), 0o755)?;
     }
+    for name in LINKS {
+        link("sdvr", &to.join("bin").join(name))?;
+    }
     libraries(&built, &to.join("lib"))?;
     headers(&to.join("include"))?;
     describe(&prefix, &to.join("lib"))?;
@@ -73,9 +78,7 @@ fn libraries(built: &Path, lib: &Path) -> anyhow::Result<()> {
     let file = format!("libsdvr.so.{VERSION}");
     put(&built.join("libsdvr_c.so"), &lib.join(&file), 0o755)?;
     for name in [format!("libsdvr.so.{ABI_VERSION}"), "libsdvr.so".to_owned()] {
-        let link = lib.join(name);
-        remove(&link)?;
-        symlink(&file, &link).with_context(|| format!("cannot make {}", link.display()))?;
+        link(&file, &lib.join(name))?;
     }
     put(&built.join("libsdvr_c.a"), &lib.join("libsdvr.a"), 0o644)
 }
@@ -132,6 +135,12 @@ fn put(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
     Ok(())
+}
+
+/// Makes a symbolic link to a file of the same folder.
+fn link(to: &str, link: &Path) -> anyhow::Result<()> {
+    remove(link)?;
+    symlink(to, link).with_context(|| format!("cannot make {}", link.display()))
 }
 
 fn make_folder_of(file: &Path) -> anyhow::Result<()> {

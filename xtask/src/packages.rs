@@ -21,6 +21,8 @@ struct Package {
 #[derive(Clone, Copy)]
 enum Evidence {
     Program(&'static str),
+    /// A library that programs load, in one of the folders for them.
+    Loaded(&'static str),
     /// What `pkg-config` knows.
     Library(&'static str),
     /// What Python can import.
@@ -36,6 +38,15 @@ impl Package {
         }
     }
 
+    /// A library that `sdvr view` loads when it is started.
+    const fn loaded(name: &'static str, file: &'static str) -> Self {
+        Self {
+            name,
+            evidence: Evidence::Loaded(file),
+            purpose: "to open windows",
+        }
+    }
+
     fn is_there(&self) -> bool {
         let succeeds = |program, arguments: &[&str]| {
             let mut command = Command::new(program);
@@ -44,13 +55,14 @@ impl Package {
         };
         match self.evidence {
             Evidence::Program(program) => is_there(program),
+            Evidence::Loaded(file) => is_loadable(file),
             Evidence::Library(library) => succeeds("pkg-config", &["--exists", library]),
             Evidence::Module(module) => succeeds("python3", &["-c", &format!("import {module}")]),
         }
     }
 }
 
-const PACKAGES: [Package; 12] = [
+const PACKAGES: &[Package] = &[
     Package::new("ffmpeg", "ffprobe", "to make and to check footage"),
     Package::new("g++", "g++", "to build programs in C++ with the library"),
     Package::new("make", "make", "to build the examples in C"),
@@ -83,6 +95,21 @@ const PACKAGES: [Package; 12] = [
     Package::new("chromium", "chromium", "to try the page of `sdvr web`"),
     Package::new("nodejs", "node", "to drive that browser"),
     Package::new("npm", "npm", "to fetch what drives it"),
+    Package::new(
+        "xvfb",
+        "Xvfb",
+        "to look at windows on a screen that nobody sees",
+    ),
+    Package::new("weston", "weston", "for the same, by Wayland"),
+    Package::loaded("libx11-6", "libX11.so.6"),
+    Package::loaded("libx11-xcb1", "libX11-xcb.so.1"),
+    Package::loaded("libxcursor1", "libXcursor.so.1"),
+    Package::loaded("libxi6", "libXi.so.6"),
+    Package::loaded("libxkbcommon0", "libxkbcommon.so.0"),
+    Package::loaded("libxkbcommon-x11-0", "libxkbcommon-x11.so.0"),
+    Package::loaded("libxcb-xkb1", "libxcb-xkb.so.1"),
+    Package::loaded("libwayland-client0", "libwayland-client.so.0"),
+    Package::new("tmux", "tmux", "to have a terminal that tests can look at"),
 ];
 /// What the cameras' tests need in addition.
 const VM_PACKAGES: [Package; 4] = [
@@ -103,13 +130,13 @@ const FOOTAGE: [&str; 3] = ["vtest.avi", "box.mp4", "cup.mp4"];
 
 /// Installs what is missing for all tests, after asking.
 pub(crate) fn install(yes: bool) -> anyhow::Result<()> {
-    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
+    let wanted = [PACKAGES, &VM_PACKAGES].concat();
     install_these(&wanted, &FOOTAGE, Browser::Wanted, yes)
 }
 
 /// Installs what is missing for the cameras' tests, after asking.
 pub(crate) fn install_for_vm(yes: bool) -> anyhow::Result<()> {
-    let wanted = [&PACKAGES[..], &VM_PACKAGES].concat();
+    let wanted = [PACKAGES, &VM_PACKAGES].concat();
     install_these(&wanted, &[], Browser::NotWanted, yes)
 }
 
@@ -183,6 +210,17 @@ pub(crate) fn is_there(program: &str) -> bool {
     std::env::split_paths(&path)
         .chain(ADMINISTRATION.map(PathBuf::from))
         .any(|folder| folder.join(program).exists())
+}
+
+/// Whether a library is in one of the folders that Debian has for the architectures that are installed.
+fn is_loadable(file: &str) -> bool {
+    ["/lib", "/usr/lib"].iter().any(|folder| {
+        let below = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let folders = below.map(|entry| entry.path()).filter(|path| path.is_dir());
+        std::iter::once(PathBuf::from(folder))
+            .chain(folders)
+            .any(|path| path.join(file).exists())
+    })
 }
 
 /// A program that may be where only administrators look.

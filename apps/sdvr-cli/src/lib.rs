@@ -19,15 +19,23 @@ mod watch;
 #[cfg(feature = "web")]
 mod web;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Names under which the program is a subcommand: links to it, as `cargo xtask install` makes them.
+const LINKS: &[(&str, &str)] = &[
+    #[cfg(feature = "view")]
+    ("psdl", "view"),
+];
 
 const EXAMPLES: &str = "\
 Examples:
   sdvr ls                          the cameras that are there
   sdvr top                         the same, live, with rates, losses and latencies
-  sdvr view                        their pictures in windows
+  sdvr view                        their pictures in windows; psdl is short for it
   sdvr web                         their pictures in a browser
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
@@ -78,6 +86,46 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+impl Arguments {
+    /// What this program was started with, also by a name that is a subcommand's. Ends the program when that is no right command line, or asks for help.
+    #[must_use]
+    pub fn of_this_program() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let own = words
+            .first()
+            .and_then(|own| Path::new(own).file_name()?.to_str());
+        let link = LINKS.iter().find(|(name, _)| Some(*name) == own);
+        let Some((name, subcommand)) = link else {
+            return Self::parse();
+        };
+        if let Some(command) = link_command(name, subcommand) {
+            // Speaks of itself by the name that it was started with.
+            command.get_matches_from(&words);
+        }
+        let behind = words.into_iter().skip(1);
+        Self::parse_from(
+            ["sdvr", subcommand]
+                .map(OsString::from)
+                .into_iter()
+                .chain(behind),
+        )
+    }
+}
+
+/// The command lines of the names that the program has besides its own.
+pub fn link_commands() -> impl Iterator<Item = clap::Command> {
+    LINKS
+        .iter()
+        .filter_map(|(name, subcommand)| link_command(name, subcommand))
+}
+
+fn link_command(name: &'static str, subcommand: &str) -> Option<clap::Command> {
+    let all = Arguments::command();
+    let command = all.find_subcommand(subcommand)?.clone();
+    let version = env!("CARGO_PKG_VERSION");
+    Some(command.name(name).bin_name(name).version(version))
+}
+
 /// Does what the command line says; tells on standard error what went wrong.
 #[must_use]
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -118,5 +166,7 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         super::Arguments::command().debug_assert();
+        super::link_commands().for_each(clap::Command::debug_assert);
+        assert_eq!(super::link_commands().count(), super::LINKS.len());
     }
 }

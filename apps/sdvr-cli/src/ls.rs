@@ -2,6 +2,9 @@
 
 mod daemons;
 
+#[cfg(feature = "top")]
+pub(crate) use daemons::as_value as daemon_as_value;
+
 use std::io::Write;
 
 use anyhow::Context;
@@ -36,7 +39,7 @@ pub(crate) struct Arguments {
 
 /// A camera, or a derived stream, as scripts see it. The names are a promise.
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     label: String,
     stream: u16,
     format: String,

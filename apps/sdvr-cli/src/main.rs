@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    sdvr_cli::run(&sdvr_cli::Arguments::parse())
+    sdvr_cli::run(&sdvr_cli::Arguments::of_this_program())
 }

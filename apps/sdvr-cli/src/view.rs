@@ -8,7 +8,45 @@ use serde_json::json;
 
 use crate::output::{Interrupted, print_line};
 
+const HELP: &str = "\
+A window for each camera, or one for all: a mosaic, with --mosaic and from the fifth camera
+on. Cameras that come are shown. The last picture of one that is lost grows dark until it is
+back; if it has not come back after a minute (5 s if it said that it ends) it is not shown any
+more. With CAMERA only those are shown, and waited for as long as it takes. A window that was
+closed stays closed, whatever its camera does; closing the last one ends the program.
+
+It is always the newest picture. What the screen has no time for is skipped: nothing lags.
+Pictures that nobody sees, behind another window or beside an enlarged one, are not decoded.
+
+Keys:
+  o       show or hide label, size, format, rate, latency and losses
+  f, F11  fill the screen, and back; a double click does the same
+  s       save the picture: of an MJPG camera as it made it (.jpg), else without loss (.png).
+          In a mosaic that of the camera under the pointer. The file is called as the camera
+          and the time of the capture, in UTC
+  Esc     back from the full screen, or from an enlarged picture to the mosaic
+  q       quit; the button of a window closes that one only
+A click on a picture of a mosaic enlarges it; another one goes back.
+
+The latency is from the capture to the moment at which the picture was handed to the screen
+server: it has the error of the camera's clock, which sdvr watch tells.
+
+Wayland is used if WAYLAND_DISPLAY is set, else X11 as DISPLAY says.
+
+Examples:
+  sdvr view
+  sdvr view front-door yard
+  sdvr view --mosaic --fullscreen
+  psdl front-door                  the same as sdvr view front-door
+  sdvr view front-door --report    what is shown, in figures
+
+Exit codes:
+  0  the last window was closed, q, or Ctrl-C
+  1  there is no screen, or it is gone
+  2  wrong usage";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Which cameras [default: all, as they come and go]
     #[arg(value_name = "CAMERA")]

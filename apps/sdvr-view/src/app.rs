@@ -1,27 +1,27 @@
 //! The thread of the windows: what happens, and what follows of it.
 
+mod commands;
+mod connect;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow as Going;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sdvr::{Camera, CameraInfo, Change};
 use softbuffer::Context;
 use winit::application::ApplicationHandler;
+use winit::error::EventLoopError;
 use winit::event::{ElementState, MouseButton, WindowEvent};
-use winit::event_loop::{
-    ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy, OwnedDisplayHandle,
-};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy, OwnedDisplayHandle};
 use winit::window::WindowId;
 
 use crate::ViewOptions;
 use crate::error::ViewError;
 use crate::feed::Feed;
-use crate::keys::{self, Command};
+use crate::keys;
 use crate::pane::{Pane, Shows};
-use crate::photograph::Photograph;
-use crate::report::{Report, ReportOfCamera};
+use crate::report::{Report, Reporter};
 use crate::seats::{Followed, Identity, Seat, SeatId, Seats};
 use crate::tile::Tile;
 use crate::watch::{self, Follow, Told};
@@ -30,7 +30,6 @@ use crate::watch::{self, Follow, Told};
 const WINDOWS_MOST: usize = 4;
 /// How often it is looked what the time has changed.
 const TICK: Duration = Duration::from_millis(250);
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What other threads tell this one.
 #[derive(Debug)]
@@ -51,8 +50,7 @@ struct App<R> {
     is_mosaic: bool,
     next_tick: Instant,
     report: R,
-    last_report: Instant,
-    processor_time: Duration,
+    reporter: Reporter,
     error: Option<ViewError>,
 }
 
@@ -62,7 +60,7 @@ pub(crate) fn run(
     is_to_end: impl Fn() -> bool + Send + 'static,
     report: impl FnMut(&Report) -> Going<()>,
 ) -> Result<(), ViewError> {
-    let event_loop = screen()?;
+    let event_loop = connect::connect()?;
     let context = Context::new(event_loop.owned_display_handle()).map_err(ViewError::screen)?;
     let follow = if options.cameras.is_empty() {
         Follow::All
@@ -83,41 +81,24 @@ pub(crate) fn run(
         seats: Seats::default(),
         next_tick: now,
         report,
-        last_report: now,
-        processor_time: processor_time(),
+        reporter: Reporter::new(now),
         error: None,
     };
-    event_loop.run_app(&mut app).map_err(ViewError::screen)?;
-    app.error.map_or(Ok(()), Err)
-}
-
-/// Connects to the screen.
-fn screen() -> Result<EventLoop<Event>, ViewError> {
-    // Libraries of the system are looked for now, and one that is missing is a panic there.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let built = std::panic::catch_unwind(|| EventLoop::with_user_event().build());
-    std::panic::set_hook(hook);
-    match built {
-        Ok(Ok(event_loop)) => Ok(event_loop),
-        Ok(Err(error)) => Err(ViewError::NoScreen {
-            cause: error.to_string(),
-        }),
-        Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(ViewError::NoLibrary {
-                cause: said.unwrap_or("it is not told which").to_owned(),
-            })
-        }
+    let ended = event_loop.run_app(&mut app);
+    if let Some(error) = app.error {
+        return Err(error);
     }
+    ended.map_err(|error| match error {
+        EventLoopError::ExitFailure(_) => ViewError::screen("the connection to it was lost"),
+        error => ViewError::screen(error),
+    })
 }
 
 impl<R: FnMut(&Report) -> Going<()>> ApplicationHandler<Event> for App<R> {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         for name in std::mem::take(&mut self.options.cameras) {
             let camera = Camera::wait_for(&name);
-            self.add(Followed::ByName, camera);
+            self.add(Followed::ByName, camera, None);
         }
         if self.seats.len() > 0 {
             self.arrange(event_loop);
@@ -208,11 +189,14 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
     fn handle_came(&mut self, camera: &CameraInfo) {
         let identity = Identity::of(camera);
         if self.seats.is_new(&identity) {
-            self.add(Followed::There(identity), camera.follow());
+            let (width, height) = (camera.format.width, camera.format.height);
+            // Where the format does not tell, the first picture does.
+            let announced = (width > 0 && height > 0).then_some((width, height));
+            self.add(Followed::There(identity), camera.follow(), announced);
         }
     }
 
-    fn add(&mut self, followed: Followed, camera: Camera) {
+    fn add(&mut self, followed: Followed, camera: Camera, announced: Option<(u32, u32)>) {
         let id = self.seats.new_id();
         let label = camera.label().to_owned();
         let proxy = self.proxy.clone();
@@ -224,7 +208,7 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
             Ok(feed) => self.seats.add(Seat {
                 id,
                 followed,
-                tile: Tile::new(feed, label, Instant::now()),
+                tile: Tile::new(feed, label, announced, Instant::now()),
             }),
             Err(error) => self.error = Some(error.into()),
         }
@@ -282,7 +266,14 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
                 pane.show(shows);
                 continue;
             }
-            let pane = Pane::open(event_loop, &self.context, shows, None);
+            let picture = match &shows {
+                Shows::Camera(id) => self
+                    .seats
+                    .find(*id)
+                    .and_then(|seat| seat.tile.picture_size()),
+                Shows::Nothing | Shows::Mosaic | Shows::Enlarged(_) => None,
+            };
+            let pane = Pane::open(event_loop, &self.context, shows, picture);
             match pane {
                 Ok(mut pane) => {
                     pane.set_title(&title);
@@ -322,67 +313,6 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
         }
     }
 
-    fn close(&mut self, event_loop: &ActiveEventLoop, id: WindowId) {
-        let Some(pane) = self.panes.remove(&id) else {
-            return;
-        };
-        if let Shows::Camera(seat) = pane.shows() {
-            self.seats.close(*seat);
-        }
-        if self.panes.is_empty() {
-            event_loop.exit();
-        }
-    }
-
-    fn obey(&mut self, event_loop: &ActiveEventLoop, id: WindowId, command: Command) {
-        let Some(pane) = self.panes.get_mut(&id) else {
-            return;
-        };
-        let now = Instant::now();
-        match command {
-            Command::ToggleOverlay => pane.toggle_overlay(),
-            Command::ToggleFullScreen => pane.toggle_full_screen(now),
-            Command::Photograph => self.photograph(id),
-            Command::Back => {
-                pane.go_back(now);
-                self.look_who_is_seen();
-            }
-            Command::Quit => event_loop.exit(),
-        }
-    }
-
-    fn photograph(&mut self, window: WindowId) {
-        let Some(pane) = self.panes.get_mut(&window) else {
-            return;
-        };
-        let seat = pane
-            .under_cursor(&self.seats)
-            .and_then(|id| self.seats.find(id));
-        let photograph = seat.and_then(|seat| {
-            let decoded = seat.tile.decoded()?;
-            Some(Photograph::of(&seat.tile.status.label, decoded))
-        });
-        let Some(photograph) = photograph else {
-            return pane.say(
-                "no picture to save: point at a camera".to_owned(),
-                Instant::now(),
-            );
-        };
-        let (proxy, folder) = (self.proxy.clone(), self.options.folder.clone());
-        let written = std::thread::Builder::new()
-            .name("photograph".to_owned())
-            .spawn(move || {
-                let text = match photograph.write(Path::new(&folder)) {
-                    Ok(path) => format!("saved {}", path.display()),
-                    Err(error) => error,
-                };
-                let _ = proxy.send_event(Event::Said(window, text));
-            });
-        if let Err(error) = written {
-            pane.say(format!("cannot start a thread: {error}"), Instant::now());
-        }
-    }
-
     fn handle_time(&mut self, event_loop: &ActiveEventLoop, now: Instant) {
         if self.seats.handle_time(now) {
             self.arrange(event_loop);
@@ -399,47 +329,20 @@ impl<R: FnMut(&Report) -> Going<()>> App<R> {
                 }
             }
         }
-        let period = now.saturating_duration_since(self.last_report);
-        if period >= REPORT_INTERVAL {
-            self.last_report = now;
-            let report = self.report(period);
-            if (self.report)(&report).is_break() {
-                event_loop.exit();
-            }
-        }
-    }
-
-    fn report(&mut self, period: Duration) -> Report {
-        let before = std::mem::replace(&mut self.processor_time, processor_time());
-        let of_camera = |seat: &mut Seat| {
-            let latencies = seat.tile.figures.take_latencies();
-            let percentile = |percent: usize| {
-                let last = latencies.len().checked_sub(1)?;
-                latencies.get(last * percent / 100).copied()
-            };
-            ReportOfCamera {
-                label: seat.tile.status.label.clone(),
-                shown: latencies.len() as u64,
-                latency_p50: percentile(50),
-                latency_p99: percentile(99),
-                lost: seat.tile.status.lost,
-                damaged: seat.tile.status.damaged,
-            }
-        };
-        Report {
-            period,
-            processor_time: self.processor_time.saturating_sub(before),
-            cameras: self.seats.iter_mut().map(of_camera).collect(),
+        if let Some(report) = self.reporter.handle_time(&mut self.seats, now)
+            && (self.report)(&report).is_break()
+        {
+            event_loop.exit();
         }
     }
 }
 
+/// What was asked for may be anything, and a title bar is no place for it.
 fn title(label: &str) -> String {
+    let label: String = label
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(100)
+        .collect();
     format!("{label} - sdvr")
-}
-
-/// What this process has taken of processors so far.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

@@ -33,7 +33,6 @@ impl Area {
         x >= self.x && x - self.x < self.width && y >= self.y && y - self.y < self.height
     }
 
-
     /// The largest area of such proportions in the middle of this one: as large as `width` x `height` or smaller if that is all there is room
     /// for, larger only as far as the room is. Empty when there are no proportions, else at least a pixel each way if this has one.
     pub(crate) fn fitting(self, width: u32, height: u32) -> Self {

@@ -193,6 +193,7 @@ impl Shared {
 }
 
 /// What the thread does next.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Turn {
     Decode(Option<Decoded>),
     /// How the camera is, and no more.

@@ -1,15 +1,20 @@
 //! One window: what it shows, and drawing that.
 
+mod full_screen;
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use softbuffer::{Context, Rect, Surface};
-use winit::dpi::{PhysicalPosition, PhysicalSize};
+use winit::dpi::PhysicalSize;
 use winit::event_loop::{ActiveEventLoop, OwnedDisplayHandle};
-use winit::window::{Fullscreen, Window};
+use winit::window::Window;
 
+use self::full_screen::FullScreen;
+use self::room::with_room;
 use crate::canvas::{Area, Canvas, Colour, WHITE};
 use crate::error::ViewError;
 use crate::mosaic;
@@ -26,8 +31,6 @@ const SIZE_OF_MOSAIC: (u32, u32) = (1280, 720);
 const DOUBLE_CLICK: Duration = Duration::from_millis(400);
 /// How long it is told where a photograph is.
 const NOTICE: Duration = Duration::from_secs(4);
-/// Who manages windows makes one as large as the screen within this time; if nobody does, the window does it itself.
-const FULL_SCREEN_MOST: Duration = Duration::from_millis(300);
 const NO_CAMERAS: [&str; 3] = [
     "no cameras",
     "waiting for one to come; is sdvrd running, by this user or with --group?",
@@ -71,19 +74,6 @@ pub(crate) struct Pane {
 enum Changed {
     All,
     Tiles(BTreeSet<SeatId>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FullScreen {
-    Off,
-    Asked {
-        since: Instant,
-    },
-    On,
-    /// Nobody manages windows; the window was of this size.
-    ByItself {
-        before: PhysicalSize<u32>,
-    },
 }
 
 impl Pane {
@@ -200,22 +190,7 @@ impl Pane {
     }
 
     pub(crate) fn toggle_full_screen(&mut self, now: Instant) {
-        match self.full_screen {
-            FullScreen::Off => {
-                self.window
-                    .set_fullscreen(Some(Fullscreen::Borderless(None)));
-                self.full_screen = FullScreen::Asked { since: now };
-            }
-            FullScreen::Asked { .. } | FullScreen::On => {
-                self.window.set_fullscreen(None);
-                self.full_screen = FullScreen::Off;
-            }
-            FullScreen::ByItself { before } => {
-                self.window.set_fullscreen(None);
-                let _ = self.window.request_inner_size(before);
-                self.full_screen = FullScreen::Off;
-            }
-        }
+        self.full_screen.toggle(&self.window, now);
         self.redraw();
     }
 
@@ -278,21 +253,7 @@ impl Pane {
             self.notice = None;
             self.redraw();
         }
-        let FullScreen::Asked { since } = self.full_screen else {
-            return;
-        };
-        let Some(monitor) = self.window.current_monitor() else {
-            return;
-        };
-        let before = self.window.inner_size();
-        if before == monitor.size() {
-            self.full_screen = FullScreen::On;
-        } else if now.saturating_duration_since(since) >= FULL_SCREEN_MOST {
-            self.full_screen = FullScreen::ByItself { before };
-            let PhysicalPosition { x, y } = monitor.position();
-            self.window.set_outer_position(PhysicalPosition { x, y });
-            let _ = self.window.request_inner_size(monitor.size());
-        }
+        self.full_screen.handle_time(&self.window, now);
     }
 
     fn tiles(&self, seats: &Seats) -> Vec<(SeatId, Area)> {
@@ -337,6 +298,7 @@ impl Pane {
         let mut damage = Vec::new();
         if matches!(to_draw, Changed::All) {
             damage.extend(rect(canvas.area()));
+            self.scalers.retain(|id, _| seats.find(*id).is_some());
             let covered = tiles
                 .first()
                 .is_some_and(|(_, area)| *area == canvas.area());
@@ -396,19 +358,4 @@ fn rect(area: Area) -> Option<Rect> {
         width: NonZeroU32::new(area.width)?,
         height: NonZeroU32::new(area.height)?,
     })
-}
-
-/// The size of a picture, or as much smaller as lets the window fit on the screen with all that is around it.
-fn with_room(picture: (u32, u32), screen: Option<PhysicalSize<u32>>) -> PhysicalSize<u32> {
-    let (width, height) = picture;
-    let screen = screen.unwrap_or(PhysicalSize::new(1280, 800));
-    let room = Area::of_size(screen.width / 10 * 9, screen.height / 10 * 9);
-    let fits = width <= room.width && height <= room.height;
-    let size = if fits {
-        Area::of_size(width, height)
-    } else {
-        room.fitting(width, height)
-    };
-    // Smaller ones cannot be taken hold of.
-    PhysicalSize::new(size.width.max(160), size.height.max(120))
 }

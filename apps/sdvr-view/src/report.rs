@@ -1,6 +1,10 @@
 //! What was shown, for programs that measure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::seats::{Seat, Seats};
+
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What was shown since the report before.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,4 +34,58 @@ pub struct ReportOfCamera {
     pub lost: u64,
     /// Frames that gave no picture, since the camera is followed.
     pub damaged: u64,
+}
+
+/// Makes a report from time to time.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    last: Instant,
+    /// Until then.
+    processor_time: Duration,
+}
+
+impl Reporter {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            last: now,
+            processor_time: processor_time(),
+        }
+    }
+
+    /// The next report, if it is due.
+    pub(crate) fn handle_time(&mut self, seats: &mut Seats, now: Instant) -> Option<Report> {
+        let period = now.saturating_duration_since(self.last);
+        if period < INTERVAL {
+            return None;
+        }
+        self.last = now;
+        let before = std::mem::replace(&mut self.processor_time, processor_time());
+        Some(Report {
+            period,
+            processor_time: self.processor_time.saturating_sub(before),
+            cameras: seats.iter_mut().map(of_camera).collect(),
+        })
+    }
+}
+
+fn of_camera(seat: &mut Seat) -> ReportOfCamera {
+    let latencies = seat.tile.figures.take_latencies();
+    let percentile = |percent: usize| {
+        let last = latencies.len().checked_sub(1)?;
+        latencies.get(last * percent / 100).copied()
+    };
+    ReportOfCamera {
+        label: seat.tile.status.label.clone(),
+        shown: latencies.len() as u64,
+        latency_p50: percentile(50),
+        latency_p99: percentile(99),
+        lost: seat.tile.status.lost,
+        damaged: seat.tile.status.damaged,
+    }
+}
+
+/// What this process has taken of processors so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -5,6 +5,11 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 use crate::canvas::{Area, Canvas, Colour, Darkness};
 
 const HEIGHT: RasterHeight = RasterHeight::Size16;
+const HEIGHT_PIXELS: u32 = 16;
+const _: () = assert!(
+    HEIGHT.val() == HEIGHT_PIXELS as usize,
+    "it is the height of the letters"
+);
 const WEIGHT: FontWeight = FontWeight::Regular;
 /// Between the letters and the edge of the strip that they stand on.
 const MARGIN: u32 = 4;
@@ -23,7 +28,7 @@ impl Size {
 
     /// The height of a line and what it stands on, in pixels.
     pub(crate) const fn line_height(self) -> u32 {
-        (HEIGHT.val() as u32 + MARGIN) * self.0
+        (HEIGHT_PIXELS + MARGIN) * self.0
     }
 
     fn letter_width(self) -> u32 {
@@ -120,7 +125,7 @@ fn draw(canvas: &mut Canvas<'_>, (x, y): (u32, u32), size: Size, letter: char, c
         x,
         y,
         width: size.letter_width(),
-        height: HEIGHT.val() as u32 * size.0,
+        height: HEIGHT_PIXELS * size.0,
     };
     let rows = raster
         .rows()

@@ -11,7 +11,7 @@ use crate::scale::Scaler;
 use crate::text::{self, Place, Size};
 
 const BACKGROUND: Colour = 0x0018_1818;
-const GREY: Colour = 0x00b0_b0b0;
+const GREY: Colour = 0x00d0_d0d0;
 const ORANGE: Colour = 0x00ff_b040;
 
 /// A camera.
@@ -25,6 +25,8 @@ pub(crate) struct Tile {
     pub(crate) lost_since: Option<Instant>,
     /// Whether the picture has not been on the screen.
     is_new: bool,
+    /// How large its pictures are, as far as that was told before the first one.
+    announced: Option<(u32, u32)>,
 }
 
 /// What is drawn besides the picture.
@@ -36,7 +38,12 @@ pub(crate) struct Look {
 }
 
 impl Tile {
-    pub(crate) fn new(feed: Feed, label: String, now: Instant) -> Self {
+    pub(crate) fn new(
+        feed: Feed,
+        label: String,
+        announced: Option<(u32, u32)>,
+        now: Instant,
+    ) -> Self {
         Self {
             feed,
             decoded: None,
@@ -50,6 +57,7 @@ impl Tile {
             figures: Figures::new(now),
             lost_since: None,
             is_new: false,
+            announced,
         }
     }
 
@@ -73,10 +81,11 @@ impl Tile {
         self.decoded.as_ref()
     }
 
-    /// Pixels of its newest picture, across and down.
+    /// Pixels of its pictures, across and down, if that is known.
     pub(crate) fn picture_size(&self) -> Option<(u32, u32)> {
-        let picture = self.decoded.as_ref()?.picture();
-        Some((picture.width(), picture.height()))
+        let picture = self.decoded.as_ref().map(Decoded::picture);
+        let size = picture.map(|picture| (picture.width(), picture.height()));
+        size.or(self.announced)
     }
 
     /// Draws all of `area`.

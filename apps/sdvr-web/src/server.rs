@@ -149,17 +149,17 @@ fn announce(
     };
     let port = address.port();
     let query = made.map_or_else(String::new, |token| format!("?token={}", token.expose()));
+    let mut text = format!("sdvr web: {scheme}://{host}:{port}/{query}\n");
+    if let Some(identity) = identity {
+        text += &format!(
+            "sdvr web: the browser will warn of the certificate, which this program has made itself; it is the right one if its\n\
+             SHA-256 fingerprint is {}\n",
+            identity.fingerprint
+        );
+    }
+    // At once: who reads it may want the first line only.
     let mut out = std::io::stdout().lock();
-    writeln!(out, "sdvr web: {scheme}://{host}:{port}/{query}")
-        .and_then(|()| match identity {
-            None => Ok(()),
-            Some(identity) => writeln!(
-                out,
-                "sdvr web: the browser will warn of the certificate, which this program has made itself; it is the right one if its\n\
-                 SHA-256 fingerprint is {}",
-                identity.fingerprint
-            ),
-        })
+    out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .context("cannot write to standard output")
 }

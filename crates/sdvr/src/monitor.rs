@@ -34,7 +34,6 @@ pub struct Latency {
 
 /// How a camera's stream, or a derived one, is doing since the last look.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct CameraFigures {
     /// What is known of it; its counts are since the ring was made. Its `frames_per_second` is what the daemon last measured, and stays when no more come.
     pub camera: CameraInfo,

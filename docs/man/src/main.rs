@@ -29,6 +29,9 @@ fn main() -> anyhow::Result<()> {
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     write_pages(sdvr_cli::Arguments::command(), PROGRAMS, &directory)?;
+    for command in sdvr_cli::link_commands() {
+        write_pages(command, PROGRAMS, &directory)?;
+    }
     write_pages(sdvrc::Arguments::command(), PROGRAMS, &directory)?;
     write_pages(sdvrd::Arguments::command(), DAEMONS, &directory)
 }

@@ -39,7 +39,7 @@ pub(super) fn run(as_json: bool) -> anyhow::Result<()> {
 }
 
 /// All figures by the names they have in the crate. The names are a promise.
-fn as_value(daemon: &Daemon) -> Value {
+pub(crate) fn as_value(daemon: &Daemon) -> Value {
     let mut value = Map::new();
     value.insert(
         "directory".into(),

@@ -1,3 +1,9 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "places lie between 0 and the last one"
+)]
+
 use super::*;
 
 fn noise(width: u32, height: u32) -> Vec<u8> {

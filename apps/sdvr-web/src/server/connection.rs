@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 16 << 10;
 const HANDSHAKE: u8 = 22;
 
 /// Said to browsers that speak HTTP where TLS is spoken.
-const NOT_ENCRYPTED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 64\r\n\r\n\
+const NOT_ENCRYPTED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     This server speaks TLS: write https:// in front of its address.\n";
 
 /// What connections are served with.
