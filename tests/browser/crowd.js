@@ -1,10 +1,12 @@
 // Sixteen cameras at once; what is out of sight is not sent; a slow page keeps its delay, and others theirs.
 
 import assert from 'node:assert/strict';
-import { ADDRESS, listenToSocket, measurements, median, openPage, painted, run, setHidden, until } from './support.js';
+import { ADDRESS, listenToSocket, measurements, openPage, painted, run, setHidden, until, withBrowser } from './support.js';
 
 const LABELS = Array.from({ length: 16 }, (_, index) => `camera-${index + 1}`);
 const SECOND_MICROS = 1_000_000;
+/** By how much a slow page is late with what it says. */
+const LATE_MS = 3_000;
 
 await run(async (browser) => {
   let heard;
@@ -18,7 +20,8 @@ await run(async (browser) => {
 
   await onlyWhatIsInSightIsSent(page, heard);
   await aHiddenPageIsSentNothing(page, heard);
-  await aSlowPageDelaysNoOther(browser, page);
+  // In a browser of its own: the one that is not in front would be slow by itself.
+  await withBrowser((other) => aSlowPageDelaysNoOther(other, page));
 });
 
 async function onlyWhatIsInSightIsSent(page, heard) {
@@ -36,11 +39,11 @@ async function aHiddenPageIsSentNothing(page, heard) {
   await setHidden(page, true);
   await quiet(heard, 0);
   await readers(0);
+  const seenAgain = (await now(page)) - SECOND_MICROS;
   await setHidden(page, false);
   const frames = await painted(page, LABELS[3], 5);
   // It begins with what is new, not with what came meanwhile.
-  const now = await page.evaluate(() => window.sdvr.clock().offset + performance.now() * 1000);
-  assert.ok(frames.every(([, captured]) => captured > now - 20 * SECOND_MICROS));
+  assert.ok(frames.every(([, captured]) => captured > seenAgain));
 }
 
 /** Waits until the server reads so many cameras, and makes images of no other. */
@@ -60,31 +63,38 @@ async function quiet(heard, most) {
   });
 }
 
-async function aSlowPageDelaysNoOther(browser, page) {
+async function aSlowPageDelaysNoOther(otherBrowser, page) {
   const label = LABELS[7];
-  const before = median(latencies(await painted(page, label, 30)));
   // One that says late what it has shown, as a page does whose machine or network is slow.
-  const slow = await openPage(browser, {
+  const slow = await openPage(otherBrowser, {
     prepare: (slow) =>
-      slow.addInitScript(() => {
+      slow.addInitScript((lateMs) => {
         const { send } = WebSocket.prototype;
         WebSocket.prototype.send = function (data) {
-          setTimeout(() => send.call(this, data), String(data).includes('"shown"') ? 700 : 0);
+          setTimeout(() => send.call(this, data), String(data).includes('"shown"') ? lateMs : 0);
         };
-      }),
+      }, LATE_MS),
   });
-  const client = await browser.context.newCDPSession(slow);
+  const client = await otherBrowser.context.newCDPSession(slow);
   await client.send('Emulation.setCPUThrottlingRate', { rate: 4 });
-  const first = await painted(slow, label, 6);
-  const others = await painted(page, label, 45);
-  const last = await painted(slow, label, 6);
+  const began = await now(page);
+  await painted(slow, label, 10);
+  const ended = await now(page);
+  const during = (frames) => frames.filter(([, , at]) => at >= began && at <= ended);
+  const [ofSlow, ofOther] = [slow, page].map((page) => measurements(page, label));
+  const [few, many] = [during(await ofSlow), during(await ofOther)];
   await slow.close();
-  const skipped = last.slice(1).map(([number], index) => number - last[index][0] - 1);
+  assert.ok(many.length >= 3 * few.length, `the other page paints more: ${many.length} beside ${few.length} in ${(ended - began) / SECOND_MICROS} s`);
+  const skipped = few.slice(1).map(([number], index) => number - few[index][0] - 1);
   assert.ok(Math.max(...skipped) > 0, `the slow page leaves frames out: ${skipped}`);
-  // Not its delay grows, which would be by all that it leaves out: several seconds until here.
-  assert.ok(median(latencies(last)) < median(latencies(first)) + 1.5 * SECOND_MICROS, `${latencies(first)} became ${latencies(last)}`);
-  assert.ok(median(latencies(others)) < before + SECOND_MICROS / 2, `${before} became ${median(latencies(others))}`);
-  assert.ok((await measurements(page, label)).length > 0);
+  // It has seen a few of many frames: were they waiting for it, the last would be as late as it has been slow.
+  const [, captured, at] = few.at(-1);
+  assert.ok(at - captured < (ended - began) / 2, `${latencies(few)}`);
+}
+
+/** The server's time, in microseconds. */
+function now(page) {
+  return page.evaluate(() => window.sdvr.clock().offset + performance.now() * 1000);
 }
 
 function latencies(frames) {

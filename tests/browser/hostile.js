@@ -63,6 +63,6 @@ await run(async (browser) => {
   // A server that says what this page does not know is left, and found again.
   const before = sent.length;
   say({ type: 'constructor' });
-  await page.getByText('The connection to the server is lost').waitFor();
+  await page.locator('#connection').waitFor();
   await until('the page has come back', () => sent.length > before);
 });

@@ -52,9 +52,9 @@ await run(async (browser) => {
 
   // The server ends and is started again.
   await drive('kill-web');
-  await page.getByText('The connection to the server is lost').waitFor();
+  await page.locator('#connection').waitFor();
   await drive('start-web');
-  await page.getByText('The connection to the server is lost').waitFor({ state: 'hidden' });
+  await page.locator('#connection').waitFor({ state: 'hidden' });
   await painted(page, 'yard', 5);
   await page.goBack();
   await painted(page, 'door', 5);

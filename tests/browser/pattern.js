@@ -39,22 +39,21 @@ export function toRgb([y, cb, cr], { isFull = false, isGrey = false }) {
   return [red, green, blue].map((value) => Math.min(255, Math.max(0, Math.round(value))));
 }
 
-/** Points whose surroundings have one colour in frame `number`: what lossy codecs do to edges is not looked at. */
+/** Codecs work in squares of so many pixels, and smooth their edges by a few. */
+const BLOCK = 16;
+const SMOOTHED = 4;
+
+/** Points of frame `number` whose block has one colour, also a little around it: what lossy codecs do to edges is not looked at. */
 export function calmPoints(number, width, height) {
-  const margin = 6;
   const points = [];
-  for (let y = margin; y < height - margin; y += 17) {
-    for (let x = margin; x < width - margin; x += 13) {
-      const corners = [
-        [x, y],
-        [x - margin, y - margin],
-        [x + margin, y - margin],
-        [x - margin, y + margin],
-        [x + margin, y + margin],
-      ];
-      const [first, ...others] = corners.map(([x, y]) => pixel(x, y, number, width, height));
-      if (others.every((colour) => colour === first)) {
-        points.push([x, y]);
+  for (let top = 0; top < height; top += BLOCK) {
+    for (let left = 0; left < width; left += BLOCK) {
+      const [right, bottom] = [left + BLOCK - 1, top + BLOCK - 1];
+      const xs = [left - SMOOTHED, (left + right) >> 1, right + SMOOTHED].map((x) => Math.min(width - 1, Math.max(0, x)));
+      const ys = [top - SMOOTHED, (top + bottom) >> 1, bottom + SMOOTHED].map((y) => Math.min(height - 1, Math.max(0, y)));
+      const colours = ys.flatMap((y) => xs.map((x) => pixel(x, y, number, width, height)));
+      if (colours.every((colour) => colour === colours[0])) {
+        points.push([left, top], [xs[1], ys[1]], [left + 13, Math.min(height - 1, top + 5)]);
       }
     }
   }

@@ -168,8 +168,3 @@ export async function setHidden(page, isHidden) {
     document.dispatchEvent(new Event('visibilitychange'));
   }, isHidden);
 }
-
-export function median(values) {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[sorted.length >> 1];
-}
