@@ -33,7 +33,7 @@ pub(super) fn one(programs: &Path) -> anyhow::Result<()> {
     println!(
         "sdvr web, one 1080p30 H.264 camera, one browser, {MEASURED_S} s\n  \
          server {:.4} core (target <= 0.03)\n  \
-         capture to painted p50 {} us (target <= 60000), p99 {} us, {} frames; as many as {} of {} looks found the frame's own number in the picture",
+         capture to painted p50 {} us (target <= 60000), p99 {} us, {} frames; in {} of {} looks the picture showed the number of its frame",
         seen.cores,
         camera["p50"],
         camera["p99"],
@@ -91,6 +91,7 @@ fn in_browser(server: &WebServer, arguments: &[&str]) -> anyhow::Result<Seen> {
         .args([WARMING_S, MEASURED_S].map(|seconds| seconds.to_string()))
         .args(arguments)
         .env("SDVR_WEB_ADDRESS", format!("http://{}/", server.address))
+        .envs(packages())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -113,6 +114,12 @@ fn in_browser(server: &WebServer, arguments: &[&str]) -> anyhow::Result<Seen> {
         page,
         cores: (after.cpu - before.cpu).as_secs_f64() / (after.at - before.at).as_secs_f64(),
     })
+}
+
+/// Where the packages of npm are if cargo's folder is not where the scripts look for it.
+fn packages() -> Option<(&'static str, PathBuf)> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")?;
+    Some(("SDVR_BROWSER_PACKAGES", Path::new(&target).join("browser")))
 }
 
 /// Beside what the browser's tests need, which `cargo xtask test` installs.
