@@ -274,7 +274,7 @@ impl Page {
     /// The next message; frames before it are given up.
     pub fn text(&mut self) -> Value {
         loop {
-            match self.next() {
+            match self.hear() {
                 Said::Text(message) => return message,
                 Said::Frame(frame) => self.show(&frame),
                 end => panic!("{end:?}"),
@@ -285,7 +285,7 @@ impl Page {
     /// The next frame; messages before it are kept.
     pub fn frame(&mut self) -> PageFrame {
         loop {
-            match self.next() {
+            match self.hear() {
                 Said::Frame(frame) => return frame,
                 Said::Text(message) => self.messages.push(message),
                 end => panic!("{end:?}; before: {:?}", self.messages),
@@ -308,7 +308,7 @@ impl Page {
     /// What the server says before it ends the socket.
     pub fn end(&mut self) -> Said {
         loop {
-            match self.next() {
+            match self.hear() {
                 Said::Text(_) | Said::Frame(_) => {}
                 end => return end,
             }
@@ -316,7 +316,7 @@ impl Page {
     }
 
     /// Whatever comes next.
-    pub fn next(&mut self) -> Said {
+    pub fn hear(&mut self) -> Said {
         loop {
             let Some([first, length]) = self.read::<2>() else {
                 return Said::Gone;

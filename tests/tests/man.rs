@@ -11,13 +11,15 @@ use std::process::{Command, Stdio};
 use sdvr_tests::{binary, text};
 
 /// Each page, and the command whose `--help` it must cover.
-const PAGES: [(&str, &[&str]); 20] = [
+const PAGES: [(&str, &[&str]); 22] = [
     ("sdvrd.8", &["sdvrd"]),
     ("sdvrc.1", &["sdvrc"]),
     ("sdvr.1", &["sdvr"]),
     ("sdvr-ls.1", &["sdvr", "ls"]),
+    ("sdvr-top.1", &["sdvr", "top"]),
     ("sdvr-view.1", &["sdvr", "view"]),
     ("psdl.1", &["psdl"]),
+    ("sdvr-web.1", &["sdvr", "web"]),
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
     ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
