@@ -185,7 +185,7 @@ fn without_cameras_it_says_so_and_waits() {
     screen.wait_for_windows(&["sdvr"]);
     screen.wait_until("something is written", || {
         let shot = screen.shot((960, 540));
-        shot.pixels.iter().any(|&pixel| pixel == WHITE)
+        shot.pixels.contains(&WHITE)
     });
     let camera = system.start_client("door", &SMALL.source(10), &[]);
     // The same window, which takes the picture's size.

@@ -90,9 +90,8 @@ impl Admission {
 
 impl Access {
     fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Admission {
-        let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
-            Some(Ok(host)) => host,
-            _ => return Admission::refused(StatusCode::BAD_REQUEST, "a request needs a Host\n"),
+        let Some(Ok(host)) = headers.get(header::HOST).map(HeaderValue::to_str) else {
+            return Admission::refused(StatusCode::BAD_REQUEST, "a request needs a Host\n");
         };
         if uri.authority().is_some_and(|other| other.as_str() != host) {
             return Admission::refused(StatusCode::BAD_REQUEST, "this is no proxy\n");
