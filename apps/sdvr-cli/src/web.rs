@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use sdvr_web::{Token, WebOptions};
 
-use crate::output::Interrupted;
+use crate::output::{Interrupted, WrongUsage};
 
 const HELP: &str = "\
 A page with all cameras, live: http://127.0.0.1:8337/. Nothing is read, decoded or sent
@@ -72,6 +72,6 @@ fn token(arguments: &Arguments) -> anyhow::Result<Option<Token>> {
         }
         (None, None) => return Ok(None),
     };
-    let token = Token::parse(&text).with_context(|| format!("the token of {place} is none"))?;
-    Ok(Some(token))
+    let wrong = |error| WrongUsage(format!("the token of {place} is none: {error}"));
+    Ok(Some(Token::parse(&text).map_err(wrong)?))
 }

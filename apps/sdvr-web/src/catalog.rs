@@ -1,12 +1,15 @@
 //! Which cameras there are, and the numbers by which pages call them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use sdvr::{CameraInfo, Cameras, Error, Fingerprint, Monitor, Origin, StreamId, StreamLabel};
+use sdvr::{
+    CameraInfo, Cameras, Error, Fingerprint, Monitor, Origin, StreamId, StreamLabel, StreamState,
+};
 use tokio::sync::watch;
 
 use crate::messages::{CameraDescription, CameraFigures};
@@ -90,13 +93,11 @@ impl Catalog {
 
     /// All cameras now, with figures since the last look of this monitor. Blocks for a moment.
     pub(crate) fn look(&self, monitor: &mut Monitor) -> Vec<Known> {
-        let looked = monitor.look().into_iter();
-        looked
-            .map(|it| {
-                let figures = figures_of(&it);
-                self.numbers.known(it.camera, figures)
-            })
-            .collect()
+        let looked = monitor.look().into_iter().map(|it| {
+            let figures = figures_of(&it);
+            self.numbers.known(it.camera, figures)
+        });
+        one_each(looked).into_values().collect()
     }
 
     /// Whether a page can know this number.
@@ -118,11 +119,11 @@ fn follow(numbers: &Numbers, listed: &watch::Sender<Listed>, is_to_end: impl Fn(
             std::thread::park_timeout(LOOK_INTERVAL);
             continue;
         }
-        let now: BTreeMap<CameraNumber, Arc<Known>> = figures
-            .look()
+        let looked = figures.look().into_iter();
+        let looked = looked.map(|(info, figures)| numbers.known(info, figures));
+        let now: BTreeMap<CameraNumber, Arc<Known>> = one_each(looked)
             .into_iter()
-            .map(|(info, figures)| numbers.known(info, figures))
-            .map(|known| (known.number, Arc::new(known)))
+            .map(|(number, known)| (number, Arc::new(known)))
             .collect();
         listed.send_if_modified(|before| {
             let is_other = !now
@@ -134,6 +135,27 @@ fn follow(numbers: &Numbers, listed: &watch::Sender<Listed>, is_to_end: impl Fn(
         });
         cameras.wait(LOOK_INTERVAL);
     }
+}
+
+/// Each camera once: a ring of an earlier run may lie beside the one into which frames come, and says nothing that is true any more.
+fn one_each(all: impl Iterator<Item = Known>) -> BTreeMap<CameraNumber, Known> {
+    let rank = |known: &Known| {
+        let is_live = known.info.state == StreamState::Live;
+        (is_live, known.info.last_frame)
+    };
+    let mut cameras = BTreeMap::new();
+    for known in all {
+        match cameras.entry(known.number) {
+            Entry::Vacant(place) => {
+                place.insert(known);
+            }
+            Entry::Occupied(mut other) if rank(&known) > rank(other.get()) => {
+                other.insert(known);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    cameras
 }
 
 /// Figures of all cameras; those of rates are of a second, however often somebody looks.

@@ -60,7 +60,14 @@ pub(crate) async fn check(
 ) -> Response {
     let mut response = match access.admit(request.method(), request.uri(), request.headers()) {
         Admission::Granted => next.run(request).await,
-        Admission::Answered(response) => *response,
+        Admission::Answered(mut response) => {
+            if response.status().is_client_error() {
+                // Strangers keep no connection, of which there are only so many.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            *response
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -168,8 +175,8 @@ impl Access {
             .split('&')
             .filter(|pair| !pair.starts_with("token="))
             .collect();
-        // A path that begins with two slashes would be another host's address.
-        let path = uri.path().trim_start_matches('/');
+        // A path that begins with two slashes would be another host's address; browsers take a backslash for one.
+        let path = uri.path().trim_start_matches(['/', '\\']);
         let place = match rest.is_empty() {
             true => format!("/{path}"),
             false => format!("/{path}?{}", rest.join("&")),

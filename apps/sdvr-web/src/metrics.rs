@@ -234,7 +234,7 @@ impl Labels {
     }
 }
 
-/// A page of figures: all lines of a name have to be together.
+/// A page of figures: all lines of a name have to be together, and none can be there twice, or nothing of the page is taken.
 #[derive(Debug, Default)]
 struct Page {
     families: BTreeMap<String, Family>,
@@ -244,7 +244,8 @@ struct Page {
 struct Family {
     help: String,
     kind: &'static str,
-    lines: Vec<String>,
+    /// By their labels.
+    values: BTreeMap<String, String>,
 }
 
 impl Page {
@@ -270,12 +271,10 @@ impl Page {
             .or_insert_with(|| Family {
                 help: help.to_owned(),
                 kind,
-                lines: Vec::new(),
+                values: BTreeMap::new(),
             });
-        family.lines.push(match labels.0.as_str() {
-            "" => format!("{name} {value}\n"),
-            labels => format!("{name}{{{labels}}} {value}\n"),
-        });
+        let value = value.to_string();
+        family.values.entry(labels.0.clone()).or_insert(value);
     }
 
     fn finish(self) -> String {
@@ -283,10 +282,15 @@ impl Page {
             .into_iter()
             .map(|(name, family)| {
                 let (help, kind) = (family.help, family.kind);
-                format!(
-                    "# HELP {name} {help}\n# TYPE {name} {kind}\n{}",
-                    family.lines.concat()
-                )
+                let lines = family.values.iter().map(|(labels, value)| {
+                    if labels.is_empty() {
+                        format!("{name} {value}\n")
+                    } else {
+                        format!("{name}{{{labels}}} {value}\n")
+                    }
+                });
+                let lines: String = lines.collect();
+                format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}")
             })
             .collect()
     }
@@ -308,6 +312,7 @@ mod tests {
             &Labels::default().with("x", 1).with("y", 2),
             0.5,
         );
+        page.counter("sdvr_b_total", "Second", &Labels::default(), 3);
         assert_eq!(
             page.finish(),
             "# HELP sdvr_a First\n# TYPE sdvr_a gauge\nsdvr_a{label=\"a\\\"} 1\\nsdvr_b \\\\\"} 1\nsdvr_a{x=\"1\",y=\"2\"} 0.5\n\

@@ -47,8 +47,19 @@ impl Identity {
         KeyDirectory::open(&folder)?;
         let path = folder.join(FILE);
         let now = SystemTime::now();
-        let content = match read(&path)? {
-            Some(content) if is_good(&content, now) => content,
+        let damaged = || {
+            format!(
+                "{} is damaged; remove it, and another one is made",
+                path.display()
+            )
+        };
+        let before = read(&path)?;
+        if let Some(content) = &before {
+            // Also before it is replaced: browsers were told to trust what is in it, and what is not understood may be something else.
+            Self::of(content).with_context(damaged)?;
+        }
+        let content = match before {
+            Some(content) if is_good(&content, now).with_context(damaged)? => content,
             before => {
                 let made = make(listen, now).context("cannot make a certificate")?;
                 let failed = || format!("cannot write {}", path.display());
@@ -57,12 +68,7 @@ impl Identity {
                 read(&path)?.unwrap_or(made)
             }
         };
-        Self::of(&content).with_context(|| {
-            format!(
-                "{} is damaged; remove it, and another one is made",
-                path.display()
-            )
-        })
+        Self::of(&content).with_context(damaged)
     }
 
     fn of(content: &str) -> anyhow::Result<Self> {
@@ -100,11 +106,12 @@ fn read(path: &Path) -> anyhow::Result<Option<String>> {
             path.display()
         );
     }
-    let mut content = String::new();
+    let mut content = Vec::new();
     file.take(FILE_BYTES_MOST)
-        .read_to_string(&mut content)
+        .read_to_end(&mut content)
         .with_context(failed)?;
-    Ok(Some(content))
+    // What is no text is no certificate either, and is told as such.
+    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
 }
 
 /// Writes the file, whole or not at all.
@@ -125,11 +132,13 @@ fn keep(folder: &Path, path: &Path, content: &str, replaces: bool) -> io::Result
     }
 }
 
-fn is_good(content: &str, now: SystemTime) -> bool {
+fn is_good(content: &str, now: SystemTime) -> anyhow::Result<bool> {
     let until = content.lines().find_map(|line| line.strip_prefix(UNTIL));
-    let until = until.and_then(|until| until.parse().ok()).unwrap_or(0);
-    let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(until));
-    until.is_some_and(|until| now + GOOD_FOR_LEAST < until)
+    let until = until.and_then(|until| until.parse().ok());
+    let until =
+        until.and_then(|until| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(until)));
+    let until = until.context("it does not say until when it is good")?;
+    Ok(now + GOOD_FOR_LEAST < until)
 }
 
 fn make(listen: SocketAddr, now: SystemTime) -> anyhow::Result<String> {
@@ -139,7 +148,9 @@ fn make(listen: SocketAddr, now: SystemTime) -> anyhow::Result<String> {
     wanted
         .distinguished_name
         .push(DnType::CommonName, format!("sdvr web on {host}"));
-    let (year, month, day) = date(now - GOOD_BEFORE)?;
+    // Boards without a clock of their own begin in 1970.
+    let from = now.checked_sub(GOOD_BEFORE).unwrap_or(now);
+    let (year, month, day) = date(from.max(SystemTime::UNIX_EPOCH))?;
     wanted.not_before = rcgen::date_time_ymd(year, month, day);
     let (year, month, day) = date(now + GOOD_FOR)?;
     wanted.not_after = rcgen::date_time_ymd(year, month, day);
@@ -155,7 +166,7 @@ fn make(listen: SocketAddr, now: SystemTime) -> anyhow::Result<String> {
     ))
 }
 
-/// The year, month and day of a time.
+/// The year, month and day of a time, which is not before 1970.
 fn date(time: SystemTime) -> anyhow::Result<(i32, u8, u8)> {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     let parts: Vec<&str> = text.split(['-', 'T']).collect();
@@ -252,15 +263,38 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_never_set_is_no_obstacle() {
+        let listen = "127.0.0.1:0".parse().expect("it is an address");
+        let made = make(listen, SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+        let made = made.expect("1970 is a year as well");
+        assert!(!is_good(&made, SystemTime::now()).expect("it says until when"));
+        assert!(Identity::of(&made).is_ok());
+    }
+
+    #[test]
     fn what_is_damaged_or_seen_by_others_is_not_used() {
         let home = tempfile::tempdir().expect("there is room");
         let keys = home.path().join("keys");
         load(&keys).expect("it is made");
         let path = keys.join("web/certificate.pem");
+        let whole = std::fs::read_to_string(&path).expect("it is text");
         let far = u64::MAX / 4_000_000_000;
-        std::fs::write(&path, format!("{UNTIL}{far}\nno key\n")).expect("there is room");
-        let error = load(&keys).expect_err("there is no key in it");
-        assert!(format!("{error:#}").contains("remove it"), "{error:#}");
+        let half = whole.get(..whole.len() / 2).expect("it is ASCII");
+        let without_date = whole.replace(UNTIL, "");
+        for damaged in [
+            format!("{UNTIL}{far}\nno key\n").as_bytes(),
+            format!("{UNTIL}0\nno key\n").as_bytes(),
+            half.as_bytes(),
+            without_date.as_bytes(),
+            b"",
+            b"\xff\xfe",
+        ] {
+            std::fs::write(&path, damaged).expect("there is room");
+            let error = load(&keys).expect_err("it is damaged");
+            assert!(format!("{error:#}").contains("remove it"), "{error:#}");
+            let after = std::fs::read(&path).expect("it is there");
+            assert_eq!(after, damaged, "it stays as it is");
+        }
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("it is ours");
         let error = load(&keys).expect_err("others may read it");
         assert!(

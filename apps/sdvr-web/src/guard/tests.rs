@@ -161,4 +161,5 @@ fn a_page_s_address_loses_the_token_and_stays_on_this_host() {
     check(&format!("/?token={TOKEN}"), "/");
     check(&format!("/?a=1&token={TOKEN}&b=2"), "/?a=1&b=2");
     check(&format!("//evil.example/?token={TOKEN}"), "/evil.example/");
+    check(&format!("/\\evil.example/?token={TOKEN}"), "/evil.example/");
 }

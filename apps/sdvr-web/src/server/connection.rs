@@ -1,11 +1,12 @@
 //! One connection, from its first byte to its last.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -17,6 +18,13 @@ use crate::site::ended;
 const HEADERS_MOST: Duration = Duration::from_secs(10);
 /// As long a handshake may take.
 const HANDSHAKE_MOST: Duration = Duration::from_secs(10);
+/// What somebody who was answered gets to hear it.
+const HEARING_MOST: Duration = Duration::from_secs(1);
+/// A connection on which nothing is said is asked for a sign of life after this time, and then so often; without one for `DEAD_AFTER` it is given up.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// What was sent must be taken in this time: whoever asks and never reads would keep his place for ever.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// Requests here are short.
 const BUFFER_BYTES: usize = 16 << 10;
 /// The first byte of TLS: a handshake record.
@@ -35,9 +43,8 @@ pub(super) struct Door {
 
 impl Door {
     /// Serves a connection until it ends, or the server does.
-    pub(super) async fn serve(&self, mut stream: TcpStream) {
-        // If not, frames come a little later.
-        let _ = stream.set_nodelay(true);
+    pub(super) async fn serve(&self, stream: TcpStream) {
+        tune(&stream);
         let Some(acceptor) = &self.acceptor else {
             return self.speak(stream).await;
         };
@@ -45,8 +52,8 @@ impl Door {
         match timeout(HANDSHAKE_MOST, stream.peek(&mut first)).await {
             Ok(Ok(1)) if first == [HANDSHAKE] => {}
             Ok(Ok(1)) => {
-                // It is said or not; this is the end.
-                let _ = timeout(HANDSHAKE_MOST, stream.write_all(NOT_ENCRYPTED.as_bytes())).await;
+                // It is heard or not; this is the end.
+                let _ = timeout(HEARING_MOST, refuse(stream)).await;
                 return;
             }
             _ => return,
@@ -72,4 +79,24 @@ impl Door {
             () = ended(self.ending.clone()) => {}
         }
     }
+}
+
+/// What a connection does without being asked. Where the system cannot, frames come a little later, and dead ends stay for longer.
+fn tune(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER);
+    let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL);
+    let dead_after_ms = u32::try_from(DEAD_AFTER.as_millis()).unwrap_or(u32::MAX);
+    let _ = sockopt::set_tcp_user_timeout(stream, dead_after_ms);
+}
+
+/// Says that TLS is spoken here, and listens until the other end has enough: what is closed while something of it is unread takes the answer along.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(NOT_ENCRYPTED.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
