@@ -9,6 +9,7 @@ import { LargeView } from './large.js';
 import { Mosaic } from './mosaic.js';
 import { Painter } from './painter.js';
 import { Router } from './router.js';
+import { Shown } from './shown.js';
 import { Watching } from './watching.js';
 
 const byId = (id) => document.getElementById(id);
@@ -17,7 +18,8 @@ const announcer = new Announcer(byId('announcements'));
 const clock = new ServerClock();
 const cameras = new Cameras();
 const connection = new Connection({ opened, lost, message, frame });
-const painter = new Painter(clock, (frames) => connection.send({ type: 'shown', frames }));
+const shown = new Shown((frames) => connection.send({ type: 'shown', frames }));
+const painter = new Painter(clock, shown);
 const watching = new Watching({ connection, painter, kinds: await supportedKinds() });
 const mosaic = new Mosaic({ cameras, watching, elements: pick('mosaic', 'empty', 'nothing-found', 'filter', 'filter-field', 'count') });
 const large = new LargeView({ cameras, watching, announcer, elements: pick('large', 'mosaic-view') });
@@ -34,6 +36,7 @@ function opened() {
 
 function lost() {
   clock.stop();
+  shown.forget();
   watching.forget();
   if (byId('connection').hidden) {
     announcer.say('The connection to the server is lost.');
@@ -64,7 +67,10 @@ const HANDLERS = {
     announcer.camerasChanged(came, changed, gone);
     router.follow();
   },
-  stream: (said) => watching.handleStream(said),
+  stream(said) {
+    shown.begin(said);
+    watching.handleStream(said);
+  },
   trouble: (said) => watching.handleTrouble(said),
   figures(said) {
     for (const figures of said.figures) {

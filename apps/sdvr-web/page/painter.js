@@ -5,17 +5,15 @@
 
 export class Painter {
   #clock;
-  #sendShown;
+  #shown;
   #screens = new Set();
-  #shown = new Map();
   #isAsked = false;
   #painted = [];
   #afterwards = new MessageChannel();
 
-  /** `sendShown` is called with [camera, epoch, number] of frames that need not be waited for any more. */
-  constructor(clock, sendShown) {
+  constructor(clock, shown) {
     this.#clock = clock;
-    this.#sendShown = sendShown;
+    this.#shown = shown;
     this.#afterwards.port1.onmessage = () => this.#finish();
   }
 
@@ -31,16 +29,8 @@ export class Painter {
 
   /** The frame, and all that came before it of its camera, are not waited for any more. */
   giveUp(frame) {
-    this.#note(frame);
+    this.#shown.note(frame);
     this.#ask();
-  }
-
-  /** One word a camera is enough: the newest frame speaks for those before it. */
-  #note({ camera, epoch, number }) {
-    const [, epochBefore, numberBefore] = this.#shown.get(camera) ?? [camera, -1, -1];
-    if (epoch > epochBefore || (epoch === epochBefore && number > numberBefore)) {
-      this.#shown.set(camera, [camera, epoch, number]);
-    }
   }
 
   #ask() {
@@ -68,12 +58,9 @@ export class Painter {
     const paintedMicros = this.#clock.nowMicros();
     for (const [screen, frame] of this.#painted) {
       screen.wasPainted(frame, paintedMicros);
-      this.#note(frame);
+      this.#shown.note(frame);
     }
     this.#painted = [];
-    if (this.#shown.size > 0) {
-      this.#sendShown([...this.#shown.values()]);
-      this.#shown.clear();
-    }
+    this.#shown.say();
   }
 }

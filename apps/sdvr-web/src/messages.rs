@@ -80,6 +80,8 @@ pub(crate) enum ToPage<'a> {
         codec: &'a str,
         width: u32,
         height: u32,
+        /// How many frames of it are under way at most.
+        window: usize,
     },
     Trouble {
         camera: CameraNumber,

@@ -200,6 +200,7 @@ impl Session {
                                 codec: &epoch.codec,
                                 width: epoch.width,
                                 height: epoch.height,
+                                window: epoch.window,
                             };
                             self.say(&stream).await?;
                         }

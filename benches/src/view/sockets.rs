@@ -1,12 +1,12 @@
 //! Fifty pages on one camera, beside fifty plain writes of the same frames.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use sdvr::{Camera, Policy, Start};
@@ -18,6 +18,8 @@ use crate::system::{Program, System};
 
 const SOCKETS: usize = 50;
 const MEASURED: Duration = Duration::from_secs(20);
+/// What a page has not said for so long it says.
+const UNSAID: Duration = Duration::from_millis(500);
 /// Until all are in their stride.
 const WARMING: Duration = Duration::from_secs(3);
 
@@ -122,15 +124,20 @@ fn served(programs: &Path, system: &System) -> anyhow::Result<Seen> {
     })
 }
 
-/// Watches the camera and says of each frame that it was shown, as the page does.
+/// Watches the camera and says that its frames were shown as often as the page does.
 fn be_a_page(address: SocketAddr, counts: &Counts) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(UNSAID))?;
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/socket"), stream)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut every = 1;
+    let mut said_number = None;
+    // The newest frame that was not said, as it is said, and since when there is one.
+    let mut unsaid: Option<(String, Instant)> = None;
     loop {
-        match socket.read()? {
-            Message::Text(text) => {
+        match socket.read() {
+            Ok(Message::Text(text)) => {
                 let said: serde_json::Value = serde_json::from_str(&text)?;
                 for camera in said["changed"].as_array().into_iter().flatten() {
                     let watch = serde_json::json!({
@@ -138,8 +145,12 @@ fn be_a_page(address: SocketAddr, counts: &Counts) -> anyhow::Result<()> {
                     });
                     socket.send(Message::text(watch.to_string()))?;
                 }
+                if let Some(window) = said["window"].as_u64() {
+                    every = window.min(2).max(window.div_ceil(4));
+                    said_number = None;
+                }
             }
-            Message::Binary(frame) => {
+            Ok(Message::Binary(frame)) => {
                 let word = |at: usize| {
                     let bytes = frame
                         .get(at..at + 4)
@@ -148,16 +159,29 @@ fn be_a_page(address: SocketAddr, counts: &Counts) -> anyhow::Result<()> {
                         .map(u32::from_le_bytes)
                         .context("a frame has a header")
                 };
+                let number = u64::from(word(16)?);
                 let shown = format!(
-                    "{{\"type\":\"shown\",\"frames\":[[{},{},{}]]}}",
+                    "{{\"type\":\"shown\",\"frames\":[[{},{},{number}]]}}",
                     word(4)?,
                     word(8)?,
-                    word(16)?
                 );
-                socket.send(Message::text(shown))?;
                 counts.add(1, frame.len());
+                let since = unsaid.take().map_or_else(Instant::now, |(_, since)| since);
+                let is_due = said_number.is_none_or(|said| number - said >= every);
+                if is_due || since.elapsed() >= UNSAID {
+                    said_number = Some(number);
+                    socket.send(Message::text(shown))?;
+                } else {
+                    unsaid = Some((shown, since));
+                }
             }
-            _ => {}
+            Ok(_) => {}
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                if let Some((shown, _)) = unsaid.take() {
+                    socket.send(Message::text(shown))?;
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -8,8 +8,9 @@ use sdvr_image::{ImageKind, NoShot, Shot, Shots};
 use super::{LOOK_INTERVAL, Running, Status};
 use crate::packed::{Epoch, Packed};
 
-/// Images under way to a page at most: one that is painted, and one that comes meanwhile.
-const WINDOW: usize = 2;
+/// Images under way to a page at most: one that is painted, one that comes meanwhile, and one of which the page says that it was painted together with
+/// the next. More would lie in the way of newer ones in a slow network.
+const WINDOW: usize = 3;
 
 /// What the pictures are of that are sent now.
 struct Begun {
