@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::CameraNumber;
+use crate::packed::Epoch;
 
 /// What frames can be sent as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +92,21 @@ pub(crate) enum ToPage<'a> {
         sent: f64,
         now_us: i64,
     },
+}
+
+impl<'a> ToPage<'a> {
+    /// What is said before the first frame of an epoch.
+    pub(crate) fn stream(camera: CameraNumber, epoch: &'a Epoch) -> Self {
+        Self::Stream {
+            camera,
+            epoch: epoch.number,
+            kind: epoch.kind,
+            codec: &epoch.codec,
+            width: epoch.width,
+            height: epoch.height,
+            window: epoch.window,
+        }
+    }
 }
 
 impl fmt::Display for ToPage<'_> {

@@ -7,13 +7,14 @@ use sdvr::FrameMeta;
 
 use crate::catalog::CameraNumber;
 use crate::messages::Kind;
+use crate::socket::wire::Opcode;
 
 /// The version of the frame header.
 const VERSION: u8 = 1;
 /// A flag: decoding can begin here.
 const KEY: u8 = 1;
 /// The frame header's length.
-pub(crate) const HEADER_BYTES: usize = 32;
+const HEADER_BYTES: usize = 32;
 
 /// What the frames of an epoch have together.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub(crate) struct Packed {
     pub(crate) epoch: Arc<Epoch>,
     pub(crate) is_key: bool,
     pub(crate) number: u64,
-    /// Header and payload.
+    /// The WebSocket's message: its own header, the frame's header and the payload.
     pub(crate) message: Bytes,
+    header_bytes: usize,
 }
 
 impl Packed {
@@ -56,7 +58,10 @@ impl Packed {
         payload: &[&[u8]],
     ) -> Self {
         let payload_bytes: usize = payload.iter().map(|part| part.len()).sum();
-        let mut message = Vec::with_capacity(HEADER_BYTES.saturating_add(payload_bytes));
+        let frame_bytes = HEADER_BYTES.saturating_add(payload_bytes);
+        let mut message = Opcode::Binary.header(frame_bytes);
+        message.reserve_exact(frame_bytes);
+        let header_bytes = message.len().saturating_add(HEADER_BYTES);
         let captured_us = meta.captured.as_nanoseconds().div_euclid(1000);
         message.extend([VERSION, if is_key { KEY } else { 0 }, 0, 0]);
         message.extend(camera.to_le_bytes());
@@ -72,6 +77,13 @@ impl Packed {
             is_key,
             number: meta.number.0,
             message: message.into(),
+            header_bytes,
         }
+    }
+
+    /// The payload, of whatever is [`Self::message`]'s memory.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.message
+            .slice(self.header_bytes.min(self.message.len())..)
     }
 }

@@ -6,11 +6,12 @@ mod queue;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sdvr::{Camera, Start};
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
 
 pub(crate) use self::coded::kind_of;
 pub(crate) use self::queue::Position;
@@ -19,6 +20,7 @@ use crate::catalog::{CameraNumber, Known};
 use crate::counters::Counters;
 use crate::messages::Kind;
 use crate::packed::{Epoch, Packed};
+use crate::socket::Page;
 
 /// How often a reader without frames looks whether it is still watched.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -49,7 +51,7 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    watchers: Vec<Arc<Notify>>,
+    watchers: Vec<Watcher>,
     /// Whether somebody has seen all there is and can take more.
     is_wanted: bool,
     status: Status,
@@ -69,7 +71,37 @@ pub(crate) enum Status {
 #[derive(Debug)]
 pub(crate) struct Watch {
     reader: Arc<Reader>,
-    news: Arc<Notify>,
+    watcher: Watcher,
+}
+
+/// Who is told of frames.
+#[derive(Clone, Debug)]
+pub(crate) enum Watcher {
+    /// A page takes them out at once, as far as it has room.
+    Page(Weak<Page>),
+    /// A task takes them out when it has room.
+    Task(Arc<Notify>),
+}
+
+impl Watcher {
+    fn tell(&self) {
+        match self {
+            Self::Page(page) => {
+                if let Some(page) = page.upgrade() {
+                    page.hand_out();
+                }
+            }
+            Self::Task(task) => task.notify_one(),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Page(page), Self::Page(other)) => Weak::ptr_eq(page, other),
+            (Self::Task(task), Self::Task(other)) => Arc::ptr_eq(task, other),
+            _ => false,
+        }
+    }
 }
 
 /// What a watcher that has room for a frame finds.
@@ -90,7 +122,7 @@ impl Readers {
         }))
     }
 
-    /// Watches a camera: `news` is told of its frames. To be called in the runtime.
+    /// Watches a camera: `watcher` is told of its frames. To be called in the runtime.
     ///
     /// # Errors
     ///
@@ -99,7 +131,7 @@ impl Readers {
         &self,
         camera: &Arc<Known>,
         kind: Kind,
-        news: &Arc<Notify>,
+        watcher: Watcher,
     ) -> std::io::Result<Watch> {
         let mut open = self.open();
         let reader = match open.get(&(camera.number, kind)) {
@@ -113,18 +145,15 @@ impl Readers {
                 let thread = std::thread::Builder::new().name(format!("{}", camera.info.label));
                 // Until it can look, the new one has nobody who watches: it looks under the lock that is held here.
                 thread.spawn(move || running.run())?;
-                tokio::spawn(tell_watchers(Arc::clone(&reader)));
+                tokio::spawn(unconstrained(tell_watchers(Arc::clone(&reader))));
                 self.counters().readers.add(1);
                 open.insert((camera.number, kind), Arc::clone(&reader));
                 reader
             }
         };
-        reader.state().watchers.push(Arc::clone(news));
+        reader.state().watchers.push(watcher.clone());
         reader.demand.notify_one();
-        Ok(Watch {
-            reader,
-            news: Arc::clone(news),
-        })
+        Ok(Watch { reader, watcher })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<(CameraNumber, Kind), Arc<Reader>>> {
@@ -185,7 +214,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = self.reader.state();
-        let mine = |other: &Arc<Notify>| Arc::ptr_eq(other, &self.news);
+        let mine = |other: &Watcher| other.is(&self.watcher);
         if let Some(at) = state.watchers.iter().position(mine) {
             state.watchers.swap_remove(at);
         }
@@ -194,15 +223,18 @@ impl Drop for Watch {
     }
 }
 
-/// Wakes all who watch, inside the runtime: for the thread that reads it is one call, whoever watches.
+/// Tells all who watch, inside the runtime and in one go: for the thread that reads it is one call, whoever watches, and no page's task is woken for it. Nothing of it
+/// waits, so it need not make room for others as long as it is at it.
 async fn tell_watchers(reader: Arc<Reader>) {
     loop {
         reader.news.notified().await;
-        let state = reader.state();
-        for watcher in &state.watchers {
-            watcher.notify_one();
-        }
-        if !matches!(state.status, Status::Running) {
+        let (watchers, is_over) = {
+            let state = reader.state();
+            let is_over = !matches!(state.status, Status::Running);
+            (state.watchers.clone(), is_over)
+        };
+        watchers.iter().for_each(Watcher::tell);
+        if is_over {
             return;
         }
     }

@@ -1,24 +1,35 @@
 //! A page's socket: what it is told, and which frames it is sent when.
 
+mod page;
 mod watched;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use sdvr::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tungstenite::Message;
+use tungstenite::handshake::server::create_response_with_body;
+use tungstenite::protocol::frame::coding::CloseCode;
 
-use self::watched::{Step, Watched};
+pub(crate) use self::page::Page;
+use self::watched::Watched;
+use self::wire::{Ended, Opcode, Wire, close};
 use crate::catalog::{CameraNumber, Known, Listed};
 use crate::messages::{FromPage, ToPage};
 use crate::site::{Site, ended};
 
 /// The version of the protocol.
 const VERSION: u32 = 1;
-/// A message that a page's network has not taken in this time ends its socket.
+/// A page whose network takes nothing for so long is gone.
 const SEND_MOST: Duration = Duration::from_secs(10);
 /// How often figures are told.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,6 +37,8 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A page that has said nothing for so many of these, not even that it is there, is gone.
 const PINGS_UNANSWERED_MOST: u32 = 2;
+/// How long a page may take to hear that its socket ends.
+const GOODBYE_MOST: Duration = Duration::from_millis(300);
 /// Cameras that a page may watch at a time.
 const WATCHED_MOST: usize = 1024;
 
@@ -42,89 +55,110 @@ enum Over {
 
 struct Session {
     site: Arc<Site>,
-    socket: WebSocket,
-    /// Told of frames.
-    news: Arc<Notify>,
+    page: Arc<Page>,
     listed: watch::Receiver<Listed>,
     told: BTreeMap<CameraNumber, Arc<Known>>,
-    watched: BTreeMap<CameraNumber, Watched>,
     pings_unanswered: u32,
 }
 
+/// Makes a socket of a request.
+pub(crate) async fn open(State(site): State<Arc<Site>>, mut request: Request) -> Response {
+    // They are no connections of the server's own any more, and would not be counted among these.
+    if site.counters.sockets.value() >= site.sockets_most {
+        let text = "too many pages are open; close one\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    let response = match create_response_with_body(&request, Body::empty) {
+        Ok(response) => response,
+        Err(error) => {
+            let text = format!("this is the address of a WebSocket: {error}\n");
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        }
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        // Who goes before the answer has no socket.
+        if let Ok(upgraded) = upgrade.await {
+            serve(site, Wire::new(upgraded)).await;
+        }
+    });
+    response
+}
+
 /// Serves a page until it goes.
-pub(crate) async fn serve(site: Arc<Site>, socket: WebSocket) {
+async fn serve(site: Arc<Site>, wire: Wire) {
     let _open = site.counters.sockets.hold();
     let mut session = Session {
         listed: site.catalog.subscribe(),
+        page: Page::new(wire, Arc::clone(&site.counters)),
         site,
-        socket,
-        news: Arc::new(Notify::new()),
         told: BTreeMap::new(),
-        watched: BTreeMap::new(),
         pings_unanswered: 0,
     };
-    let (code, reason) = match session.run().await {
-        Err(Over::Gone) | Ok(()) => return,
-        Err(Over::Broken(why)) => (axum::extract::ws::close_code::PROTOCOL, why),
-        Err(Over::Ending) => (
-            axum::extract::ws::close_code::AWAY,
-            "the server ends".to_owned(),
-        ),
+    let Err(over) = session.run().await;
+    session.page.desk().watched.clear();
+    let message = match over {
+        Over::Gone => return,
+        Over::Broken(why) => close(CloseCode::Protocol.into(), &why),
+        Over::Ending => close(CloseCode::Away.into(), "the server ends"),
     };
-    session.watched.clear();
-    let close = Message::Close(Some(CloseFrame {
-        code,
-        reason: reason.into(),
-    }));
+    session.page.desk().wire.send(message);
+    let flushed = poll_fn(|context| session.page.desk().wire.poll_flush(context));
     // Whether it arrives or not, this is the end.
-    let _ = timeout(Duration::from_millis(300), session.socket.send(close)).await;
+    let _ = timeout(GOODBYE_MOST, flushed).await;
 }
 
 impl Session {
-    async fn run(&mut self) -> Result<(), Over> {
-        let hello = ToPage::Hello {
+    async fn run(&mut self) -> Result<std::convert::Infallible, Over> {
+        self.page.say(&ToPage::Hello {
             version: VERSION,
             now_us: now_us(),
-        };
-        self.say(&hello).await?;
+        });
+        let page = Arc::clone(&self.page);
         let mut ending = std::pin::pin!(ended(self.site.ending.clone()));
         let mut figures = interval(FIGURES_INTERVAL);
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let news = Arc::clone(&self.news);
         loop {
             tokio::select! {
-                message = self.socket.recv() => {
-                    match message {
-                        Some(Ok(message)) => self.handle(message).await?,
-                        Some(Err(error)) => return Err(Over::Broken(format!("not a message: {error}"))),
-                        None => return Err(Over::Gone),
-                    }
-                }
+                message = poll_fn(|context| page.desk().wire.poll_message(context)) => self.handle(message?)?,
                 changed = self.listed.changed() => {
                     changed.map_err(|_| Over::Ending)?;
-                    self.tell_cameras().await?;
+                    self.tell_cameras();
                 }
-                () = news.notified() => {}
-                _ = figures.tick(), if !self.watched.is_empty() => {
-                    self.tell_figures().await?;
-                    self.retry();
-                }
-                _ = pings.tick() => self.ping().await?,
+                // Its wire is looked at again.
+                () = page.needs_its_task() => {}
+                _ = figures.tick() => self.handle_second()?,
+                _ = pings.tick() => self.ping()?,
                 () = &mut ending => return Err(Over::Ending),
             }
-            self.send_frames().await?;
+            page.hand_out();
         }
     }
 
-    async fn handle(&mut self, message: Message) -> Result<(), Over> {
+    /// What there is to do each second.
+    fn handle_second(&mut self) -> Result<(), Over> {
+        let desk = self.page.desk();
+        if desk.wire.stuck_for(Instant::now()) > SEND_MOST {
+            return Err(Over::Gone);
+        }
+        if desk.watched.is_empty() || desk.wire.is_stuck() {
+            return Ok(());
+        }
+        drop(desk);
+        self.tell_figures();
+        self.retry();
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message) -> Result<(), Over> {
         self.pings_unanswered = 0;
         let text = match message {
             Message::Text(text) => text,
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) => return Err(Over::Gone),
-            Message::Binary(_) => {
+            Message::Binary(_) | Message::Frame(_) => {
                 return Err(Over::Broken("a page sends no binary messages".to_owned()));
             }
         };
@@ -136,31 +170,33 @@ impl Session {
                     sent,
                     now_us: now_us(),
                 };
-                self.say(&pong).await?;
+                self.page.say(&pong);
             }
             FromPage::Watch { camera, kinds } => {
                 if !self.site.catalog.was_told(camera) {
                     return Err(Over::Broken(format!("there never was a camera {camera}")));
                 }
-                if self.watched.len() >= WATCHED_MOST && !self.watched.contains_key(&camera) {
+                let mut desk = self.page.desk();
+                if desk.watched.len() >= WATCHED_MOST && !desk.watched.contains_key(&camera) {
                     return Err(Over::Broken(format!(
                         "a page watches at most {WATCHED_MOST} cameras at a time"
                     )));
                 }
                 let mut watched = Watched::new(FromPage::kinds(&kinds));
                 let known = self.listed.borrow().get(&camera).cloned();
-                watched.begin(&self.site, known.as_ref(), &self.news);
-                self.watched.insert(camera, watched);
+                watched.begin(&self.site, known.as_ref(), &self.page);
+                desk.watched.insert(camera, watched);
             }
             FromPage::Unwatch { camera } => {
                 if !self.site.catalog.was_told(camera) {
                     return Err(Over::Broken(format!("there never was a camera {camera}")));
                 }
-                self.watched.remove(&camera);
+                self.page.desk().watched.remove(&camera);
             }
             FromPage::Shown { frames } => {
+                let mut desk = self.page.desk();
                 for (camera, epoch, number) in frames {
-                    if let Some(watched) = self.watched.get_mut(&camera) {
+                    if let Some(watched) = desk.watched.get_mut(&camera) {
                         watched.shown(epoch, number);
                     }
                 }
@@ -169,57 +205,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what there is room for: one frame of each camera after the other, so that none waits for another's.
-    async fn send_frames(&mut self) -> Result<(), Over> {
-        let mut cameras: Vec<CameraNumber> = self.watched.keys().copied().collect();
-        while !cameras.is_empty() {
-            let mut busy = Vec::new();
-            for camera in cameras {
-                let Some(watched) = self.watched.get_mut(&camera) else {
-                    continue;
-                };
-                match watched.next(&self.site) {
-                    Step::Nothing => {}
-                    Step::Trouble(message) => {
-                        let message = ToPage::Trouble {
-                            camera,
-                            message: &message,
-                        };
-                        self.say(&message).await?;
-                    }
-                    Step::Frame {
-                        frame,
-                        is_new_epoch,
-                    } => {
-                        if is_new_epoch {
-                            let epoch = &frame.epoch;
-                            let stream = ToPage::Stream {
-                                camera,
-                                epoch: epoch.number,
-                                kind: epoch.kind,
-                                codec: &epoch.codec,
-                                width: epoch.width,
-                                height: epoch.height,
-                                window: epoch.window,
-                            };
-                            self.say(&stream).await?;
-                        }
-                        self.send(Message::Binary(frame.message.clone())).await?;
-                        self.site.counters.frames_sent.add(1);
-                        self.site
-                            .counters
-                            .bytes_sent
-                            .add(frame.message.len() as u64);
-                        busy.push(camera);
-                    }
-                }
-            }
-            cameras = busy;
-        }
-        Ok(())
-    }
-
-    async fn tell_cameras(&mut self) -> Result<(), Over> {
+    fn tell_cameras(&mut self) {
         let now = Arc::clone(&self.listed.borrow_and_update());
         let is_told = |(number, known): &(&CameraNumber, &Arc<Known>)| {
             let told = self.told.get(number);
@@ -239,54 +225,55 @@ impl Session {
         for number in &gone {
             self.told.remove(number);
         }
+        let mut desk = self.page.desk();
         for known in &changed {
             self.told.insert(known.number, Arc::clone(known));
-            if let Some(watched) = self.watched.get_mut(&known.number) {
-                watched.try_again(&self.site, Some(known), &self.news);
+            if let Some(watched) = desk.watched.get_mut(&known.number) {
+                watched.try_again(&self.site, Some(known), &self.page);
             }
         }
         let message = ToPage::Cameras {
             changed: changed.iter().map(|known| &known.description).collect(),
             gone,
         };
-        self.say(&message).await
+        desk.say(&message);
     }
 
-    async fn tell_figures(&mut self) -> Result<(), Over> {
+    fn tell_figures(&self) {
         let now = Arc::clone(&self.listed.borrow());
-        let watched = self.watched.keys();
+        let mut desk = self.page.desk();
+        let watched = desk.watched.keys();
         let figures = watched
             .filter_map(|number| Some(now.get(number)?.figures.clone()))
             .collect();
-        self.say(&ToPage::Figures { figures }).await
+        desk.say(&ToPage::Figures { figures });
     }
 
     /// Watches those anew that send something else now.
-    fn retry(&mut self) {
+    fn retry(&self) {
         let now = Arc::clone(&self.listed.borrow());
-        for (number, watched) in &mut self.watched {
+        for (number, watched) in &mut self.page.desk().watched {
             if watched.is_over() {
-                watched.begin(&self.site, now.get(number), &self.news);
+                watched.begin(&self.site, now.get(number), &self.page);
             }
         }
     }
 
-    async fn ping(&mut self) -> Result<(), Over> {
+    fn ping(&mut self) -> Result<(), Over> {
         if self.pings_unanswered > PINGS_UNANSWERED_MOST {
             return Err(Over::Gone);
         }
         self.pings_unanswered = self.pings_unanswered.saturating_add(1);
-        self.send(Message::Ping(bytes::Bytes::new())).await
+        self.page.desk().wire.send(Opcode::Ping.message(&[]));
+        Ok(())
     }
+}
 
-    async fn say(&mut self, message: &ToPage<'_>) -> Result<(), Over> {
-        self.send(Message::Text(message.to_string().into())).await
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), Over> {
-        match timeout(SEND_MOST, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Over::Gone),
+impl From<Ended> for Over {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Gone => Self::Gone,
+            Ended::Broken(why) => Self::Broken(why),
         }
     }
 }

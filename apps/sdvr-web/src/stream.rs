@@ -12,8 +12,7 @@ use tokio::sync::Notify;
 
 use crate::lookup::{self, Refused};
 use crate::messages::Kind;
-use crate::packed::HEADER_BYTES;
-use crate::readers::{Next, Position, Status, Watch};
+use crate::readers::{Next, Position, Status, Watch, Watcher};
 use crate::site::Site;
 
 /// Between pictures; who reads them goes by their lengths.
@@ -28,7 +27,7 @@ pub(crate) async fn endless(
     let news = Arc::new(Notify::new());
     let watch = site
         .readers
-        .watch(&known, Kind::Jpeg, &news)
+        .watch(&known, Kind::Jpeg, Watcher::Task(Arc::clone(&news)))
         .map_err(|error| {
             Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -81,7 +80,7 @@ impl Pictures {
                         .frames_skipped
                         .add(std::mem::take(&mut self.position.skipped));
                     counters.frames_sent.add(1);
-                    let image = frame.message.slice(HEADER_BYTES.min(frame.message.len())..);
+                    let image = frame.payload();
                     counters.bytes_sent.add(image.len() as u64);
                     let head = format!(
                         "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sdvr::FourCc;
-use tokio::sync::Notify;
 
+use super::page::Page;
 use crate::catalog::Known;
+use crate::counters::Counters;
 use crate::messages::Kind;
 use crate::packed::Packed;
-use crate::readers::{Next, Position, Status, Watch, kind_of};
+use crate::readers::{Next, Position, Status, Watch, Watcher, kind_of};
 use crate::site::Site;
 
 pub(super) struct Watched {
@@ -54,7 +55,7 @@ impl Watched {
     }
 
     /// Begins to read the camera, as the first kind in which it can be had.
-    pub(super) fn begin(&mut self, site: &Site, camera: Option<&Arc<Known>>, news: &Arc<Notify>) {
+    pub(super) fn begin(&mut self, site: &Site, camera: Option<&Arc<Known>>, page: &Arc<Page>) {
         let Some(camera) = camera else {
             self.state = State::Trouble("the camera has gone".into());
             return;
@@ -71,7 +72,10 @@ impl Watched {
             );
             return;
         };
-        self.state = match site.readers.watch(camera, kind, news) {
+        self.state = match site
+            .readers
+            .watch(camera, kind, Watcher::Page(Arc::downgrade(page)))
+        {
             Ok(watch) => State::Reading {
                 watch,
                 position: Position::default(),
@@ -81,14 +85,9 @@ impl Watched {
     }
 
     /// The camera has changed: what could not be shown may be now.
-    pub(super) fn try_again(
-        &mut self,
-        site: &Site,
-        camera: Option<&Arc<Known>>,
-        news: &Arc<Notify>,
-    ) {
+    pub(super) fn try_again(&mut self, site: &Site, camera: Option<&Arc<Known>>, page: &Arc<Page>) {
         if matches!(self.state, State::Over | State::Hopeless) {
-            self.begin(site, camera, news);
+            self.begin(site, camera, page);
         }
     }
 
@@ -103,7 +102,7 @@ impl Watched {
         }
     }
 
-    pub(super) fn next(&mut self, site: &Site) -> Step {
+    pub(super) fn next(&mut self, counters: &Counters) -> Step {
         match &mut self.state {
             State::Over | State::Hopeless => Step::Nothing,
             State::Trouble(message) => {
@@ -117,7 +116,7 @@ impl Watched {
                     return Step::Nothing;
                 }
                 let next = watch.next(position);
-                site.counters
+                counters
                     .frames_skipped
                     .add(std::mem::take(&mut position.skipped));
                 match next {
