@@ -8,7 +8,7 @@ await run(async (browser) => {
     // What a browser says itself of a server that is not there.
     isExpected: (text) => /WebSocket connection to .* failed/.test(text),
   });
-  await page.getByRole('heading', { name: 'No cameras yet' }).waitFor();
+  await page.getByRole('heading', { name: 'No cameras' }).waitFor();
   await page.evaluate(() => {
     window.wasNotLoadedAgain = true;
   });
@@ -16,7 +16,7 @@ await run(async (browser) => {
   await drive('start', 'door');
   await waitForState(page, 'door', 'live');
   await painted(page, 'door', 5);
-  assert.equal(await page.getByRole('heading', { name: 'No cameras yet' }).isVisible(), false);
+  assert.equal(await page.getByRole('heading', { name: 'No cameras' }).isVisible(), false);
 
   await drive('start', 'yard');
   await waitForState(page, 'yard', 'live');
@@ -61,6 +61,6 @@ await run(async (browser) => {
 
   // Of a daemon that has ended in order, no camera is left.
   await drive('end-daemon');
-  await page.getByRole('heading', { name: 'No cameras yet' }).waitFor();
+  await page.getByRole('heading', { name: 'No cameras' }).waitFor();
   assert.equal(await page.evaluate(() => window.wasNotLoadedAgain), true);
 });

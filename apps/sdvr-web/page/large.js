@@ -1,7 +1,7 @@
 // One camera, large, with its figures.
 
 import { element, setText } from './elements.js';
-import { describe } from './figures.js';
+import { describe, pictureAge } from './figures.js';
 import { addressOf } from './router.js';
 
 const FIGURES_INTERVAL_MS = 1_000;
@@ -30,7 +30,7 @@ export class LargeView {
     this.#mosaicView = elements['mosaic-view'];
     const part = (name) => this.#view.querySelector(`[data-part="${name}"]`);
     this.#parts = Object.fromEntries(
-      ['close', 'label', 'state', 'before', 'after', 'snapshot', 'full-screen', 'stage', 'notice', 'figures'].map((name) => [name, part(name)]),
+      ['close', 'label', 'state', 'before', 'after', 'snapshot', 'full-screen', 'stage', 'notice', 'age', 'figures'].map((name) => [name, part(name)]),
     );
     this.#parts.close.addEventListener('click', () => this.#leave());
     this.#parts.before.addEventListener('click', () => this.#goTo(-1));
@@ -107,6 +107,9 @@ export class LargeView {
     this.#parts.state.dataset.state = state;
     setText(this.#parts.notice, trouble ?? '');
     this.#parts.notice.hidden = trouble === null;
+    const age = pictureAge(this.#camera);
+    setText(this.#parts.age, age);
+    this.#parts.age.hidden = age === '';
     for (const [name, text] of describe(this.#camera)) {
       if (!this.#rows.has(name)) {
         const value = element('dd');

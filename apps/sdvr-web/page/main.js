@@ -19,7 +19,7 @@ const cameras = new Cameras();
 const connection = new Connection({ opened, lost, message, frame });
 const painter = new Painter(clock, (frames) => connection.send({ type: 'shown', frames }));
 const watching = new Watching({ connection, painter, kinds: await supportedKinds() });
-const mosaic = new Mosaic({ cameras, watching, elements: pick('mosaic', 'empty', 'nothing-found', 'filter', 'filter-field', 'count') });
+const mosaic = new Mosaic({ cameras, watching, elements: pick('mosaic', 'empty', 'empty-heading', 'nothing-found', 'filter', 'filter-field', 'count') });
 const large = new LargeView({ cameras, watching, announcer, elements: pick('large', 'mosaic-view') });
 const router = new Router({ cameras, showLarge: (camera) => large.show(camera), showMosaic });
 
@@ -35,6 +35,8 @@ function opened() {
 function lost() {
   clock.stop();
   watching.forget();
+  cameras.becomeUnknown();
+  mosaic.connectionLost();
   if (byId('connection').hidden) {
     announcer.say('The connection to the server is lost.');
   }

@@ -7,6 +7,7 @@ import { Tile } from './tile.js';
 const SEARCHED_FROM = 12;
 /** After so long without a camera it is said that there is none. */
 const EMPTY_AFTER_MS = 700;
+const AGE_INTERVAL_MS = 1_000;
 /** How large tiles are, by how many there are. */
 const SIZES = [
   [1, 'one'],
@@ -24,6 +25,7 @@ export class Mosaic {
   #tilesByElement = new WeakMap();
   #observer;
   #emptyTimer = null;
+  #hadCameras = false;
 
   constructor({ cameras, watching, elements }) {
     this.#cameras = cameras;
@@ -41,6 +43,7 @@ export class Mosaic {
         this.#filter();
       }
     });
+    setInterval(() => this.#updateAges(), AGE_INTERVAL_MS);
     elements.mosaic.addEventListener('keydown', (event) => this.#move(event));
   }
 
@@ -54,6 +57,7 @@ export class Mosaic {
       this.#tilesByElement.set(tile.element, tile);
     }
     if (came.length > 0) {
+      this.#hadCameras = true;
       this.#order();
     }
     for (const camera of came) {
@@ -66,6 +70,11 @@ export class Mosaic {
     this.#filter();
   }
 
+  /** What is seen is of the past until the server has told all cameras again. */
+  connectionLost() {
+    this.#filter();
+  }
+
   /** Is seen again, after the large view of a camera, or null. */
   show(cameraBefore) {
     const tile = this.#tiles.get(cameraBefore);
@@ -73,6 +82,12 @@ export class Mosaic {
       tile.placeScreen();
       tile.link.focus({ preventScroll: true });
       tile.element.scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  #updateAges() {
+    for (const tile of this.#tiles.values()) {
+      tile.updateAge();
     }
   }
 
@@ -118,17 +133,19 @@ export class Mosaic {
       live += tile.camera.isLive ? 1 : 0;
     }
     clearTimeout(this.#emptyTimer);
-    if (total > 0) {
+    if (total > 0 || !this.#cameras.areKnown) {
       empty.hidden = true;
     } else {
       // The server may not have looked yet.
       this.#emptyTimer = setTimeout(() => {
+        setText(this.#elements['empty-heading'], this.#hadCameras ? 'No cameras any more' : 'No cameras');
         empty.hidden = false;
       }, EMPTY_AFTER_MS);
     }
     this.#elements['nothing-found'].hidden = total === 0 || found > 0;
     const all = total === 1 ? '1 camera' : `${total} cameras`;
-    setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${live} live`);
+    const states = this.#cameras.areKnown ? `${live} live` : 'state unknown';
+    setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${states}`);
   }
 
   /** The arrow keys go from tile to tile, as they are seen. */

@@ -1,6 +1,7 @@
 // One camera in the mosaic: a link to its large view.
 
 import { element, setText } from './elements.js';
+import { pictureAge } from './figures.js';
 import { addressOf } from './router.js';
 
 export class Tile {
@@ -11,6 +12,7 @@ export class Tile {
   #state = element('span', 'state');
   #rate = element('span', 'tile-rate');
   #notice = element('span', 'notice');
+  #age = element('span', 'age');
   #stopListening;
 
   constructor(camera, watching) {
@@ -18,7 +20,7 @@ export class Tile {
     this.#watching = watching;
     this.link = element('a', 'tile-link', this.#picture, element('span', 'tile-caption', this.#label, this.#rate, this.#state));
     this.#rate.setAttribute('aria-hidden', 'true');
-    this.#picture.append(this.#notice);
+    this.#picture.append(this.#notice, this.#age);
     this.element = element('li', 'tile', this.link);
     this.#stopListening = camera.listen(() => this.#update());
     this.#update();
@@ -53,6 +55,13 @@ export class Tile {
     return words.every((word) => seen.includes(word));
   }
 
+  /** How old the picture is changes by itself. */
+  updateAge() {
+    const age = pictureAge(this.#camera);
+    setText(this.#age, age);
+    this.#age.hidden = age === '';
+  }
+
   remove() {
     this.#stopListening();
     this.element.remove();
@@ -70,5 +79,6 @@ export class Tile {
     setText(this.#rate, figures && this.#camera.isLive ? `${Math.round(figures.frames_per_second)}/s` : '');
     setText(this.#notice, trouble ?? '');
     this.#notice.hidden = trouble === null;
+    this.updateAge();
   }
 }
