@@ -2,20 +2,13 @@
 
 import { setText } from './elements.js';
 import { Tile } from './tile.js';
+import { layOut } from './wall.js';
 
 /** From so many cameras on they can be searched. */
 const SEARCHED_FROM = 12;
 /** After so long without a camera it is said that there is none. */
 const EMPTY_AFTER_MS = 700;
 const AGE_INTERVAL_MS = 1_000;
-/** How large tiles are, by how many there are. */
-const SIZES = [
-  [1, 'one'],
-  [4, 'few'],
-  [9, 'some'],
-  [16, 'more'],
-  [Infinity, 'many'],
-];
 
 export class Mosaic {
   #cameras;
@@ -26,6 +19,8 @@ export class Mosaic {
   #observer;
   #emptyTimer = null;
   #hadCameras = false;
+  /** How many tiles are to be seen. */
+  #found = 0;
 
   constructor({ cameras, watching, elements }) {
     this.#cameras = cameras;
@@ -43,6 +38,8 @@ export class Mosaic {
         this.#filter();
       }
     });
+    new ResizeObserver(() => this.#layOut()).observe(elements.mosaic);
+    window.addEventListener('resize', () => this.#layOut());
     setInterval(() => this.#updateAges(), AGE_INTERVAL_MS);
     elements.mosaic.addEventListener('keydown', (event) => this.#move(event));
   }
@@ -62,10 +59,6 @@ export class Mosaic {
     }
     for (const camera of came) {
       this.#observer.observe(this.#tiles.get(camera).element);
-    }
-    if (came.length + gone.length > 0) {
-      const count = this.#tiles.size;
-      this.#elements.mosaic.dataset.size = SIZES.find(([most]) => count <= most)[1];
     }
     this.#filter();
   }
@@ -132,6 +125,8 @@ export class Mosaic {
       found += matches ? 1 : 0;
       live += tile.camera.isLive ? 1 : 0;
     }
+    this.#found = found;
+    this.#layOut();
     clearTimeout(this.#emptyTimer);
     if (total > 0 || !this.#cameras.areKnown) {
       empty.hidden = true;
@@ -146,6 +141,25 @@ export class Mosaic {
     const all = total === 1 ? '1 camera' : `${total} cameras`;
     const states = this.#cameras.areKnown ? `${live} live` : 'state unknown';
     setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${states}`);
+  }
+
+  #layOut() {
+    const { mosaic } = this.#elements;
+    if (this.#found === 0 || mosaic.clientWidth === 0) {
+      return;
+    }
+    const style = getComputedStyle(mosaic);
+    const padding = parseFloat(style.paddingLeft);
+    const caption = mosaic.querySelector('.tile:not([hidden]) .tile-caption');
+    const { columns, tileWidth } = layOut({
+      count: this.#found,
+      width: mosaic.clientWidth - 2 * padding,
+      height: innerHeight - (mosaic.getBoundingClientRect().top + scrollY) - 2 * padding,
+      gap: parseFloat(style.columnGap),
+      captionHeight: caption.offsetHeight,
+    });
+    mosaic.style.setProperty('--columns', columns);
+    mosaic.style.setProperty('--tile', `${tileWidth}px`);
   }
 
   /** The arrow keys go from tile to tile, as they are seen. */
