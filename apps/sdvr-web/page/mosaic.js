@@ -38,7 +38,8 @@ export class Mosaic {
         this.#filter();
       }
     });
-    new ResizeObserver(() => this.#layOut()).observe(elements.mosaic);
+    // A frame later: laying out changes the size that is observed.
+    new ResizeObserver(() => requestAnimationFrame(() => this.#layOut())).observe(elements.mosaic);
     window.addEventListener('resize', () => this.#layOut());
     setInterval(() => this.#updateAges(), AGE_INTERVAL_MS);
     elements.mosaic.addEventListener('keydown', (event) => this.#move(event));
@@ -70,6 +71,7 @@ export class Mosaic {
 
   /** Is seen again, after the large view of a camera, or null. */
   show(cameraBefore) {
+    this.#layOut();
     const tile = this.#tiles.get(cameraBefore);
     if (tile) {
       tile.placeScreen();
