@@ -1,7 +1,7 @@
 // Whatever a camera calls itself and says of itself is text: it is seen, and runs nothing.
 
 import assert from 'node:assert/strict';
-import { openPage, run, until, waitForState } from './support.js';
+import { openPage, run, tile, until, waitForState } from './support.js';
 
 const ATTACK = '"><img src=x onerror="window.wasAttacked=1"><script>window.wasAttacked=1</script>';
 const HOSTILE = {
@@ -39,12 +39,13 @@ await run(async (browser) => {
 
   // What a program can really publish: its format is four bytes of its choice.
   await waitForState(page, 'door/people', 'live');
+  await withoutPicture(page);
   say({ type: 'cameras', changed: [HOSTILE], gone: [] });
   await until('the hostile camera is watched', () => sent.some(({ type, camera }) => type === 'watch' && camera === HOSTILE.camera));
   say({ type: 'trouble', camera: HOSTILE.camera, message: ATTACK });
-  const tile = page.locator('.tile', { hasText: HOSTILE.label });
-  await tile.getByText(ATTACK, { exact: true }).waitFor();
-  await tile.locator('a').click();
+  const hostileTile = page.locator('.tile', { hasText: HOSTILE.label });
+  await hostileTile.getByText(ATTACK, { exact: true }).waitFor();
+  await hostileTile.locator('a').click();
   await page.getByRole('heading', { name: HOSTILE.label }).waitFor();
   const figures = await page.locator('.figures').textContent();
   for (const text of [HOSTILE.format, HOSTILE.link, HOSTILE.fingerprint, HOSTILE.directory]) {
@@ -66,3 +67,16 @@ await run(async (browser) => {
   await page.locator('#connection').waitFor();
   await until('the page has come back', () => sent.length > before);
 });
+
+/** What has no picture cannot be saved, and whoever tries is told why. */
+async function withoutPicture(page) {
+  await tile(page, 'door/people').locator('a').click();
+  const button = page.locator('[data-part="snapshot"]');
+  await page.waitForSelector('[data-part="snapshot"][aria-disabled="true"]');
+  const reason = 'There is no picture of door/people to save.';
+  assert.equal(await button.getAttribute('title'), reason);
+  await button.click({ force: true });
+  await page.locator('#message', { hasText: reason }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('.tile').first().waitFor();
+}

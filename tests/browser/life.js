@@ -8,7 +8,7 @@ await run(async (browser) => {
     // What a browser says itself of a server that is not there.
     isExpected: (text) => /WebSocket connection to .* failed/.test(text),
   });
-  await page.getByRole('heading', { name: 'No cameras yet' }).waitFor();
+  await page.getByRole('heading', { name: 'No cameras' }).waitFor();
   await page.evaluate(() => {
     window.wasNotLoadedAgain = true;
   });
@@ -16,7 +16,7 @@ await run(async (browser) => {
   await drive('start', 'door');
   await waitForState(page, 'door', 'live');
   await painted(page, 'door', 5);
-  assert.equal(await page.getByRole('heading', { name: 'No cameras yet' }).isVisible(), false);
+  assert.equal(await page.getByRole('heading', { name: 'No cameras' }).isVisible(), false);
 
   await drive('start', 'yard');
   await waitForState(page, 'yard', 'live');
@@ -39,6 +39,7 @@ await run(async (browser) => {
   await painted(page, 'yard', 3);
   await drive('kill', 'yard');
   await page.waitForSelector('.large[data-state="stale"]');
+  await assertIsOfThePast(page);
   await drive('start', 'yard');
   await page.waitForSelector('.large[data-state="live"]');
   await painted(page, 'yard', 5);
@@ -53,6 +54,13 @@ await run(async (browser) => {
   // The server ends and is started again.
   await drive('kill-web');
   await page.locator('#connection').waitFor();
+  await page.waitForSelector('.large[data-state="unknown"]');
+  await page.goBack();
+  await page.getByText('2 cameras, state unknown').waitFor();
+  await waitForState(page, 'door', 'unknown');
+  await waitForState(page, 'yard', 'unknown');
+  await page.goForward();
+  await page.waitForSelector('.large[data-state="unknown"]');
   await drive('start-web');
   await page.locator('#connection').waitFor({ state: 'hidden' });
   await painted(page, 'yard', 5);
@@ -61,6 +69,18 @@ await run(async (browser) => {
 
   // Of a daemon that has ended in order, no camera is left.
   await drive('end-daemon');
-  await page.getByRole('heading', { name: 'No cameras yet' }).waitFor();
+  await page.getByRole('heading', { name: 'No cameras any more' }).waitFor();
   assert.equal(await page.evaluate(() => window.wasNotLoadedAgain), true);
 });
+
+/** What was true while pictures came is not said any longer; how old the last one is changes. */
+async function assertIsOfThePast(page) {
+  const figure = (name) => page.locator('.figure', { has: page.locator('dt', { hasText: name }) }).locator('dd').textContent();
+  for (const name of ['Frames/s', 'Mbit/s', 'Capture to screen', 'Capture to server']) {
+    assert.equal(await figure(name), '–', name);
+  }
+  const age = page.locator('.large .age');
+  const first = await age.textContent();
+  assert.match(first, /^last picture \d+ s ago$/);
+  await until('the last picture is older', async () => (await age.textContent()) !== first);
+}

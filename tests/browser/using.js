@@ -12,12 +12,14 @@ await run(async (browser) => {
   await painted(page, 'door', 3);
   await painted(page, 'yard', 3);
   await byKeyboard(page);
+  await notThere(page);
   await byScreenReader(page);
   await fullScreen(page);
   await snapshot(page);
   await lightAndDark(page);
   await page.close();
   await onAPhone(browser);
+  await wall(browser);
   await hundreds(browser);
 });
 
@@ -67,6 +69,24 @@ async function byKeyboard(page) {
   await tile(page, 'door').waitFor();
 }
 
+/** An address may name a camera that is not there: it is said, and is no way without an end. */
+async function notThere(page) {
+  await tile(page, 'door').locator('a').click();
+  await page.getByRole('heading', { name: 'door' }).waitFor();
+  for (const name of ['nix', 'no/where']) {
+    await page.evaluate((name) => {
+      location.hash = `#/camera/${name}`;
+    }, name);
+    await page.getByRole('heading', { name: `There is no camera ${name}` }).waitFor();
+    assert.equal(await page.locator('.large').isVisible(), false);
+    assert.equal(await page.locator('.mosaic').isVisible(), false);
+  }
+  await assertAccessible(page, 'where no camera is');
+  await page.getByRole('link', { name: 'All cameras' }).click();
+  await tile(page, 'door').waitFor();
+  assert.equal(await page.locator('#missing').isVisible(), false);
+}
+
 async function byScreenReader(page) {
   const mosaic = await page.getByRole('list', { name: 'Cameras' }).ariaSnapshot();
   assert.match(mosaic, /link "door.*live/);
@@ -110,7 +130,7 @@ async function snapshot(page) {
   const download = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Snapshot' }).click();
   const file = await download;
-  assert.match(file.suggestedFilename(), /^door-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.jpg$/);
+  assert.match(file.suggestedFilename(), /^door-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z\.jpg$/);
   const bytes = readFileSync(await file.path());
   assert.deepEqual([...bytes.subarray(0, 3)], [0xff, 0xd8, 0xff], 'it is a JPEG image');
 }
@@ -134,6 +154,57 @@ async function onAPhone(browser) {
   await tile(page, 'door').locator('a').click();
   await painted(page, 'door', 3);
   await assertFits(page);
+  await page.close();
+}
+
+/** As many tiles as there are, as large as they can be with all in view. */
+async function wall(browser) {
+  let say;
+  const page = await openPage(browser, {
+    prepare: (page) =>
+      page.routeWebSocket('**/socket', (socket) => {
+        say = (message) => socket.send(JSON.stringify(message));
+        say({ type: 'hello', version: 1, now_us: 0 });
+      }),
+  });
+  const camera = (number) => ({ camera: number, label: `wall-${number}`, state: 'lost', format: 'MJPG', directory: '/dev/shm/sdvr' });
+  const seen = [];
+  for (const [count, width, height] of [
+    [1, 1280, 800],
+    [2, 1280, 800],
+    [4, 1280, 800],
+    [5, 1280, 800],
+    [9, 1280, 800],
+    [4, 700, 375],
+    [4, 390, 844],
+  ]) {
+    await page.setViewportSize({ width, height });
+    say({ type: 'cameras', changed: Array.from({ length: 9 }, (_, index) => camera(index)).slice(0, count), gone: [] });
+    say({ type: 'cameras', changed: [], gone: Array.from({ length: 9 - count }, (_, index) => count + index) });
+    await page.waitForFunction((count) => document.querySelectorAll('.tile').length === count, count);
+    // The size of the window is followed a moment later.
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    const { tops, bottom, highest } = await page.evaluate(() => {
+      const boxes = [...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect());
+      return {
+        tops: boxes.map(({ top }) => top),
+        bottom: Math.max(...boxes.map(({ bottom }) => bottom)),
+        highest: Math.max(...boxes.map(({ height }) => height)),
+      };
+    });
+    const columns = tops.filter((top) => top === tops[0]).length;
+    seen.push([count, width, columns, bottom <= height]);
+    assert.ok(highest < height, `${count} in ${width}: a tile is ${highest} high`);
+  }
+  assert.deepEqual(seen, [
+    [1, 1280, 1, true],
+    [2, 1280, 2, true],
+    [4, 1280, 2, true],
+    [5, 1280, 3, true],
+    [9, 1280, 3, true],
+    [4, 700, 2, false],
+    [4, 390, 1, false],
+  ]);
   await page.close();
 }
 

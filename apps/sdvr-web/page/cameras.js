@@ -5,6 +5,9 @@ const inOrder = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base
 /** A camera. Who wants to hear of it (`listen`) is told `state`, `figures`, `stream` or `trouble`. */
 export class Camera {
   #listeners = new Set();
+  #state = null;
+  /** Whether `#state` is what the server says now. */
+  #isKnown = false;
   /** What shows it, once somebody has looked. */
   screen = null;
   /** The last second's, while it is watched. */
@@ -23,8 +26,9 @@ export class Camera {
     this.number = said.camera;
     this.label = String(said.label);
     /** The state that it had until this was said. */
-    this.stateBefore = this.state ?? null;
-    this.state = String(said.state);
+    this.stateBefore = this.#state;
+    this.#state = String(said.state);
+    this.#isKnown = true;
     this.format = text(said.format);
     this.width = said.width;
     this.height = said.height;
@@ -41,8 +45,30 @@ export class Camera {
     return this.sharesLabel ? `${this.label}@${this.number}` : this.label;
   }
 
+  /** `unknown` while there is no connection to the server. */
+  get state() {
+    return this.#isKnown ? this.#state : 'unknown';
+  }
+
   get isLive() {
     return this.state === 'live';
+  }
+
+  /** How long ago the newest picture of it that was shown here was captured, in microseconds; null without one. */
+  get pictureAgeMicros() {
+    return this.screen?.pictureAgeMicros ?? null;
+  }
+
+  /** The connection is lost: what the server said of it is of the past. */
+  becomeUnknown() {
+    this.#isKnown = false;
+    this.figures = null;
+  }
+
+  /** Nothing is known of it any more. */
+  end() {
+    this.#state = 'gone';
+    this.#isKnown = true;
   }
 
   listen(listener) {
@@ -77,6 +103,21 @@ export class Cameras {
   #byNumber = new Map();
   #sorted = [];
   #expectsAll = false;
+  #areKnown = false;
+
+  /** Whether the server has told all that there are, and there is a connection to it. */
+  get areKnown() {
+    return this.#areKnown;
+  }
+
+  /** The connection is lost: what is known is of the past. */
+  becomeUnknown() {
+    this.#areKnown = false;
+    for (const camera of this.#sorted) {
+      camera.becomeUnknown();
+      camera.tell('state');
+    }
+  }
 
   /** What is said next is all that there is: a new connection. */
   expectAll() {
@@ -113,6 +154,7 @@ export class Cameras {
   update(changedSaid, goneNumbers) {
     const came = [];
     const changed = [];
+    this.#areKnown = true;
     const gone = goneNumbers.map((number) => this.#byNumber.get(number)).filter((camera) => camera !== undefined);
     if (this.#expectsAll) {
       this.#expectsAll = false;
@@ -121,7 +163,7 @@ export class Cameras {
       this.#byNumber.clear();
     }
     for (const camera of gone) {
-      camera.state = 'gone';
+      camera.end();
       this.#byKey.delete(camera.key);
       if (this.#byNumber.get(camera.number) === camera) {
         this.#byNumber.delete(camera.number);

@@ -10,21 +10,29 @@ const KINDS = {
   mp4: 'H.264 in a video element',
   jpeg: 'JPEG',
 };
+const UNITS_OF_AGE = [
+  ['days', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+  ['s', 1],
+];
 const UNKNOWN = '–';
 
 /** Names and texts, in the order in which they are read. */
 export function describe(camera) {
   const { figures, screen } = camera;
   const stream = screen?.stream;
+  // Of a camera that sends nothing, the last second's are not true any more; what is counted is.
+  const current = camera.isLive ? figures : null;
   const seen = camera.isLive ? screen?.summary : null;
   const width = stream?.width || camera.width;
   const height = stream?.height || camera.height;
   return [
     ['Resolution', width && height ? `${width} × ${height}` : UNKNOWN],
-    ['Frames/s', figures ? `${decimals(figures.frames_per_second, 1)}${seen ? `, ${decimals(seen.paintedPerSecond, 1)} painted` : ''}` : UNKNOWN],
-    ['Mbit/s', figures ? decimals(figures.bits_per_second / 1e6, 2) : UNKNOWN],
+    ['Frames/s', current ? `${decimals(current.frames_per_second, 1)}${seen ? `, ${decimals(seen.paintedPerSecond, 1)} painted` : ''}` : UNKNOWN],
+    ['Mbit/s', current ? decimals(current.bits_per_second / 1e6, 2) : UNKNOWN],
     ['Capture to screen', seen ? duration(seen.latencyMicros) : UNKNOWN],
-    ['Capture to server', figures && figures.latency_p50_us !== null ? `${duration(figures.latency_p50_us)}, 99 %: ${duration(figures.latency_p99_us)}` : UNKNOWN],
+    ['Capture to server', current && current.latency_p50_us !== null ? `${duration(current.latency_p50_us)}, 99 %: ${duration(current.latency_p99_us)}` : UNKNOWN],
     ['Lost', figures ? `${count(figures.lost)} of ${count(figures.frames + figures.lost)}` : UNKNOWN],
     ['Format', camera.format ?? UNKNOWN],
     ['Shown as', stream ? (KINDS[stream.kind] ?? stream.kind) : UNKNOWN],
@@ -32,6 +40,18 @@ export function describe(camera) {
     identity(camera),
     ['Directory', camera.directory ?? UNKNOWN],
   ];
+}
+
+/** How old the last picture of a camera is that sends no more; empty while it sends, and when there is none. */
+export function pictureAge(camera) {
+  const ageMicros = camera.isLive ? null : camera.pictureAgeMicros;
+  return ageMicros === null ? '' : `last picture ${ago(ageMicros / 1_000_000)}`;
+}
+
+function ago(seconds) {
+  // From two on, so that "1 min" is not said of nearly two.
+  const [unit, secondsEach] = UNITS_OF_AGE.find(([, secondsEach]) => seconds >= 2 * secondsEach) ?? UNITS_OF_AGE.at(-1);
+  return `${count(Math.floor(seconds / secondsEach))} ${unit} ago`;
 }
 
 function identity({ fingerprint, source }) {

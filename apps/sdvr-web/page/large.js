@@ -1,10 +1,12 @@
 // One camera, large, with its figures.
 
 import { element, setText } from './elements.js';
-import { describe } from './figures.js';
+import { describe, pictureAge } from './figures.js';
 import { addressOf } from './router.js';
 
 const FIGURES_INTERVAL_MS = 1_000;
+/** Of a label, so much is in the name of a file. */
+const MOST_OF_LABEL = 128;
 /** Figures that need a line of their own where there is little room. */
 const LONG = new Set(['Identity', 'Directory']);
 
@@ -30,7 +32,7 @@ export class LargeView {
     this.#mosaicView = elements['mosaic-view'];
     const part = (name) => this.#view.querySelector(`[data-part="${name}"]`);
     this.#parts = Object.fromEntries(
-      ['close', 'label', 'state', 'before', 'after', 'snapshot', 'full-screen', 'stage', 'notice', 'figures'].map((name) => [name, part(name)]),
+      ['close', 'label', 'state', 'before', 'after', 'snapshot', 'full-screen', 'stage', 'notice', 'age', 'figures'].map((name) => [name, part(name)]),
     );
     this.#parts.close.addEventListener('click', () => this.#leave());
     this.#parts.before.addEventListener('click', () => this.#goTo(-1));
@@ -67,7 +69,7 @@ export class LargeView {
     }
   }
 
-  /** Makes room for the mosaic; gives the camera that was shown, or null. */
+  /** Makes room for something else; gives the camera that was shown, or null. */
   hide() {
     const before = this.#camera;
     if (before !== null) {
@@ -75,8 +77,6 @@ export class LargeView {
       this.#camera = null;
       this.#cameFromMosaic = false;
       this.#view.hidden = true;
-      this.#mosaicView.hidden = false;
-      document.title = 'SDVR';
     }
     return before;
   }
@@ -107,6 +107,10 @@ export class LargeView {
     this.#parts.state.dataset.state = state;
     setText(this.#parts.notice, trouble ?? '');
     this.#parts.notice.hidden = trouble === null;
+    this.#updateSnapshot();
+    const age = pictureAge(this.#camera);
+    setText(this.#parts.age, age);
+    this.#parts.age.hidden = age === '';
     for (const [name, text] of describe(this.#camera)) {
       if (!this.#rows.has(name)) {
         const value = element('dd');
@@ -116,6 +120,14 @@ export class LargeView {
       setText(this.#rows.get(name), text);
     }
     this.update();
+  }
+
+  /** Not `disabled`: the button can still be found by keyboard, and says why it does nothing. */
+  #updateSnapshot() {
+    const { snapshot } = this.#parts;
+    const canBeSaved = this.#camera.screen.hasPicture;
+    snapshot.setAttribute('aria-disabled', String(!canBeSaved));
+    snapshot.title = canBeSaved ? 'Save this picture' : noPictureOf(this.#camera);
   }
 
   #leave() {
@@ -152,30 +164,36 @@ export class LargeView {
     if (document.fullscreenElement === this.#parts.stage) {
       document.exitFullscreen();
     } else {
-      this.#parts.stage.requestFullscreen().catch(() => this.#announcer.say('This browser does not allow full screen.'));
+      this.#parts.stage.requestFullscreen().catch(() => this.#announcer.show('This browser does not allow full screen.'));
     }
   }
 
   async #snapshot() {
-    const { label } = this.#camera;
-    const image = await this.#camera.screen.snapshot();
+    const camera = this.#camera;
+    // Before the image is made: it may be replaced meanwhile.
+    const ageMicros = camera.pictureAgeMicros ?? 0;
+    const captured = new Date(Date.now() - ageMicros / 1_000);
+    const image = await camera.screen.snapshot();
     if (!image) {
-      this.#announcer.say(`There is no picture of ${label} yet.`);
+      this.#announcer.show(noPictureOf(camera));
       return;
     }
     const link = element('a');
     link.href = URL.createObjectURL(image);
-    link.download = `${label.replace(/[^\w.-]+/g, '_')}-${localTime(new Date())}.jpg`;
+    link.download = fileName(camera.label, captured);
     link.click();
     // The download has its own hold on the image once it has begun.
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    this.#announcer.say(`A snapshot of ${label} was saved.`);
+    this.#announcer.show(`A snapshot of ${camera.label} was saved.`);
   }
 }
 
-/** As it can be in the name of a file. */
-function localTime(date) {
-  const two = (number) => String(number).padStart(2, '0');
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
-  return `${day}T${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join('-')}`;
+function noPictureOf({ label }) {
+  return `There is no picture of ${label} to save.`;
+}
+
+/** As `sdvr view` calls its own: some file systems do not take colons. */
+function fileName(label, captured) {
+  const plainLabel = [...label].slice(0, MOST_OF_LABEL).join('').replace(/[^\w-]/gu, '_');
+  return `${plainLabel}-${captured.toISOString().replaceAll(':', '-')}.jpg`;
 }

@@ -6,6 +6,7 @@ import { ServerClock } from './clock.js';
 import { Connection } from './connection.js';
 import { supportedKinds } from './kinds.js';
 import { LargeView } from './large.js';
+import { MissingView } from './missing.js';
 import { Mosaic } from './mosaic.js';
 import { Painter } from './painter.js';
 import { Router } from './router.js';
@@ -14,16 +15,17 @@ import { Watching } from './watching.js';
 
 const byId = (id) => document.getElementById(id);
 
-const announcer = new Announcer(byId('announcements'));
+const announcer = new Announcer(byId('announcements'), byId('message'));
 const clock = new ServerClock();
 const cameras = new Cameras();
 const connection = new Connection({ opened, lost, message, frame });
 const shown = new Shown((frames) => connection.send({ type: 'shown', frames }));
 const painter = new Painter(clock, shown);
 const watching = new Watching({ connection, painter, kinds: await supportedKinds() });
-const mosaic = new Mosaic({ cameras, watching, elements: pick('mosaic', 'empty', 'nothing-found', 'filter', 'filter-field', 'count') });
+const mosaic = new Mosaic({ cameras, watching, elements: pick('mosaic', 'empty', 'empty-heading', 'nothing-found', 'filter', 'filter-field', 'count') });
 const large = new LargeView({ cameras, watching, announcer, elements: pick('large', 'mosaic-view') });
-const router = new Router({ cameras, showLarge: (camera) => large.show(camera), showMosaic });
+const missing = new MissingView(pick('missing', 'missing-heading'));
+const router = new Router({ cameras, showLarge, showMosaic, showMissing });
 
 function pick(...ids) {
   return Object.fromEntries(ids.map((id) => [id, byId(id)]));
@@ -38,11 +40,13 @@ function lost() {
   clock.stop();
   shown.forget();
   watching.forget();
+  cameras.becomeUnknown();
   if (byId('connection').hidden) {
     announcer.say('The connection to the server is lost.');
   }
   byId('connection').hidden = false;
   document.body.classList.add('is-disconnected');
+  mosaic.connectionLost();
 }
 
 const HANDLERS = {
@@ -95,8 +99,22 @@ function frame(received) {
   watching.handleFrame(received);
 }
 
+function showLarge(camera) {
+  missing.hide();
+  large.show(camera);
+}
+
+function showMissing(name) {
+  large.hide();
+  byId('mosaic-view').hidden = true;
+  missing.show(name);
+}
+
 function showMosaic() {
   const shownBefore = large.hide();
+  missing.hide();
+  byId('mosaic-view').hidden = false;
+  document.title = 'SDVR';
   mosaic.show(shownBefore);
 }
 
@@ -116,7 +134,7 @@ byId('full-screen').addEventListener('click', () => {
   if (document.fullscreenElement) {
     document.exitFullscreen();
   } else {
-    document.documentElement.requestFullscreen().catch(() => announcer.say('This browser does not allow full screen.'));
+    document.documentElement.requestFullscreen().catch(() => announcer.show('This browser does not allow full screen.'));
   }
 });
 

@@ -19,6 +19,11 @@ export class Measurements {
     return this.#all.slice(-KEPT);
   }
 
+  /** When the newest was captured, in microseconds of the server's clock; null if there was none. */
+  get lastCapturedMicros() {
+    return this.#all.at(-1)?.[1] ?? null;
+  }
+
   /** Of the last two seconds: how many frames were painted a second, and how late at the median; null if none was. */
   summary(nowMicros) {
     const latencies = [];

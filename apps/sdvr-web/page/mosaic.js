@@ -2,19 +2,13 @@
 
 import { setText } from './elements.js';
 import { Tile } from './tile.js';
+import { layOut } from './wall.js';
 
 /** From so many cameras on they can be searched. */
 const SEARCHED_FROM = 12;
 /** After so long without a camera it is said that there is none. */
 const EMPTY_AFTER_MS = 700;
-/** How large tiles are, by how many there are. */
-const SIZES = [
-  [1, 'one'],
-  [4, 'few'],
-  [9, 'some'],
-  [16, 'more'],
-  [Infinity, 'many'],
-];
+const AGE_INTERVAL_MS = 1_000;
 
 export class Mosaic {
   #cameras;
@@ -24,6 +18,9 @@ export class Mosaic {
   #tilesByElement = new WeakMap();
   #observer;
   #emptyTimer = null;
+  #hadCameras = false;
+  /** How many tiles are to be seen. */
+  #found = 0;
 
   constructor({ cameras, watching, elements }) {
     this.#cameras = cameras;
@@ -41,6 +38,10 @@ export class Mosaic {
         this.#filter();
       }
     });
+    // A frame later: laying out changes the size that is observed.
+    new ResizeObserver(() => requestAnimationFrame(() => this.#layOut())).observe(elements.mosaic);
+    window.addEventListener('resize', () => this.#layOut());
+    setInterval(() => this.#updateAges(), AGE_INTERVAL_MS);
     elements.mosaic.addEventListener('keydown', (event) => this.#move(event));
   }
 
@@ -54,25 +55,34 @@ export class Mosaic {
       this.#tilesByElement.set(tile.element, tile);
     }
     if (came.length > 0) {
+      this.#hadCameras = true;
       this.#order();
     }
     for (const camera of came) {
       this.#observer.observe(this.#tiles.get(camera).element);
     }
-    if (came.length + gone.length > 0) {
-      const count = this.#tiles.size;
-      this.#elements.mosaic.dataset.size = SIZES.find(([most]) => count <= most)[1];
-    }
+    this.#filter();
+  }
+
+  /** What is seen is of the past until the server has told all cameras again. */
+  connectionLost() {
     this.#filter();
   }
 
   /** Is seen again, after the large view of a camera, or null. */
   show(cameraBefore) {
+    this.#layOut();
     const tile = this.#tiles.get(cameraBefore);
     if (tile) {
       tile.placeScreen();
       tile.link.focus({ preventScroll: true });
       tile.element.scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  #updateAges() {
+    for (const tile of this.#tiles.values()) {
+      tile.updateAge();
     }
   }
 
@@ -117,18 +127,41 @@ export class Mosaic {
       found += matches ? 1 : 0;
       live += tile.camera.isLive ? 1 : 0;
     }
+    this.#found = found;
+    this.#layOut();
     clearTimeout(this.#emptyTimer);
-    if (total > 0) {
+    if (total > 0 || !this.#cameras.areKnown) {
       empty.hidden = true;
     } else {
       // The server may not have looked yet.
       this.#emptyTimer = setTimeout(() => {
+        setText(this.#elements['empty-heading'], this.#hadCameras ? 'No cameras any more' : 'No cameras');
         empty.hidden = false;
       }, EMPTY_AFTER_MS);
     }
     this.#elements['nothing-found'].hidden = total === 0 || found > 0;
     const all = total === 1 ? '1 camera' : `${total} cameras`;
-    setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${live} live`);
+    const states = this.#cameras.areKnown ? `${live} live` : 'state unknown';
+    setText(count, words.length > 0 ? `${found} of ${all}` : total === 0 ? '' : `${all}, ${states}`);
+  }
+
+  #layOut() {
+    const { mosaic } = this.#elements;
+    if (this.#found === 0 || mosaic.clientWidth === 0) {
+      return;
+    }
+    const style = getComputedStyle(mosaic);
+    const padding = parseFloat(style.paddingLeft);
+    const caption = mosaic.querySelector('.tile:not([hidden]) .tile-caption');
+    const { columns, tileWidth } = layOut({
+      count: this.#found,
+      width: mosaic.clientWidth - 2 * padding,
+      height: innerHeight - (mosaic.getBoundingClientRect().top + scrollY) - 2 * padding,
+      gap: parseFloat(style.columnGap),
+      captionHeight: caption.offsetHeight,
+    });
+    mosaic.style.setProperty('--columns', columns);
+    mosaic.style.setProperty('--tile', `${tileWidth}px`);
   }
 
   /** The arrow keys go from tile to tile, as they are seen. */

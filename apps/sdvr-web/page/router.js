@@ -6,11 +6,15 @@ export class Router {
   #cameras;
   #showLarge;
   #showMosaic;
+  #showMissing;
+  /** The name whose camera is shown, or null. */
+  #shownName = null;
 
-  constructor({ cameras, showLarge, showMosaic }) {
+  constructor({ cameras, showLarge, showMosaic, showMissing }) {
     this.#cameras = cameras;
     this.#showLarge = showLarge;
     this.#showMosaic = showMosaic;
+    this.#showMissing = showMissing;
   }
 
   start() {
@@ -22,12 +26,18 @@ export class Router {
   follow() {
     const name = nameIn(location.hash);
     if (name === null) {
+      this.#shownName = null;
       this.#showMosaic();
       return;
     }
     const camera = this.#cameras.byAddressName(name);
     if (camera) {
+      this.#shownName = name;
       this.#showLarge(camera);
+    } else if (this.#cameras.areKnown && name !== this.#shownName) {
+      // One that was shown and is gone stays, with its last picture.
+      this.#shownName = null;
+      this.#showMissing(name);
     }
   }
 }

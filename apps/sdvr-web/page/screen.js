@@ -45,6 +45,18 @@ export class Screen {
     return this.#measurements.summary(this.#painter.clock.nowMicros());
   }
 
+  /** How long ago the newest picture was captured; null when there is none, or when the server's clock has begun anew since. */
+  get pictureAgeMicros() {
+    const captured = this.#measurements.lastCapturedMicros;
+    const age = captured === null ? -1 : this.#painter.clock.nowMicros() - captured;
+    return age < 0 ? null : age;
+  }
+
+  /** Whether there is a picture to be seen and saved. */
+  get hasPicture() {
+    return this.#canvas !== null || this.#decoder?.element?.videoWidth > 0;
+  }
+
   /** What the server announces: all that was there before is of no use any more. The last picture stays until there is another. */
   begin(said) {
     this.#endDecoder();
