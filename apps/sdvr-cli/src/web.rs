@@ -1,5 +1,7 @@
 //! `sdvr web`: cameras in a browser.
 
+mod listen;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -39,8 +41,8 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Where to listen; any address but this host's own asks for a token and speaks TLS
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8337")]
+    /// Where to listen, a port alone on 127.0.0.1; any address but this host's own asks for a token and speaks TLS
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = listen::DEFAULT, value_parser = listen::parse)]
     listen: SocketAddr,
     /// What a browser has to say to be let in [default: made and printed where one is needed]
     #[arg(long, env = "SDVR_WEB_TOKEN", hide_env_values = true)]
