@@ -349,6 +349,10 @@ fn nothing_of_it_stays_above_the_screen_of_before() {
         terminal.wait_for("all of the daemon's line", |screen| {
             screen[0].starts_with("sdvrd ") && screen[0].ends_with(" resent")
         });
+        // With the cursor below, tmux takes away what is above it.
+        wait_until("only that line is drawn", || {
+            terminal.tmux(&["display-message", "-p", "#{cursor_y}"]) == "0\n"
+        });
         terminal.press(&["q"]);
         wait_until("the shell's screen is back", || {
             terminal.tmux(&["display-message", "-p", "#{alternate_on}"]) == "0\n"

@@ -334,7 +334,7 @@ fn in_short(error: &Error) -> String {
             cause: DecodeError::Unsupported { format, hint },
             ..
         } => format!("{format} cannot be shown: {hint}"),
-        Error::Undecodable { cause, .. } => format!("damaged: {cause}"),
+        Error::Undecodable { cause, .. } => cause.to_string(),
         error => error.to_string(),
     }
 }
