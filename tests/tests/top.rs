@@ -333,6 +333,54 @@ fn it_stops_and_goes_on_like_any_program() {
 }
 
 #[test]
+fn nothing_of_it_stays_above_the_screen_of_before() {
+    let system = System::with_daemon();
+    let terminal = Terminal::open(&system, 80, 24, &[]);
+    for is_stopped in [false, true] {
+        terminal.type_line("clear; sdvr top --interval 0.2");
+        terminal.wait_for("the daemon", |screen| has_line(screen, "sdvrd "));
+        if is_stopped {
+            terminal.press(&["C-z"]);
+            terminal.wait_for_shell();
+            terminal.type_line("fg");
+        }
+        terminal.resize(150, 40);
+        // The daemon's line is longer than the terminal was wide.
+        terminal.wait_for("all of the daemon's line", |screen| {
+            screen[0].starts_with("sdvrd ") && screen[0].ends_with(" resent")
+        });
+        // With the cursor below, tmux takes away what is above it.
+        wait_until("only that line is drawn", || {
+            terminal.tmux(&["display-message", "-p", "#{cursor_y}"]) == "0\n"
+        });
+        terminal.press(&["q"]);
+        wait_until("the shell's screen is back", || {
+            terminal.tmux(&["display-message", "-p", "#{alternate_on}"]) == "0\n"
+        });
+        let all = terminal.tmux(&["capture-pane", "-p", "-S", "-"]);
+        assert!(!all.contains("refused"), "{all}");
+        terminal.wait_for_shell();
+        terminal.resize(80, 24);
+    }
+}
+
+#[test]
+fn rows_that_no_filter_lets_through_are_missed_aloud() {
+    let system = System::with_daemon();
+    let _cameras = three_cameras(&system);
+    for label in ["a", "b", "c"] {
+        system.wait_for_state(label, "live");
+    }
+    let look = |filter| system.sdvr(&["top", "--once", "--interval", "0.1", "--filter", filter]);
+    let said = text(&look("nix there").stderr);
+    assert_eq!(
+        said,
+        "sdvr: none of 3 cameras has all words of \"nix there\"\n"
+    );
+    assert_eq!(text(&look("MJPG").stderr), "");
+}
+
+#[test]
 fn colours_are_left_out_where_they_are_not_wanted() {
     let system = System::with_daemon();
     let _camera = system.start_client("door", "test:?format=MJPG&size=64x48", &[]);

@@ -178,6 +178,65 @@ fn five_cameras_share_a_window_and_a_click_enlarges_one() {
 }
 
 #[test]
+fn one_that_was_never_there_is_told_with_the_names_of_those_that_are() {
+    let screen = Screen::start();
+    let system = System::with_daemon();
+    let _door = system.start_client("door", &SMALL.source(10), &[]);
+    system.wait_for_state("door", "live");
+    let view = View::start(&system, &screen, &["yard"]);
+    screen.wait_for_windows(&["yard - sdvr"]);
+    let said = "sdvr: there is no camera \"yard\" (there are: door); waiting for it";
+    let is_said = || {
+        view.running
+            .log()
+            .lines()
+            .filter(|line| *line == said)
+            .count()
+    };
+    wait_until("it is said", || is_said() == 1);
+    let _yard = system.start_client("yard", &SMALL.source(10), &[]);
+    screen.wait_until("its picture is seen", || {
+        SMALL.number(&screen.shot((320, 240))).is_some()
+    });
+    assert_eq!(is_said(), 1);
+    view.running.signal(rustix::process::Signal::TERM);
+    view.assert_ends_well();
+}
+
+#[test]
+fn a_format_without_pixels_is_no_damage() {
+    let screen = Screen::start();
+    let system = System::with_daemon();
+    let _bench = system.start_client("bench", "test:?format=BNCH&bytes=1000&fps=50", &[]);
+    let view = View::start(&system, &screen, &["bench"]);
+    screen.wait_for_windows(&["bench - sdvr"]);
+    wait_until("some time is reported", || view.reports("bench").len() >= 3);
+    let reports = view.reports("bench");
+    assert!(
+        reports
+            .iter()
+            .all(|report| report["damaged"] == 0 && report["shown"] == 0),
+        "{reports:?}"
+    );
+    view.running.signal(rustix::process::Signal::TERM);
+    view.assert_ends_well();
+}
+
+#[test]
+fn a_folder_that_takes_no_pictures_is_told_before_anything_is_shown() {
+    let system = System::new();
+    let file = system.home().join("file");
+    std::fs::write(&file, "").unwrap();
+    let missing = system.home().join("missing");
+    for (folder, word) in [(&missing, "mkdir -p"), (&file, "is no folder")] {
+        let output = system.sdvr(&["view", "--folder", folder.to_str().unwrap()]);
+        let said = sdvr_tests::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(word) && said.contains("--folder"), "{said}");
+    }
+}
+
+#[test]
 fn without_cameras_it_says_so_and_waits() {
     let screen = Screen::start();
     let system = System::with_daemon();
@@ -246,11 +305,10 @@ fn a_hostile_stream_ends_nothing_but_itself() {
             .last()
             .map_or(0, |report| report["damaged"].as_u64().unwrap())
     };
-    let strange: [(FourCc, u32, u32, &[u8]); 5] = [
+    let strange: [(FourCc, u32, u32, &[u8]); 4] = [
         (FourCc::GREY, 64, 64, &[1, 2, 3]),
         (FourCc::MJPG, 640, 480, b"\xff\xd8 no picture \xff\xd9"),
         (FourCc::MJPG, 0, 0, b"\xff"),
-        (FourCc(*b"\x1b[2J"), u32::MAX, u32::MAX, b"?"),
         (FourCc::H264, 64, 64, &[0, 0, 0, 1, 0x65, 0xff, 0xff]),
     ];
     for (fourcc, width, height, bytes) in strange {
@@ -262,6 +320,10 @@ fn a_hostile_stream_ends_nothing_but_itself() {
             damaged(&view) > before
         });
     }
+    // No frame is to blame for its format.
+    odd.set_format(format(FourCc(*b"\x1b[2J"), u32::MAX, u32::MAX))
+        .unwrap_or_default();
+    odd.publish(b"?", &Published::now()).unwrap();
     let before = view.shown("door");
     wait_until("the camera is shown on", || view.shown("door") > before);
     screen.press(window, key('q'));
@@ -338,6 +400,7 @@ fn without_a_screen_it_says_what_to_do() {
         assert!(said.contains(word), "{word} is not in {said}");
     }
     assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains(".)"), "{said}");
 }
 
 /// A Wayland compositor without a screen, in a folder of its own.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use sdvr::Cameras;
+use sdvr::{Cameras, Daemon};
 
 use self::cameras::CAMERAS;
 use self::programs::{Place, Programs};
@@ -22,6 +22,9 @@ Examples:
   sdvr demo                        until Ctrl-C; the web page's address is printed
   sdvr demo --no-web               a table in the terminal instead
   sdvr demo --webcams              with the cameras of this host besides
+
+The table is of a program that reads all frames: what it missed was published, and
+overwritten before it had time for it. What was lost before is told at the end.
 
 Home, frames, port and keys are of its own: a daemon that runs already is not disturbed.";
 
@@ -53,10 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !interrupted.is_set() {
         result?;
     }
-    print_line(format_args!(
-        "{} frames, {} lost. Nothing is left behind.",
-        seen.frames, seen.lost
-    ))
+    print_line(format_args!("{seen} Nothing is left behind."))
 }
 
 /// Everything from the first program's start to the last one's end.
@@ -142,7 +142,25 @@ fn show(
 struct Seen {
     labels: Vec<String>,
     frames: u64,
-    lost: u64,
+    /// Captured, and not published.
+    missing: u64,
+    /// Of these, those that were never sent: the camera's host or the network had no time for them.
+    missing_at_source: u64,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} frames published", self.frames)?;
+        if self.missing == 0 {
+            return write!(formatter, ", none lost before.");
+        }
+        let on_the_way = self.missing.saturating_sub(self.missing_at_source);
+        write!(
+            formatter,
+            "; before that {} not sent in time and {on_the_way} lost on the way.",
+            self.missing_at_source
+        )
+    }
 }
 
 impl Seen {
@@ -154,9 +172,11 @@ impl Seen {
         self.frames = self
             .frames
             .max(cameras.iter().map(|camera| camera.frames).sum());
-        self.lost = self
-            .lost
-            .max(cameras.iter().map(|camera| camera.lost).sum());
+        // The daemon's sums, which go on whatever becomes of rings.
+        if let Ok(daemon) = Daemon::of(&place.rings()) {
+            self.missing = daemon.statistics.frames_missing;
+            self.missing_at_source = daemon.statistics.missing_at_source;
+        }
     }
 
     /// A camera of which no frame has come yet.

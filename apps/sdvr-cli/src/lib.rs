@@ -43,7 +43,7 @@ Examples:
   sdvr exec --each -- CMD {}       a program for each camera, with its frames
   sdvr verify test-nvr             measure a test:?format=BNCH camera
   sdvr keys fingerprint            what to compare on the other end
-  sdvr demo                        a daemon and three cameras, to look at
+  sdvr demo                        a daemon and four cameras, to look at
 
 CAMERA is a label, a fingerprint (its beginning is enough), or the name of a ring's file.
 Frames are searched in SDVR_SHM_DIR if it is set, else in /dev/shm/sdvr-UID, then in the other /dev/shm/sdvr-*.
@@ -82,7 +82,7 @@ enum Command {
     Verify(verify::Arguments),
     /// Show, approve, revoke, replace and forget keys
     Keys(keys::Arguments),
-    /// Run a daemon and three test cameras in a temporary home, and show them live
+    /// Run a daemon and four test cameras, over TCP and UDP, in a temporary home, and show them live
     Demo(demo::Arguments),
 }
 

@@ -36,8 +36,11 @@ Keys:
 FPS and MBIT/S are measured between two looks. P50 and P99 are latencies from
 capture to being published here, of the frames since the last look; \"-\" where
 the camera's clock is not known. LOST counts frames that were captured and did
-not arrive, RESENT packets that came when they were sent again, \"-\" over TCP,
-which does that unseen. AGE is how long ago the newest frame was published.
+not arrive, whatever the cause: a camera's host that is too slow, the link, an
+interruption. It begins anew with each new ring of a camera; the sum in the line
+of a daemon is since that daemon's start. RESENT counts packets that came when
+they were sent again, \"-\" over TCP, which does that unseen. AGE is how long ago
+the newest frame was published.
 
 A narrow terminal shows the most important columns. There are no colours where
 the terminal has none, or NO_COLOR is set. When standard output is no terminal,

@@ -1,12 +1,13 @@
 //! `sdvr view`: cameras in windows.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use sdvr_view::{Report, ViewOptions};
 use serde_json::json;
 
-use crate::output::{Interrupted, print_line};
+use crate::output::{Interrupted, WrongUsage, print_line};
 
 const HELP: &str = "\
 A window for each camera, or one for all: a mosaic, with --mosaic and from the fifth camera
@@ -66,6 +67,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(folder) = &arguments.folder {
+        check_folder(folder)?;
+    }
     let interrupted = Interrupted::listen()?;
     let mut options = ViewOptions::default();
     options.cameras.clone_from(&arguments.cameras);
@@ -84,6 +88,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     sdvr_view::run(options, move || interrupted.is_set(), told)?;
     printed
+}
+
+/// Now, and not only when there is a picture to save, which may not come again.
+fn check_folder(folder: &Path) -> Result<(), WrongUsage> {
+    let shown = folder.display();
+    let wrong = |what: String| Err(WrongUsage(format!("--folder {shown}: {what}")));
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => wrong(format!(
+            "there is no such folder; make it (mkdir -p {shown}), or name another one"
+        )),
+        Err(error) => wrong(format!("{error}; name another folder")),
+        Ok(metadata) if !metadata.is_dir() => {
+            wrong("that is no folder; name one, pictures get names by themselves".to_owned())
+        }
+        Ok(_) => match rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+            Ok(()) => Ok(()),
+            Err(error) => wrong(format!(
+                "no pictures can be saved there ({error}); name another folder"
+            )),
+        },
+    }
 }
 
 /// The names are a promise.

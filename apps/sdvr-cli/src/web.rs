@@ -1,5 +1,7 @@
 //! `sdvr web`: cameras in a browser.
 
+mod listen;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -14,13 +16,15 @@ of cameras that nobody looks at. On this host's own addresses (127.0.0.1, ::1) n
 is asked for; on all others the page is encrypted, and a token has to be known. It is made
 at each start and printed with the address, unless one is given: by SDVR_WEB_TOKEN or
 --token-file, which other users of this host do not see, or by --token, which they do (ps).
+A browser that comes without it is told where it is found: in the address that was printed.
 
 The certificate is made at the first start (~/.sdvr/web/certificate.pem). Browsers warn of
 it, since nobody has vouched for it: compare its fingerprint with the one that is printed.
 
 For scripts (with a token: -H 'Authorization: Bearer TOKEN', or ?token=TOKEN):
   /api/cameras           all cameras as JSON, by the names of sdvr ls --json
-  /snapshot/LABEL.jpg    the newest picture
+  /snapshot/LABEL.jpg    the newest picture; with ?stale=ok also that of a camera that is
+                         silent or gone
   /stream/LABEL.mjpg     pictures for ever, as browsers, VLC and ffmpeg take them
   /metrics               figures for Prometheus
 LABEL can be a fingerprint, too; ?directory=DIR says whose camera is meant if several
@@ -37,8 +41,8 @@ Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Where to listen; any address but this host's own asks for a token and speaks TLS
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8337")]
+    /// Where to listen, a port alone on 127.0.0.1; any address but this host's own asks for a token and speaks TLS
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = listen::DEFAULT, value_parser = listen::parse)]
     listen: SocketAddr,
     /// What a browser has to say to be let in [default: made and printed where one is needed]
     #[arg(long, env = "SDVR_WEB_TOKEN", hide_env_values = true)]

@@ -4,16 +4,21 @@
 //! takes its time for, what comes after is the newest frame there is: no delay can grow, and no work is thrown away. The windows are woken once
 //! for all that is new until they look.
 
+use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sdvr::{Camera, DecodeError, Decoded, Error, Pictures, Pixels, Policy, StreamState};
+use sdvr::{
+    Camera, DecodeError, Decoded, Error, Pictures, Pixels, Policy, StreamFormat, StreamState,
+};
 
 /// How often the camera is asked how it is while no frame comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The same of one that nobody looks at.
 const LOOK_INTERVAL_UNSEEN: Duration = Duration::from_millis(500);
+/// How often it is told anew which cameras there are instead of one that was never there: all rings are opened for that.
+const NAMES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the thread says of its camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +27,28 @@ pub(crate) struct Status {
     pub(crate) state: Option<StreamState>,
     /// Its label; what was asked for while it was never there.
     pub(crate) label: String,
+    /// What its frames are announced to be; `None` until it has been there.
+    pub(crate) format: Option<StreamFormat>,
     /// Frames that did not arrive.
     pub(crate) lost: u64,
-    /// Frames that gave no picture.
+    /// Frames that gave no picture, of formats that can be shown.
     pub(crate) damaged: u64,
     /// Why there is no picture, if there is a reason; gone with the next picture.
     pub(crate) trouble: Option<String>,
+}
+
+impl Status {
+    /// Of a camera that nobody has looked at yet.
+    pub(crate) const fn of_unknown(label: String) -> Self {
+        Self {
+            state: None,
+            label,
+            format: None,
+            lost: 0,
+            damaged: 0,
+            trouble: None,
+        }
+    }
 }
 
 /// A camera's thread, which ends with this value.
@@ -88,13 +109,7 @@ impl Feed {
         camera: Camera,
         tell: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
-        let status = Status {
-            state: None,
-            label: camera.label().to_owned(),
-            lost: 0,
-            damaged: 0,
-            trouble: None,
-        };
+        let status = Status::of_unknown(camera.label().to_owned());
         let shared = Arc::new(Shared {
             exchange: Mutex::new(Exchange {
                 work: Work::Decode,
@@ -208,7 +223,9 @@ enum Got {
 }
 
 fn run(shared: &Shared, mut pictures: Pictures) {
+    let mut absence = Absence::default();
     loop {
+        absence.handle_time(shared, pictures.camera());
         let result = match shared.turn() {
             Turn::End => return,
             Turn::Look => Ok(Got::Nothing(None)),
@@ -224,20 +241,25 @@ fn run(shared: &Shared, mut pictures: Pictures) {
             Err(error) => (Got::Nothing(None), Some(error)),
         };
         let camera = pictures.camera();
-        let (is_there, state) = (camera.info().is_some(), camera.state());
+        let (info, state) = (camera.info(), camera.state());
         let has_picture = matches!(got, Got::Picture(_));
         shared.hand_over(got, |status| {
-            if is_there || status.state.is_some() {
+            if info.is_some() && status.state.is_none() {
+                // That it is not there.
+                status.trouble = None;
+            }
+            if info.is_some() || status.state.is_some() {
                 status.state = Some(state);
             }
-            if is_there {
+            if let Some(info) = info {
                 camera.label().clone_into(&mut status.label);
+                status.format = Some(info.format);
                 status.lost = camera.lost();
             }
             if has_picture {
                 status.trouble = None;
             }
-            if let Some(Error::Undecodable { .. }) = &trouble {
+            if trouble.as_ref().is_some_and(is_damage) {
                 status.damaged = status.damaged.saturating_add(1);
             }
             if let Some(error) = trouble {
@@ -264,6 +286,47 @@ fn next(pictures: &mut Pictures, memory: Option<Decoded>) -> Result<Got, Error> 
     })
 }
 
+/// Says of a camera that was never there which ones are, until it comes.
+#[derive(Debug, Default)]
+struct Absence {
+    /// Which cameras there were when it was said last.
+    told: Option<Instant>,
+}
+
+impl Absence {
+    fn handle_time(&mut self, shared: &Shared, camera: &Camera) {
+        let is_due = self
+            .told
+            .is_none_or(|told| told.elapsed() >= NAMES_INTERVAL);
+        if !is_due || camera.info().is_some() || shared.lock().status.state.is_some() {
+            return;
+        }
+        let is_first = self.told.replace(Instant::now()).is_none();
+        // Other errors are told when it is asked for frames.
+        let Err(Error::NotFound { wanted, known }) = Camera::open(camera.label()) else {
+            return;
+        };
+        let text = format!("there is no camera {wanted:?} ({known}); waiting for it");
+        if is_first {
+            let _ = writeln!(std::io::stderr(), "sdvr: {text}");
+        }
+        shared.hand_over(Got::Nothing(None), |status| status.trouble = Some(text));
+    }
+}
+
+/// Whether a frame is to blame, and not its format.
+const fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Undecodable { cause, .. } => !matches!(
+            cause,
+            DecodeError::Unsupported { .. }
+                | DecodeError::Size { .. }
+                | DecodeError::UnknownPixels { .. }
+        ),
+        _ => false,
+    }
+}
+
 /// What there is room for on a picture; the same for one frame after another.
 fn in_short(error: &Error) -> String {
     match error {
@@ -271,7 +334,7 @@ fn in_short(error: &Error) -> String {
             cause: DecodeError::Unsupported { format, hint },
             ..
         } => format!("{format} cannot be shown: {hint}"),
-        Error::Undecodable { cause, .. } => format!("damaged: {cause}"),
+        Error::Undecodable { cause, .. } => cause.to_string(),
         error => error.to_string(),
     }
 }

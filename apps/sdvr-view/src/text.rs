@@ -47,7 +47,8 @@ pub(crate) enum Place {
     Centre,
 }
 
-/// Writes lines onto a strip that is darker than what is below it, and cuts off what has no room. Gives what was drawn on.
+/// Writes lines onto a strip that is darker than what is below it. What has no room in a line at the top is cut off, so that figures keep their places;
+/// elsewhere it goes on in the next line, as long as there is one.
 pub(crate) fn write(
     canvas: &mut Canvas<'_>,
     room: Area,
@@ -61,8 +62,14 @@ pub(crate) fn write(
     let lines_most = (room.height / size.line_height().max(1)) as usize;
     let lines: Vec<(Vec<char>, Colour)> = lines
         .iter()
+        .flat_map(|&(line, colour)| {
+            let lines = match place {
+                Place::TopLeft => vec![shortened(line, letters_most)],
+                Place::BottomLeft | Place::Centre => wrapped(line, letters_most, lines_most),
+            };
+            lines.into_iter().map(move |line| (line, colour))
+        })
         .take(lines_most)
-        .map(|&(line, colour)| (shortened(line, letters_most), colour))
         .collect();
     let longest = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
     if longest == 0 {
@@ -113,6 +120,23 @@ fn shortened(line: &str, most: usize) -> Vec<char> {
             .for_each(|letter| *letter = '.');
     }
     letters
+}
+
+/// A line as several that have room, at most so many; broken between words where a word has room.
+fn wrapped(line: &str, letters_most: usize, lines_most: usize) -> Vec<Vec<char>> {
+    let mut rest: Vec<char> = line.chars().collect();
+    let mut lines = Vec::new();
+    while letters_most > 0 && rest.len() > letters_most && lines.len() + 1 < lines_most {
+        let blank = rest
+            .iter()
+            .take(letters_most + 1)
+            .rposition(|&letter| letter == ' ');
+        let behind = rest.split_off(blank.filter(|&at| at > 0).unwrap_or(letters_most));
+        let next = behind.into_iter().skip_while(|&letter| letter == ' ');
+        lines.push(std::mem::replace(&mut rest, next.collect()));
+    }
+    lines.push(shortened(&String::from_iter(rest), letters_most));
+    lines
 }
 
 fn draw(canvas: &mut Canvas<'_>, (x, y): (u32, u32), size: Size, letter: char, colour: Colour) {
@@ -201,6 +225,23 @@ mod tests {
         let of = |line| written(room, Place::TopLeft, line);
         assert_eq!(of("\u{1b}\u{7}ä"), of("???"));
         assert_ne!(of("abc"), of("abd"));
+    }
+
+    #[test]
+    fn lines_go_on_in_the_next_one_between_words() {
+        #[track_caller]
+        fn check(line: &str, letters_most: usize, lines_most: usize, expected: &[&str]) {
+            let lines = wrapped(line, letters_most, lines_most);
+            let lines: Vec<String> = lines.into_iter().map(String::from_iter).collect();
+            assert_eq!(lines, expected);
+        }
+        check("BNCH cannot be shown", 20, 3, &["BNCH cannot be shown"]);
+        check("BNCH cannot be shown", 14, 3, &["BNCH cannot be", "shown"]);
+        check("BNCH cannot be shown", 13, 3, &["BNCH cannot", "be shown"]);
+        check("BNCH cannot be shown", 6, 2, &["BNCH", "cann.."]);
+        check("  /a/long/path", 6, 9, &[" ", "/a/lon", "g/path"]);
+        check("", 6, 9, &[""]);
+        check("door", 0, 0, &[""]);
     }
 
     #[test]

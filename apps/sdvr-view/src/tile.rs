@@ -47,13 +47,7 @@ impl Tile {
         Self {
             feed,
             decoded: None,
-            status: Status {
-                state: None,
-                label,
-                lost: 0,
-                damaged: 0,
-                trouble: None,
-            },
+            status: Status::of_unknown(label),
             figures: Figures::new(now),
             lost_since: None,
             is_new: false,
@@ -108,28 +102,47 @@ impl Tile {
             }
             None => canvas.fill(area, BACKGROUND),
         }
-        let status = &self.status;
-        let about = match (self.lost_since, &self.decoded) {
-            (Some(since), _) => Some(("lost", age(look.now.saturating_duration_since(since)))),
-            (None, Some(_)) => None,
-            (None, None) => Some(("waiting for a picture", String::new())),
-        };
-        if let Some((word, age)) = about {
-            let trouble = status.trouble.as_deref().unwrap_or_default();
-            let first = format!("{}: {word}{age}", status.label);
-            let lines = [(first.as_str(), WHITE), (trouble, ORANGE)];
-            let count = if trouble.is_empty() { 1 } else { 2 };
-            text::write(canvas, area, Place::Centre, look.size, &lines[..count]);
+        let message = self.message(look.now);
+        if let Some((state, trouble)) = &message {
+            let lines = [(state.as_str(), WHITE), (trouble.as_str(), ORANGE)];
+            let lines = lines.iter().filter(|(line, _)| !line.is_empty());
+            let lines: Vec<(&str, Colour)> = lines.copied().collect();
+            text::write(canvas, area, Place::Centre, look.size, &lines);
         }
         if look.has_overlay {
-            let (figures, bad) = self.overlay();
+            let figures = self.figures();
+            // What stands in the middle does not stand here, too.
+            let bad = self.bad(message.is_none());
             let lines = [
-                (status.label.as_str(), WHITE),
+                (self.status.label.as_str(), WHITE),
                 (figures.as_str(), GREY),
                 (bad.as_str(), ORANGE),
             ];
-            let count = if bad.is_empty() { 2 } else { 3 };
+            let count = match (figures.is_empty(), bad.is_empty()) {
+                (true, _) => 1,
+                (false, true) => 2,
+                (false, false) => 3,
+            };
             text::write(canvas, area, Place::TopLeft, look.size, &lines[..count]);
+        }
+    }
+
+    /// What stands in the middle: how the camera is, and why there is no picture, if there is something to say.
+    fn message(&self, now: Instant) -> Option<(String, String)> {
+        let Status { label, trouble, .. } = &self.status;
+        match (self.lost_since, &self.decoded, trouble) {
+            (Some(since), _, trouble) => {
+                let age = age(now.saturating_duration_since(since));
+                let trouble = trouble.clone().unwrap_or_default();
+                Some((format!("{label}: lost{age}"), trouble))
+            }
+            (None, Some(_), _) => None,
+            (None, None, None) => Some((format!("{label}: waiting for a picture"), String::new())),
+            // Its name is in it.
+            (None, None, Some(trouble)) if self.status.state.is_none() => {
+                Some((String::new(), trouble.clone()))
+            }
+            (None, None, Some(trouble)) => Some((label.clone(), trouble.clone())),
         }
     }
 
@@ -142,16 +155,26 @@ impl Tile {
         }
     }
 
-    /// Format, rate and latency; and what is not as it should be.
-    fn overlay(&self) -> (String, String) {
-        let mut figures = String::new();
-        if let Some(decoded) = &self.decoded {
-            let picture = decoded.picture();
-            let fourcc = decoded.frame().format().fourcc;
-            figures = format!("{}x{} {fourcc}", picture.width(), picture.height());
-        }
-        let mut bad = Vec::new();
-        if let Some(measured) = self.figures.measured {
+    /// Format, rate, latency and losses, as far as there have been any to measure; empty while the camera was never there.
+    fn figures(&self) -> String {
+        let Some(announced) = self.status.format else {
+            return String::new();
+        };
+        let (fourcc, size) = match &self.decoded {
+            Some(decoded) => {
+                let picture = decoded.picture();
+                let size = (picture.width(), picture.height());
+                (decoded.frame().format().fourcc, size)
+            }
+            None => (announced.fourcc, (announced.width, announced.height)),
+        };
+        let mut figures = match size {
+            // Where the format does not tell.
+            (0, _) | (_, 0) => fourcc.to_string(),
+            (width, height) => format!("{width}x{height} {fourcc}"),
+        };
+        let measured = self.figures.measured.filter(|_| self.decoded.is_some());
+        if let Some(measured) = measured {
             figures += &format!("  {:.1}/s", measured.shown_rate);
             if measured.shown_rate < measured.captured_rate * 0.9 {
                 figures += &format!(" of {:.1}/s", measured.captured_rate);
@@ -160,14 +183,16 @@ impl Tile {
                 figures += &format!("  {} ms", latency.as_millis());
             }
         }
-        figures += &format!("  lost {}", self.status.lost);
-        if self.status.damaged > 0 {
-            bad.push(format!("damaged {}", self.status.damaged));
-        }
-        if let Some(trouble) = &self.status.trouble {
-            bad.push(trouble.clone());
-        }
-        (figures, bad.join("  "))
+        figures + &format!("  lost {}", self.status.lost)
+    }
+
+    /// What is not as it should be.
+    fn bad(&self, with_trouble: bool) -> String {
+        let damaged = self.status.damaged;
+        let damaged = (damaged > 0).then(|| format!("damaged {damaged}"));
+        let trouble = self.status.trouble.clone().filter(|_| with_trouble);
+        let bad: Vec<String> = damaged.into_iter().chain(trouble).collect();
+        bad.join("  ")
     }
 }
 

@@ -23,10 +23,9 @@ pub fn write(path: &Path, bytes: &[u8], captured: SystemTime) -> io::Result<()> 
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         // Without the temporary name, which nobody knows.
-        .map_err(|error| {
-            error
-                .raw_os_error()
-                .map_or(error, io::Error::from_raw_os_error)
+        .map_err(|error| match code(&error) {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error,
         })?;
     file.write_all(bytes)?;
     file.as_file().set_modified(captured)?;
@@ -34,6 +33,16 @@ pub fn write(path: &Path, bytes: &[u8], captured: SystemTime) -> io::Result<()> 
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// What the system has said, also where a path was put around it.
+fn code(error: &io::Error) -> Option<i32> {
+    let cause = || {
+        std::error::Error::source(error)?
+            .downcast_ref::<io::Error>()?
+            .raw_os_error()
+    };
+    error.raw_os_error().or_else(cause)
 }
 
 /// Where the file is to be; what is there may only be a file.

@@ -47,6 +47,9 @@ pub(super) fn run(
         }
         is_first = false;
         if arguments.once {
+            if let Some(why) = nothing_shown(&model) {
+                say(why);
+            }
             return Ok(());
         }
     }
@@ -62,6 +65,18 @@ fn sleep_until(time: Instant, interrupted: &Interrupted) -> bool {
         thread::sleep(rest.min(POLL_INTERVAL));
     }
     false
+}
+
+/// Why there are no rows although there are cameras.
+fn nothing_shown(model: &Model) -> Option<String> {
+    let count = model.look.cameras.len();
+    let of = match count {
+        0 => return None,
+        1 => "the one camera does not have".to_owned(),
+        _ => format!("none of {count} cameras has"),
+    };
+    let is_empty = model.shown_count() == 0;
+    is_empty.then(|| format!("sdvr: {of} all words of {:?}", model.filter()))
 }
 
 /// All columns; of a terminal those that it has room for.

@@ -1,6 +1,7 @@
 //! The terminal: taken, drawn on, and given back as it was, whatever happens.
 
 use std::io::{self, BufWriter, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -8,10 +9,10 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event};
-use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Position, Rect};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -25,6 +26,9 @@ use super::view::{self, Palette};
 
 /// What a screen full of changes takes at most, so that it goes out in one piece: over a network each piece may be a packet.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// Whether what is seen is the alternate screen, which is ours: a panic gives the terminal back from wherever it happens, and what it says must stay.
+static HAS_ALTERNATE_SCREEN: AtomicBool = AtomicBool::new(false);
 
 /// Whether the terminal is one on which can be drawn.
 pub(super) fn can_be_used() -> bool {
@@ -136,6 +140,8 @@ impl Screen {
         disable_raw_mode()?;
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
+        // Relaxed, here and below: nothing else hangs on it.
+        HAS_ALTERNATE_SCREEN.store(true, Ordering::Relaxed);
         self.terminal.hide_cursor()?;
         self.draw_anew()
     }
@@ -156,6 +162,10 @@ impl Drop for Screen {
 
 /// The terminal as it was. Nothing can be done where that fails.
 fn give_back() {
+    if HAS_ALTERNATE_SCREEN.swap(false, Ordering::Relaxed) {
+        // tmux wraps lines that are longer than the terminal was wide before it was resized, and leaves what is then too much above the screen of before.
+        let _ = queue!(io::stdout(), Clear(ClearType::All));
+    }
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }

@@ -21,6 +21,8 @@ pub(super) fn connect() -> Result<EventLoop<Event>, ViewError> {
                 .rsplit(": ")
                 .next()
                 .unwrap_or_default()
+                // It is told amid a sentence.
+                .trim_end_matches('.')
                 .to_owned(),
         }),
         Err(panic) => {
