@@ -1,4 +1,4 @@
-//! The test pattern as an H.264 film: what a camera with an encoder of its own sends.
+//! The test pattern as an H.264 film: what a camera with an encoder of its own sends, filled up to the bits that one takes.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +10,8 @@ use sdvr_source::{CaptureOptions, Next, Source};
 
 /// Frames a second.
 pub(super) const RATE: u32 = 30;
+/// Bits a second: the pattern alone would take a twentieth of that.
+const BITRATE: &str = "4M";
 
 /// Writes `seconds` of the pattern in this size to `film`, with a key frame every two seconds and no B-frames, as cameras encode.
 pub(super) fn write(film: &Path, (width, height): (u32, u32), seconds: u32) -> anyhow::Result<()> {
@@ -21,7 +23,15 @@ pub(super) fn write(film: &Path, (width, height): (u32, u32), seconds: u32) -> a
         .arg(format!("{width}x{height}"))
         .args(["-r", &RATE.to_string(), "-i", "-"])
         .args(["-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-g"])
-        .args([&(2 * RATE).to_string(), "-pix_fmt", "yuv420p", "-f", "h264"])
+        .args([
+            &(2 * RATE).to_string(),
+            "-b:v",
+            BITRATE,
+            "-maxrate",
+            BITRATE,
+        ])
+        .args(["-bufsize", "1M", "-x264-params", "nal-hrd=cbr"])
+        .args(["-pix_fmt", "yuv420p", "-f", "h264"])
         .arg(film)
         .stdin(Stdio::piped())
         .spawn()

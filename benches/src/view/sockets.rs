@@ -1,25 +1,26 @@
-//! Fifty pages on one camera, beside fifty plain writes of the same frames.
+//! Fifty pages on one camera, beside fifty plain writes of the same frames. What reads them is one thread in both cases: each thread that is woken may take the
+//! processor from who writes, and that would be what is measured.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod clients;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use sdvr::{Camera, Policy, Start};
-use tungstenite::Message;
 
+use self::clients::{Page, Reader, look_at};
 use super::film;
 use super::web_server::WebServer;
 use crate::system::{Program, System};
 
 const SOCKETS: usize = 50;
 const MEASURED: Duration = Duration::from_secs(20);
-/// What a page has not said for so long it says.
-const UNSAID: Duration = Duration::from_millis(500);
 /// Until all are in their stride.
 const WARMING: Duration = Duration::from_secs(3);
 
@@ -72,13 +73,13 @@ struct Seen {
 
 /// What clients count.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     frames: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Counts {
-    fn add(&self, frames: u64, bytes: usize) {
+    pub(super) fn add(&self, frames: u64, bytes: usize) {
         // Relaxed: the numbers stand for themselves.
         self.frames.fetch_add(frames, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -114,76 +115,15 @@ fn measure(
 fn served(programs: &Path, system: &System) -> anyhow::Result<Seen> {
     let server = WebServer::start(programs, system)?;
     let counts = Arc::new(Counts::default());
-    for _ in 0..SOCKETS {
-        let (address, counts) = (server.address, Arc::clone(&counts));
-        // Ends with the server.
-        std::thread::spawn(move || be_a_page(address, &counts));
-    }
+    let mut pages = (0..SOCKETS)
+        .map(|_| Page::open(server.address))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let of_thread = Arc::clone(&counts);
+    // Ends with the server.
+    std::thread::spawn(move || look_at(&mut pages, &of_thread));
     measure(&server.program, &counts, || {
         server.metric("sdvr_web_frames_packed_total")
     })
-}
-
-/// Watches the camera and says that its frames were shown as often as the page does.
-fn be_a_page(address: SocketAddr, counts: &Counts) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(UNSAID))?;
-    let (mut socket, _) = tungstenite::client(format!("ws://{address}/socket"), stream)
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut every = 1;
-    let mut said_number = None;
-    // The newest frame that was not said, as it is said, and since when there is one.
-    let mut unsaid: Option<(String, Instant)> = None;
-    loop {
-        match socket.read() {
-            Ok(Message::Text(text)) => {
-                let said: serde_json::Value = serde_json::from_str(&text)?;
-                for camera in said["changed"].as_array().into_iter().flatten() {
-                    let watch = serde_json::json!({
-                        "type": "watch", "camera": camera["camera"], "kinds": ["h264", "jpeg"],
-                    });
-                    socket.send(Message::text(watch.to_string()))?;
-                }
-                if let Some(window) = said["window"].as_u64() {
-                    every = window.min(2).max(window.div_ceil(4));
-                    said_number = None;
-                }
-            }
-            Ok(Message::Binary(frame)) => {
-                let word = |at: usize| {
-                    let bytes = frame
-                        .get(at..at + 4)
-                        .and_then(|bytes| bytes.try_into().ok());
-                    bytes
-                        .map(u32::from_le_bytes)
-                        .context("a frame has a header")
-                };
-                let number = u64::from(word(16)?);
-                let shown = format!(
-                    "{{\"type\":\"shown\",\"frames\":[[{},{},{number}]]}}",
-                    word(4)?,
-                    word(8)?,
-                );
-                counts.add(1, frame.len());
-                let since = unsaid.take().map_or_else(Instant::now, |(_, since)| since);
-                let is_due = said_number.is_none_or(|said| number - said >= every);
-                if is_due || since.elapsed() >= UNSAID {
-                    said_number = Some(number);
-                    socket.send(Message::text(shown))?;
-                } else {
-                    unsaid = Some((shown, since));
-                }
-            }
-            Ok(_) => {}
-            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                if let Some((shown, _)) = unsaid.take() {
-                    socket.send(Message::text(shown))?;
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// A program that reads the frames as `sdvr web` does and only writes them to as many sockets.
@@ -200,16 +140,12 @@ fn plain(system: &System) -> anyhow::Result<Seen> {
     let mut port = [0; 2];
     said.read_exact(&mut port)?;
     let counts = Arc::new(Counts::default());
-    for _ in 0..SOCKETS {
-        let mut stream = TcpStream::connect(("127.0.0.1", u16::from_be_bytes(port)))?;
-        let counts = Arc::clone(&counts);
-        std::thread::spawn(move || {
-            let mut buffer = vec![0; 1 << 20];
-            while let Ok(length @ 1..) = stream.read(&mut buffer) {
-                counts.add(0, length);
-            }
-        });
-    }
+    let mut readers = (0..SOCKETS)
+        .map(|_| Reader::open(u16::from_be_bytes(port)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let of_thread = Arc::clone(&counts);
+    // Ends with the program.
+    std::thread::spawn(move || look_at(&mut readers, &of_thread));
     let mut seen = measure(&program, &counts, || Ok(0))?;
     // What is read is not taken apart again: all was written, or it would have ended.
     let mut written = [0; 8];
