@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use sdvr::{Camera, Start};
 use tokio::sync::Notify;
-use tokio::task::unconstrained;
 
 pub(crate) use self::coded::kind_of;
 pub(crate) use self::queue::Position;
@@ -44,8 +43,6 @@ pub(crate) struct Reader {
     state: Mutex<State>,
     /// Told when somebody wants a frame, and when nobody watches any more.
     demand: Condvar,
-    /// Told when there is a frame, or no more will come.
-    news: Notify,
 }
 
 #[derive(Debug)]
@@ -122,7 +119,7 @@ impl Readers {
         }))
     }
 
-    /// Watches a camera: `watcher` is told of its frames. To be called in the runtime.
+    /// Watches a camera: `watcher` is told of its frames, by the thread that reads them.
     ///
     /// # Errors
     ///
@@ -145,7 +142,6 @@ impl Readers {
                 let thread = std::thread::Builder::new().name(format!("{}", camera.info.label));
                 // Until it can look, the new one has nobody who watches: it looks under the lock that is held here.
                 thread.spawn(move || running.run())?;
-                tokio::spawn(unconstrained(tell_watchers(Arc::clone(&reader))));
                 self.counters().readers.add(1);
                 open.insert((camera.number, kind), Arc::clone(&reader));
                 reader
@@ -177,12 +173,18 @@ impl Reader {
                 status: Status::Running,
             }),
             demand: Condvar::new(),
-            news: Notify::new(),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all who watch that there is a frame, or that no more will come. Pages are written to here, on the thread that has the frame: nobody has to be woken
+    /// for it, and who encrypts does so beside the others. To be called without a lock, since who is told looks at the state.
+    fn tell_watchers(&self) {
+        let watchers = self.state().watchers.clone();
+        watchers.iter().for_each(Watcher::tell);
     }
 }
 
@@ -223,23 +225,6 @@ impl Drop for Watch {
     }
 }
 
-/// Tells all who watch, inside the runtime and in one go: for the thread that reads it is one call, whoever watches, and no page's task is woken for it. Nothing of it
-/// waits, so it need not make room for others as long as it is at it.
-async fn tell_watchers(reader: Arc<Reader>) {
-    loop {
-        reader.news.notified().await;
-        let (watchers, is_over) = {
-            let state = reader.state();
-            let is_over = !matches!(state.status, Status::Running);
-            (state.watchers.clone(), is_over)
-        };
-        watchers.iter().for_each(Watcher::tell);
-        if is_over {
-            return;
-        }
-    }
-}
-
 /// A reader on its thread; gives its place up whatever happens.
 #[derive(Debug)]
 struct Running {
@@ -273,7 +258,7 @@ impl Running {
             state.status = status;
         }
         drop((state, open));
-        self.reader.news.notify_one();
+        self.reader.tell_watchers();
     }
 
     /// The camera; from its newest frame on that somebody can begin with.
@@ -329,7 +314,7 @@ impl Running {
     fn publish(&self, frame: Packed) {
         self.readers.counters().frames_packed.add(1);
         self.reader.state().queue.push(Arc::new(frame));
-        self.reader.news.notify_one();
+        self.reader.tell_watchers();
     }
 
     fn new_epoch(&self, codec: String, size: (u32, u32), window: usize) -> Arc<Epoch> {

@@ -102,7 +102,7 @@ async fn serve(site: Arc<Site>, wire: Wire) {
         Over::Broken(why) => close(CloseCode::Protocol.into(), &why),
         Over::Ending => close(CloseCode::Away.into(), "the server ends"),
     };
-    session.page.desk().wire.send(message);
+    session.page.desk().wire.send(&message);
     let flushed = poll_fn(|context| session.page.desk().wire.poll_flush(context));
     // Whether it arrives or not, this is the end.
     let _ = timeout(GOODBYE_MOST, flushed).await;
@@ -264,7 +264,7 @@ impl Session {
             return Err(Over::Gone);
         }
         self.pings_unanswered = self.pings_unanswered.saturating_add(1);
-        self.page.desk().wire.send(Opcode::Ping.message(&[]));
+        self.page.desk().wire.send(&Opcode::Ping.message(&[]));
         Ok(())
     }
 }

@@ -80,7 +80,7 @@ impl Page {
                         if is_new_epoch {
                             wire.say(&ToPage::stream(*camera, &frame.epoch));
                         }
-                        wire.send(frame.message.clone());
+                        wire.send(&frame.message);
                         self.counters.frames_sent.add(1);
                         self.counters.bytes_sent.add(frame.message.len() as u64);
                         is_busy = true;
@@ -104,6 +104,6 @@ impl Desk {
 
 impl Wire {
     fn say(&mut self, message: &ToPage<'_>) {
-        self.send(Opcode::Text.message(message.to_string().as_bytes()));
+        self.send(&Opcode::Text.message(message.to_string().as_bytes()));
     }
 }

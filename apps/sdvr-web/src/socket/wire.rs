@@ -110,12 +110,28 @@ impl Wire {
         }
     }
 
-    /// Sends a whole message, behind those that wait. Whether it is stuck then: the page's task has to [`Self::poll_message`].
-    pub(crate) fn send(&mut self, message: Bytes) -> bool {
-        self.outgoing.queue.push_back(message);
-        // The page's task waits for the network if it has to be waited for. An error is one that it finds, too.
+    /// Sends a whole message, behind those that wait. If [it is stuck](Self::is_stuck) then, the page's task has to look at it.
+    pub(crate) fn send(&mut self, message: &Bytes) {
+        // The page's task waits for the network if it has to be waited for.
         let mut nobody = Context::from_waker(Waker::noop());
-        !self.is_stuck() && self.poll_flush(&mut nobody).is_pending()
+        let is_first = self.outgoing.queue.is_empty() && !self.is_stuck();
+        let written = if is_first {
+            Pin::new(&mut self.io).poll_write(&mut nobody, message)
+        } else {
+            Poll::Pending
+        };
+        let written = match written {
+            Poll::Ready(Ok(written)) => written.min(message.len()),
+            // An error is there for the page's task, too.
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.outgoing.is_unflushed |= written > 0;
+        if written < message.len() {
+            self.outgoing.queue.push_back(message.slice(written..));
+        }
+        if is_first {
+            let _ = self.poll_flush(&mut nobody);
+        }
     }
 
     /// Whether the network has not taken all that was sent.
@@ -167,8 +183,8 @@ impl Wire {
                     outgoing.stuck_since.get_or_insert_with(Instant::now);
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(0)) => return self.fail(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Err(error)) => return self.fail(error),
                 Poll::Ready(Ok(written)) => {
                     message.advance(written.min(message.len()));
                     if message.is_empty() {
@@ -185,12 +201,19 @@ impl Wire {
                     outgoing.stuck_since.get_or_insert_with(Instant::now);
                     return Poll::Pending;
                 }
-                Poll::Ready(result) => result?,
+                Poll::Ready(Err(error)) => return self.fail(error),
+                Poll::Ready(Ok(())) => {}
             }
             outgoing.is_unflushed = false;
         }
         outgoing.stuck_since = None;
         Poll::Ready(Ok(()))
+    }
+
+    /// The page's task finds the error again: it is stuck until then.
+    fn fail(&mut self, error: io::Error) -> Poll<io::Result<()>> {
+        self.outgoing.stuck_since.get_or_insert_with(Instant::now);
+        Poll::Ready(Err(error))
     }
 }
 
