@@ -24,7 +24,7 @@ Examples:
   sdvr demo --webcams              with the cameras of this host besides
 
 The table is of a program that reads all frames: what it missed was published, and
-overwritten before it had time for it. What was lost before is told at the end.
+overwritten before it had time for it. What was lost on the way to the daemon is told at the end.
 
 Home, frames, port and keys are of its own: a daemon that runs already is not disturbed.";
 
@@ -152,12 +152,12 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} frames published", self.frames)?;
         if self.missing == 0 {
-            return write!(formatter, ", none lost before.");
+            return write!(formatter, ", none lost.");
         }
         let on_the_way = self.missing.saturating_sub(self.missing_at_source);
         write!(
             formatter,
-            "; before that {} not sent in time and {on_the_way} lost on the way.",
+            "; besides, {} were not sent in time and {on_the_way} were lost on the way.",
             self.missing_at_source
         )
     }
