@@ -16,9 +16,9 @@ export class Shown {
     this.#send = send;
   }
 
-  /** What the server announces. Of its window, three quarters stay free for what is under way; of a small one, one frame at least. */
+  /** What the server announces. Half of its window stays free for what is under way. */
   begin({ camera, epoch, window }) {
-    this.#streams.set(camera, { epoch, every: Math.max(Math.min(2, window), Math.ceil(window / 4)), said: -Infinity });
+    this.#streams.set(camera, { epoch, every: Math.ceil(window / 2), said: -Infinity });
   }
 
   /** The connection is lost. */

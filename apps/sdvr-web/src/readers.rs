@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use sdvr::{Camera, Start};
+use sdvr::{Camera, FrameRate, Start};
 use tokio::sync::Notify;
 
 pub(crate) use self::coded::kind_of;
@@ -20,6 +20,12 @@ use crate::counters::Counters;
 use crate::messages::Kind;
 use crate::packed::{Epoch, Packed};
 use crate::socket::Page;
+
+/// Frames under way to a page at most: what comes in a second, or so many of a camera that says nothing of its rate.
+const WINDOW_DEFAULT: u64 = 30;
+/// No less and no more, whatever a camera says.
+const WINDOW_LEAST: u64 = 8;
+const WINDOW_MOST: u64 = 120;
 
 /// How often a reader without frames looks whether it is still watched.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -48,7 +54,8 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    watchers: Vec<Watcher>,
+    /// Who is told holds no lock meanwhile, and has this.
+    watchers: Arc<Vec<Watcher>>,
     /// Whether somebody has seen all there is and can take more.
     is_wanted: bool,
     status: Status,
@@ -81,11 +88,11 @@ pub(crate) enum Watcher {
 }
 
 impl Watcher {
-    fn tell(&self) {
+    fn tell(&self, camera: CameraNumber) {
         match self {
             Self::Page(page) => {
                 if let Some(page) = page.upgrade() {
-                    page.hand_out();
+                    page.hand_out(camera);
                 }
             }
             Self::Task(task) => task.notify_one(),
@@ -101,10 +108,12 @@ impl Watcher {
     }
 }
 
-/// What a watcher that has room for a frame finds.
+/// What a watcher finds.
 #[derive(Debug)]
 pub(crate) enum Next {
     Frame(Arc<Packed>),
+    /// As many frames are under way as may be.
+    NoRoom,
     /// There is none yet; it is told when there is.
     NoneYet,
     /// None will come.
@@ -147,7 +156,7 @@ impl Readers {
                 reader
             }
         };
-        reader.state().watchers.push(watcher.clone());
+        Arc::make_mut(&mut reader.state().watchers).push(watcher.clone());
         reader.demand.notify_one();
         Ok(Watch { reader, watcher })
     }
@@ -168,7 +177,7 @@ impl Reader {
             kind,
             state: Mutex::new(State {
                 queue: Queue::new(kind),
-                watchers: Vec::new(),
+                watchers: Arc::default(),
                 is_wanted: false,
                 status: Status::Running,
             }),
@@ -183,20 +192,20 @@ impl Reader {
     /// Tells all who watch that there is a frame, or that no more will come. Pages are written to here, on the thread that has the frame: nobody has to be woken
     /// for it, and who encrypts does so beside the others. To be called without a lock, since who is told looks at the state.
     fn tell_watchers(&self) {
-        let watchers = self.state().watchers.clone();
-        watchers.iter().for_each(Watcher::tell);
+        let watchers = Arc::clone(&self.state().watchers);
+        for watcher in &*watchers {
+            watcher.tell(self.camera.number);
+        }
     }
 }
 
 impl Watch {
-    /// How many frames may be under way to a watcher.
-    pub(crate) fn window(&self) -> usize {
-        self.reader.state().queue.window()
-    }
-
-    /// The next frame for a watcher that has room for it.
-    pub(crate) fn next(&self, position: &mut Position) -> Next {
+    /// The next frame for a watcher to which so many are under way.
+    pub(crate) fn next(&self, position: &mut Position, under_way: usize) -> Next {
         let mut state = self.reader.state();
+        if under_way >= state.queue.window() {
+            return Next::NoRoom;
+        }
         if let Some(frame) = state.queue.next(position) {
             return Next::Frame(frame);
         }
@@ -217,8 +226,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = self.reader.state();
         let mine = |other: &Watcher| other.is(&self.watcher);
-        if let Some(at) = state.watchers.iter().position(mine) {
-            state.watchers.swap_remove(at);
+        let watchers = Arc::make_mut(&mut state.watchers);
+        if let Some(at) = watchers.iter().position(mine) {
+            watchers.swap_remove(at);
         }
         drop(state);
         self.reader.demand.notify_one();
@@ -317,7 +327,13 @@ impl Running {
         self.reader.tell_watchers();
     }
 
-    fn new_epoch(&self, codec: String, size: (u32, u32), window: usize) -> Arc<Epoch> {
+    fn new_epoch(&self, codec: String, size: (u32, u32), rate: FrameRate) -> Arc<Epoch> {
+        let in_a_second = rate
+            .interval_ns()
+            .and_then(|interval| 1_000_000_000_u64.checked_div(interval));
+        let window = in_a_second
+            .unwrap_or(WINDOW_DEFAULT)
+            .clamp(WINDOW_LEAST, WINDOW_MOST);
         // Relaxed: only that each is another one matters.
         let number = self.readers.0.next_epoch.fetch_add(1, Ordering::Relaxed);
         Arc::new(Epoch {
@@ -326,7 +342,7 @@ impl Running {
             codec,
             width: size.0,
             height: size.1,
-            window,
+            window: usize::try_from(window).unwrap_or(usize::MAX),
         })
     }
 }

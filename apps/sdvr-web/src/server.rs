@@ -11,6 +11,7 @@ use anyhow::Context;
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use self::connection::Door;
 use crate::WebOptions;
@@ -69,6 +70,7 @@ pub(crate) async fn run(options: WebOptions, is_to_end: impl Fn() -> bool) -> an
         Catalog::follow(move || *ending.borrow())?
     };
     let site = Arc::new(Site {
+        began: Instant::now(),
         catalog,
         readers: Readers::new(Arc::clone(&counters)),
         counters: Arc::clone(&counters),

@@ -1,9 +1,11 @@
 //! What all requests share.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sdvr::Monitor;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::catalog::Catalog;
 use crate::counters::Counters;
@@ -11,6 +13,7 @@ use crate::readers::Readers;
 
 #[derive(Debug)]
 pub(crate) struct Site {
+    pub(crate) began: Instant,
     pub(crate) catalog: Catalog,
     pub(crate) readers: Readers,
     pub(crate) counters: Arc<Counters>,
@@ -22,6 +25,15 @@ pub(crate) struct Site {
     pub(crate) monitor: Mutex<Monitor>,
     /// True when the server ends.
     pub(crate) ending: watch::Receiver<bool>,
+}
+
+impl Site {
+    /// When the next second of the server begins: what is done each second for each page is done for all of them at once, which wakes the server once.
+    pub(crate) fn next_second(&self) -> Instant {
+        let begun = self.began.elapsed().as_secs();
+        let next = Duration::from_secs(begun.saturating_add(1));
+        self.began.checked_add(next).unwrap_or(self.began)
+    }
 }
 
 /// Waits until the server ends.

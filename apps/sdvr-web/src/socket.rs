@@ -15,14 +15,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use sdvr::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 use tungstenite::Message;
 use tungstenite::handshake::server::create_response_with_body;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 pub(crate) use self::page::Page;
 use self::watched::Watched;
-use self::wire::{Ended, Opcode, Wire, close};
+use self::wire::{Ended, Event, Opcode, Wire, close};
 use crate::catalog::{CameraNumber, Known, Listed};
 use crate::messages::{FromPage, ToPage};
 use crate::site::{Site, ended};
@@ -116,24 +116,27 @@ impl Session {
         });
         let page = Arc::clone(&self.page);
         let mut ending = std::pin::pin!(ended(self.site.ending.clone()));
-        let mut figures = interval(FIGURES_INTERVAL);
-        figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut figures = interval_at(self.site.next_second(), FIGURES_INTERVAL);
+        figures.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                message = poll_fn(|context| page.desk().wire.poll_message(context)) => self.handle(message?)?,
+                event = poll_fn(|context| page.desk().wire.poll_event(context)) => match event? {
+                    Event::Message(message) => self.handle(message)?,
+                    Event::Room => {}
+                },
                 changed = self.listed.changed() => {
                     changed.map_err(|_| Over::Ending)?;
                     self.tell_cameras();
                 }
                 // Its wire is looked at again.
-                () = page.needs_its_task() => {}
+                () = page.is_made_stuck() => {}
                 _ = figures.tick() => self.handle_second()?,
                 _ = pings.tick() => self.ping()?,
                 () = &mut ending => return Err(Over::Ending),
             }
-            page.hand_out();
+            page.hand_out_all();
         }
     }
 
@@ -236,7 +239,7 @@ impl Session {
             changed: changed.iter().map(|known| &known.description).collect(),
             gone,
         };
-        desk.say(&message);
+        desk.wire.say(&message);
     }
 
     fn tell_figures(&self) {
@@ -246,7 +249,7 @@ impl Session {
         let figures = watched
             .filter_map(|number| Some(now.get(number)?.figures.clone()))
             .collect();
-        desk.say(&ToPage::Figures { figures });
+        desk.wire.say(&ToPage::Figures { figures });
     }
 
     /// Watches those anew that send something else now.

@@ -73,7 +73,8 @@ impl Pictures {
     /// The next one, with what is before and behind it.
     async fn next(&mut self) -> Result<[Bytes; 3], Refused> {
         loop {
-            match self.watch.next(&mut self.position) {
+            // What was handed to the network is not waited for.
+            match self.watch.next(&mut self.position, 0) {
                 Next::Frame(frame) => {
                     let counters = &self.site.counters;
                     counters
@@ -88,7 +89,7 @@ impl Pictures {
                     );
                     return Ok([head.into(), image, Bytes::from_static(b"\r\n")]);
                 }
-                Next::NoneYet => self.news.notified().await,
+                Next::NoRoom | Next::NoneYet => self.news.notified().await,
                 Next::Over(Status::Trouble(why)) => {
                     return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &*why));
                 }

@@ -210,11 +210,11 @@ impl<'a> Segments<'a> {
     /// Goes to the marker behind entropy-coded data, in which an FF byte is followed by 00 or belongs to a restart marker.
     fn skip_entropy_coded(&mut self) {
         let rest = self.image.get(self.at..).unwrap_or_default();
-        let length = rest
-            .windows(2)
-            .position(
-                |pair| matches!(pair, [0xff, code] if !matches!(code, 0x00 | 0xd0..=0xd7 | 0xff)),
-            )
+        let length = memchr::memchr_iter(0xff, rest)
+            .find(|at| {
+                let code = rest.get(at.saturating_add(1));
+                code.is_some_and(|code| !matches!(code, 0x00 | 0xd0..=0xd7 | 0xff))
+            })
             .unwrap_or(rest.len());
         self.at = self.at.saturating_add(length);
     }

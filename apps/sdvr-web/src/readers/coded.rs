@@ -10,12 +10,6 @@ use crate::messages::Kind;
 use crate::mp4::{self, Fragments};
 use crate::packed::{Epoch, Packed};
 
-/// Frames under way to a page at most: a second of a camera that says nothing of its rate.
-const WINDOW_DEFAULT: usize = 30;
-/// No less and no more, whatever a camera says.
-const WINDOW_LEAST: usize = 8;
-const WINDOW_MOST: usize = 120;
-
 /// What can be sent of the stream that is read now.
 enum Begun {
     /// Nothing before the next key frame.
@@ -131,12 +125,8 @@ fn begin(running: &Running, before: Begun, frame: &Frame) -> Option<Begun> {
         }
         _ => Wrapping::AsTheyCame,
     };
-    let window = interval_ns
-        .and_then(|interval| usize::try_from(1_000_000_000_u64.checked_div(interval)?).ok())
-        .unwrap_or(WINDOW_DEFAULT)
-        .clamp(WINDOW_LEAST, WINDOW_MOST);
     Some(Begun::At {
-        epoch: running.new_epoch(codec, size, window),
+        epoch: running.new_epoch(codec, size, format.rate),
         instance: frame.instance(),
         wrapping,
     })

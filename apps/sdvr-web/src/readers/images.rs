@@ -8,10 +8,6 @@ use sdvr_image::{ImageKind, NoShot, Shot, Shots};
 use super::{LOOK_INTERVAL, Running, Status};
 use crate::packed::{Epoch, Packed};
 
-/// Images under way to a page at most: one that is painted, one that comes meanwhile, and one of which the page says that it was painted together with
-/// the next. More would lie in the way of newer ones in a slow network.
-const WINDOW: usize = 3;
-
 /// What the pictures are of that are sent now.
 struct Begun {
     epoch: Arc<Epoch>,
@@ -57,7 +53,8 @@ fn epoch_of(running: &Running, shot: &Shot, begun: &mut Option<Begun>) -> Arc<Ep
             Arc::clone(&begun.epoch)
         }
         _ => {
-            let epoch = running.new_epoch("image/jpeg".to_owned(), size, WINDOW);
+            let rate = shot.frame.format().rate;
+            let epoch = running.new_epoch("image/jpeg".to_owned(), size, rate);
             *begun = Some(Begun {
                 epoch: Arc::clone(&epoch),
                 instance,

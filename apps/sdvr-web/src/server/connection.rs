@@ -25,6 +25,8 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// What was sent must be taken in this time: whoever asks and never reads would keep his place for ever.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// The system takes no more while so much has not gone out: what waits there is old when it goes, and nobody could take it back. (A few packets.)
+const WAITS_BYTES: u32 = 16 << 10;
 /// Requests here are short.
 const BUFFER_BYTES: usize = 16 << 10;
 /// The first byte of TLS: a handshake record.
@@ -81,10 +83,11 @@ impl Door {
     }
 }
 
-/// What a connection does without being asked. Where the system cannot, frames come a little later, and dead ends stay for longer.
+/// What a connection does without being asked. Where the system cannot, frames come later, and dead ends stay for longer.
 fn tune(stream: &TcpStream) {
     use rustix::net::sockopt;
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(WAITS_BYTES);
     let _ = sockopt::set_socket_keepalive(stream, true);
     let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER);
     let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL);

@@ -13,7 +13,7 @@ use crate::messages::ToPage;
 
 /// A page that is open.
 pub(crate) struct Page {
-    /// Wakes its task: something is stuck.
+    /// Wakes its task: its wire has become stuck.
     task: Notify,
     counters: Arc<Counters>,
     desk: Mutex<Desk>,
@@ -47,63 +47,78 @@ impl Page {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until its task has something to do for it.
-    pub(super) async fn needs_its_task(&self) {
+    /// Until somebody else has made its wire stuck: its task waits for the network then.
+    pub(super) async fn is_made_stuck(&self) {
         self.task.notified().await;
     }
 
     pub(super) fn say(&self, message: &ToPage<'_>) {
-        self.desk().say(message);
+        self.desk().wire.say(message);
     }
 
-    /// Sends what there is room for: one frame of each camera after the other, so that none waits for another's. Does not wait.
-    pub(crate) fn hand_out(&self) {
+    /// Sends what a camera has and there is room for. Does not wait; for those who have the camera's frames.
+    pub(crate) fn hand_out(&self, camera: CameraNumber) {
+        let mut desk = self.desk();
+        // Whoever is stuck has what it can take, and more would be old when it takes it.
+        if desk.wire.is_stuck() {
+            return;
+        }
+        let Desk { wire, watched } = &mut *desk;
+        if let Some(watched) = watched.get_mut(&camera) {
+            while self.send_next(wire, camera, watched) {}
+        }
+        let is_made_stuck = wire.is_stuck();
+        drop(desk);
+        if is_made_stuck {
+            self.task.notify_one();
+        }
+    }
+
+    /// Sends what there is room for: one frame of each camera after the other, so that none waits for another's. Does not wait; for the page's task, which
+    /// looks at the wire thereafter.
+    pub(super) fn hand_out_all(&self) {
         let mut desk = self.desk();
         let Desk { wire, watched } = &mut *desk;
-        // Whoever is stuck has what it can take, and more would be old when it takes it.
-        while !wire.is_stuck() {
-            let mut is_busy = false;
+        let mut is_busy = true;
+        while std::mem::take(&mut is_busy) {
             for (camera, watched) in &mut *watched {
-                match watched.next(&self.counters) {
-                    Step::Nothing => {}
-                    Step::Trouble(message) => {
-                        let message = ToPage::Trouble {
-                            camera: *camera,
-                            message: &message,
-                        };
-                        wire.say(&message);
-                    }
-                    Step::Frame {
-                        frame,
-                        is_new_epoch,
-                    } => {
-                        if is_new_epoch {
-                            wire.say(&ToPage::stream(*camera, &frame.epoch));
-                        }
-                        wire.send(&frame.message);
-                        self.counters.frames_sent.add(1);
-                        self.counters.bytes_sent.add(frame.message.len() as u64);
-                        is_busy = true;
-                    }
-                }
-            }
-            if !is_busy {
-                return;
+                is_busy |= self.send_next(wire, *camera, watched);
             }
         }
-        drop(desk);
-        self.task.notify_one();
     }
-}
 
-impl Desk {
-    pub(super) fn say(&mut self, message: &ToPage<'_>) {
-        self.wire.say(message);
+    /// Sends the next frame of a camera if there is one and room for it. False when there is not.
+    fn send_next(&self, wire: &mut Wire, camera: CameraNumber, watched: &mut Watched) -> bool {
+        if wire.is_stuck() {
+            return false;
+        }
+        match watched.next(&self.counters) {
+            Step::Nothing => false,
+            Step::Trouble(message) => {
+                wire.say(&ToPage::Trouble {
+                    camera,
+                    message: &message,
+                });
+                true
+            }
+            Step::Frame {
+                frame,
+                is_new_epoch,
+            } => {
+                if is_new_epoch {
+                    wire.say(&ToPage::stream(camera, &frame.epoch));
+                }
+                wire.send(&frame.message);
+                self.counters.frames_sent.add(1);
+                self.counters.bytes_sent.add(frame.message.len() as u64);
+                true
+            }
+        }
     }
 }
 
 impl Wire {
-    fn say(&mut self, message: &ToPage<'_>) {
+    pub(super) fn say(&mut self, message: &ToPage<'_>) {
         self.send(&Opcode::Text.message(message.to_string().as_bytes()));
     }
 }

@@ -111,16 +111,12 @@ impl Watched {
                 Step::Trouble(message)
             }
             State::Reading { watch, position } => {
-                let window = watch.window();
-                if self.under_way.len() >= window {
-                    return Step::Nothing;
-                }
-                let next = watch.next(position);
+                let next = watch.next(position, self.under_way.len());
                 counters
                     .frames_skipped
                     .add(std::mem::take(&mut position.skipped));
                 match next {
-                    Next::NoneYet => Step::Nothing,
+                    Next::NoRoom | Next::NoneYet => Step::Nothing,
                     Next::Over(Status::Trouble(message)) => {
                         self.state = State::Hopeless;
                         Step::Trouble(message)

@@ -72,6 +72,14 @@ pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     Opcode::Close.message(&payload)
 }
 
+/// What a page's task finds on its wire.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Message(Message),
+    /// What was stuck has been taken: there is room for more.
+    Room,
+}
+
 /// Why no more messages come.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -110,7 +118,7 @@ impl Wire {
         }
     }
 
-    /// Sends a whole message, behind those that wait. If [it is stuck](Self::is_stuck) then, the page's task has to look at it.
+    /// Sends a whole message, behind those that wait. If [it is stuck](Self::is_stuck) only then, the page's task has to look at it.
     pub(crate) fn send(&mut self, message: &Bytes) {
         // The page's task waits for the network if it has to be waited for.
         let mut nobody = Context::from_waker(Waker::noop());
@@ -145,15 +153,14 @@ impl Wire {
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// The next message, when all that was sent has been taken: a page that does not read is not heard.
-    pub(crate) fn poll_message(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Message, Ended>> {
+    /// The next event. Messages come when all that was sent has been taken: a page that does not read is not heard.
+    pub(crate) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, Ended>> {
         loop {
+            let was_stuck = self.is_stuck();
             match self.poll_flush(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Gone)),
+                Poll::Ready(Ok(())) if was_stuck => return Poll::Ready(Ok(Event::Room)),
                 Poll::Ready(Ok(())) => {}
             }
             let mut halves = Halves {
@@ -162,7 +169,7 @@ impl Wire {
                 outgoing: &mut self.outgoing,
             };
             match self.protocol.read(&mut halves) {
-                Ok(message) => return Poll::Ready(Ok(message)),
+                Ok(message) => return Poll::Ready(Ok(Event::Message(message))),
                 Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.outgoing.queue.is_empty() {
                         return Poll::Pending;

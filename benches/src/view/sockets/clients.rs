@@ -81,7 +81,7 @@ impl Page {
             self.socket.send(Message::text(watch.to_string()))?;
         }
         if let Some(window) = said["window"].as_u64() {
-            self.every = window.min(2).max(window.div_ceil(4));
+            self.every = window.div_ceil(2);
             self.said_number = None;
         }
         Ok(())
