@@ -1,0 +1,6 @@
+//! Recording cameras into files that any player opens, that survive anything, and that say when each frame was taken.
+#![forbid(unsafe_code)]
+
+mod sample;
+
+pub use sample::{About, Sample, UtcTime};
