@@ -1,6 +1,7 @@
 //! Recording cameras into files that any player opens, that survive anything, and that say when each frame was taken.
 #![forbid(unsafe_code)]
 
+mod recorder;
 mod sample;
 
 pub use sample::{About, Sample, UtcTime};
