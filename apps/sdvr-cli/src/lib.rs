@@ -9,6 +9,8 @@ mod keys;
 mod ls;
 mod output;
 mod pipe;
+#[cfg(feature = "record")]
+mod record;
 mod snapshot;
 #[cfg(feature = "top")]
 mod top;
@@ -29,6 +31,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 const LINKS: &[(&str, &str)] = &[
     #[cfg(feature = "view")]
     ("psdl", "view"),
+    #[cfg(feature = "record")]
+    ("prec", "record"),
 ];
 
 const EXAMPLES: &str = "\
@@ -37,6 +41,7 @@ Examples:
   sdvr top                         the same, live, with rates, losses and latencies
   sdvr view                        their pictures in windows; psdl is short for it
   sdvr web                         their pictures in a browser
+  sdvr record -o /video            their frames into files; prec is short for it
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
   sdvr snapshot front-door a.jpg   the newest picture
@@ -70,6 +75,9 @@ enum Command {
     /// Show cameras in a browser
     #[cfg(feature = "web")]
     Web(web::Arguments),
+    /// Record cameras into files
+    #[cfg(feature = "record")]
+    Record(record::Arguments),
     /// Print one line of metadata a frame
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
@@ -137,6 +145,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::View(arguments) => view::run(arguments),
         #[cfg(feature = "web")]
         Command::Web(arguments) => web::run(arguments),
+        #[cfg(feature = "record")]
+        Command::Record(arguments) => record::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),

@@ -14,6 +14,7 @@ pub(super) struct Taken {
     pub(super) captured: Timestamp,
     /// By the host's clock as it was set when the frame was taken.
     pub(super) dates: Dates,
+    /// Whether one can begin with it.
     pub(super) is_key: bool,
     /// What is missing before it.
     pub(super) missing: Missing,
@@ -39,7 +40,7 @@ impl Taken {
             format: frame.format(),
             captured: frame.captured(),
             dates: Dates::of(frame.captured(), frame.captured_date()),
-            is_key: frame.is_key(),
+            is_key: frame.is_key() || !frame.format().fourcc.is_inter_coded(),
             missing: Missing {
                 on_the_way,
                 unread: missed
