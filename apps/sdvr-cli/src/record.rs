@@ -123,9 +123,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         _ => Form::AsTheyCame,
     };
     options.events = events(arguments)?;
-    sdvr_record::run(options, move || interrupted.is_set(), |line| {
-        say(format_args!("sdvr record: {line}"));
-    })
+    sdvr_record::run(
+        options,
+        move || interrupted.is_set(),
+        |line| {
+            say(format_args!("sdvr record: {line}"));
+        },
+    )
 }
 
 fn events(arguments: &Arguments) -> anyhow::Result<Option<EventOptions>> {

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
+use sdvr_frame::StreamFormat;
 use twox_hash::XxHash3_128;
 
-use crate::container::{Fragment, Muxer, NotRecordable};
+use crate::container::{Added, Fragment, Muxer, NotRecordable};
 use crate::index::IndexError;
 use crate::options::Sync;
-use crate::sample::{About, Sample, UtcTime};
+use crate::sample::{Sample, UtcTime};
 
 /// What a crash may cost at most.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,11 +99,11 @@ impl SegmentWriter {
     /// Makes the file and writes its head. The first frame has still to be added.
     pub(crate) fn create(
         path: &Path,
-        about: &About,
-        first: &Sample<'_>,
+        begins: UtcTime,
+        muxer: Muxer,
         sync: Sync,
     ) -> Result<Self, CreateError> {
-        let (muxer, head) = Muxer::begin(about, first)?;
+        let head = muxer.head().to_vec();
         let failed = |error| CreateError::Io {
             path: path.to_owned(),
             error,
@@ -138,27 +139,28 @@ impl SegmentWriter {
             stuck: None,
             waiting: Written::default(),
             written: Written::default(),
-            begins: about.begins,
-            ends: about.begins,
+            begins,
+            ends: begins,
             last_write: Instant::now(),
         })
     }
 
-    /// Whether this frame, with which decoding can begin, needs another file.
-    pub(crate) fn needs_new_file(&self, sample: &Sample<'_>) -> bool {
-        self.muxer.needs_new_file(sample)
+    /// Whether the file can hold this frame.
+    pub(crate) fn fits(&self, format: &StreamFormat, sample: &Sample<'_>) -> bool {
+        self.muxer.fits(format, sample)
     }
 
-    /// Takes a frame; it is written later. False of one that no file can hold.
-    pub(crate) fn add(&mut self, captured: UtcTime, is_key: bool, bytes: Vec<u8>) -> bool {
+    /// Takes a frame; it is written later.
+    pub(crate) fn add(&mut self, captured: UtcTime, is_key: bool, bytes: Vec<u8>) -> Added {
         let length = bytes.len() as u64;
-        if !self.muxer.add(captured, is_key, bytes) {
-            return false;
+        let added = self.muxer.add(captured, is_key, bytes);
+        if !matches!(added, Added::Taken) {
+            return added;
         }
         self.ends = self.ends.max(captured);
         self.waiting.frames = self.waiting.frames.saturating_add(1);
         self.waiting.bytes = self.waiting.bytes.saturating_add(length);
-        true
+        added
     }
 
     /// How long until something has to be written; `None` when nothing waits.
@@ -178,7 +180,7 @@ impl SegmentWriter {
         let fragment = match self.stuck.take() {
             Some(fragment) => fragment,
             None if self.waiting.frames == 0 => return Ok(()),
-            None => self.muxer.fragment(),
+            None => self.muxer.take_fragment(),
         };
         if let Err(error) = self.append(&fragment) {
             self.stuck = Some(fragment);
@@ -192,7 +194,7 @@ impl SegmentWriter {
     }
 
     fn append(&mut self, fragment: &Fragment) -> io::Result<()> {
-        let parts = fragment.parts();
+        let parts = fragment.io_slices();
         let written = write_all_at(&self.file, &parts, self.written_bytes).and_then(|()| {
             if self.sync == Sync::Write {
                 self.file.sync_data()
@@ -218,7 +220,7 @@ impl SegmentWriter {
     ///
     /// It is not complete then, and can be made so later as after a crash.
     pub(crate) fn finish(mut self) -> io::Result<Finished> {
-        let ending = self.muxer.end();
+        let ending = self.muxer.ending();
         if let Err(error) = self.file.write_all_at(&ending.tail, self.written_bytes) {
             let _ = self.file.set_len(self.written_bytes);
             return Err(error);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Reads `60s`, `15m`, `12h`, `7d`.
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    let wrong = || "use a number with s, m, h or d behind it, such as 90s, 15m, 12h or 7d".to_owned();
+    let wrong =
+        || "use a number with s, m, h or d behind it, such as 90s, 15m, 12h or 7d".to_owned();
     let (number, unit) = text
         .split_at_checked(text.len().saturating_sub(1))
         .ok_or_else(wrong)?;
@@ -51,7 +52,17 @@ mod tests {
     fn times_have_units() {
         assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_time("7d"), Ok(Duration::from_secs(604_800)));
-        for wrong in ["", "s", "60", "-1s", "1.5h", "0s", "1ü", "99999999999999999999s", "999999999999999999d"] {
+        for wrong in [
+            "",
+            "s",
+            "60",
+            "-1s",
+            "1.5h",
+            "0s",
+            "1ü",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
     }
@@ -60,7 +71,16 @@ mod tests {
     fn sizes_are_in_thousands() {
         assert_eq!(parse_bytes("500G"), Ok(500_000_000_000));
         assert_eq!(parse_bytes("1234"), Ok(1234));
-        for wrong in ["", "G", "0", "-1G", "1.5G", "1ü", "99999999999999999999", "99999999999T"] {
+        for wrong in [
+            "",
+            "G",
+            "0",
+            "-1G",
+            "1.5G",
+            "1ü",
+            "99999999999999999999",
+            "99999999999T",
+        ] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sdvr_frame::{InstanceId, StreamFormat};
+use sdvr_frame::InstanceId;
 
 use super::clock::Dates;
 use super::history::History;
 use super::seat::Seat;
 use super::shared::Shared;
 use super::taken::{Missing, Taken};
-use crate::container::Kind;
+use crate::container::{Added, Muxer};
 use crate::index::{Gap, GapReason, SegmentId};
 use crate::sample::{About, Sample, UtcTime};
 use crate::segment::{CreateError, SegmentWriter, is_disk_full};
@@ -50,7 +50,6 @@ struct Recording {
     id: SegmentId,
     dates: Dates,
     instance: InstanceId,
-    format: StreamFormat,
 }
 
 /// Frames that are in no file.
@@ -238,8 +237,11 @@ impl<'a> CameraRecorder<'a> {
         };
         let captured = recording.dates.date(frame.captured);
         let number = frame.number;
-        if !recording.writer.add(captured, frame.is_key, frame.bytes) {
-            self.seat.say(format_args!("frame {number} cannot be recorded: it is empty"));
+        match recording.writer.add(captured, frame.is_key, frame.bytes) {
+            Added::Taken => {}
+            Added::Empty => self
+                .seat
+                .say(format_args!("frame {number} is empty, and was left out")),
         }
         self.write_if_due();
     }
@@ -302,10 +304,10 @@ impl<'a> CameraRecorder<'a> {
             bytes: &frame.bytes,
         };
         let sync = self.shared.options.sync;
-        let kind = Kind::of(frame.format.fourcc)?;
         let make = |seat: &mut Seat| {
-            let place = seat.begin_segment(about, kind.extension())?;
-            SegmentWriter::create(&place.path, about, &first, sync)
+            let muxer = Muxer::begin(about, &first)?;
+            let place = seat.begin_segment(about, muxer.kind().extension())?;
+            SegmentWriter::create(&place.path, about.begins, muxer, sync)
                 .map(|writer| (place.id, writer))
                 .inspect_err(|_| seat.forget_segment(place.id))
         };
@@ -322,7 +324,6 @@ impl<'a> CameraRecorder<'a> {
             id,
             dates: frame.dates,
             instance: frame.instance,
-            format: frame.format,
         })
     }
 
@@ -408,24 +409,23 @@ impl State {
 impl Recording {
     /// Whether the file ends before this frame: then by how many nanoseconds the host's clock was set meanwhile, or 0.
     fn ends_before(&self, frame: &Taken, length: Duration) -> Option<i64> {
-        if self.instance != frame.instance || self.format != frame.format {
+        let captured = self.dates.date(frame.captured);
+        let sample = Sample {
+            captured,
+            is_key: frame.is_key,
+            bytes: &frame.bytes,
+        };
+        if self.instance != frame.instance || !self.writer.fits(&frame.format, &sample) {
             return Some(0);
         }
         if !frame.is_key {
             return None;
         }
-        let captured = self.dates.date(frame.captured);
-        let sample = Sample {
-            captured,
-            is_key: true,
-            bytes: &frame.bytes,
-        };
         let lasted_ns = captured.0.saturating_sub(self.writer.begins().0);
         let is_full = u128::try_from(lasted_ns).is_ok_and(|lasted| lasted >= length.as_nanos());
         match self.dates.step_to(frame.dates) {
             Some(step_ns) => Some(step_ns),
-            None if is_full || self.writer.needs_new_file(&sample) => Some(0),
-            None => None,
+            None => is_full.then_some(0),
         }
     }
 }
