@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod container;
-mod index;
+pub mod index;
 mod options;
 mod recorder;
-mod retention;
+pub mod retention;
 mod sample;
 mod segment;
 mod status;
