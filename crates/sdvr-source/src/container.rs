@@ -12,6 +12,7 @@ mod ivf;
 mod matroska;
 mod mp4;
 mod nal;
+mod raw;
 mod times;
 
 use sdvr_frame::{FourCc, FrameRate};
@@ -34,6 +35,8 @@ pub(crate) enum Codec {
     Vp9,
     Av1,
     Jpeg,
+    /// Pixels, in this format.
+    Raw(FourCc),
 }
 
 impl Codec {
@@ -45,6 +48,7 @@ impl Codec {
             Self::Vp9 => FourCc::VP90,
             Self::Av1 => FourCc::AV01,
             Self::Jpeg => FourCc::MJPG,
+            Self::Raw(fourcc) => fourcc,
         }
     }
 }

@@ -116,7 +116,9 @@ impl Recording {
                 rate: self.options.announced(rate),
             },
             extradata: Vec::new(),
-            frame_bytes: None,
+            frame_bytes: frames
+                .frame_bytes()
+                .map(|bytes| bytes.max(self.first_frame_bytes)),
             first_frame_bytes: self.first_frame_bytes,
         })
     }

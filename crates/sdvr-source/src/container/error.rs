@@ -30,7 +30,7 @@ pub enum ContainerError {
     NoSamples,
     /// Video of another kind.
     #[error(
-        "its video is {0}, which is not carried; H.264, H.265, VP8, VP9, AV1 and MJPEG are. Convert it first: ffmpeg -i FILE -an -c:v libx264 -f matroska - | sdvrc -i -"
+        "its video is {0}, which is not carried; H.264, H.265, VP8, VP9, AV1, MJPEG and, in Matroska, uncompressed YUYV, NV12 and their like are. Convert it first: ffmpeg -i FILE -an -c:v libx264 -f matroska - | sdvrc -i -"
     )]
     Codec(String),
     /// Only who has its key can play it.

@@ -1,6 +1,6 @@
 //! Samples made into frames: what a decoder can be given one after the other, from any key frame on.
 
-use sdvr_frame::FrameFlags;
+use sdvr_frame::{FourCc, FrameFlags};
 
 use super::av1::TemporalUnits;
 use super::nal::NalUnits;
@@ -25,6 +25,10 @@ enum Kind {
     Vp8,
     Vp9,
     Jpeg,
+    /// Pixels: so many bytes at the least.
+    Raw {
+        least_bytes: u64,
+    },
 }
 
 impl Frames {
@@ -44,6 +48,9 @@ impl Frames {
             Codec::Vp8 => Kind::Vp8,
             Codec::Vp9 => Kind::Vp9,
             Codec::Jpeg => Kind::Jpeg,
+            Codec::Raw(fourcc) => Kind::Raw {
+                least_bytes: raw_bytes(fourcc, track)?,
+            },
         };
         let stripped = track.descriptions.iter().map(|one| one.stripped.clone());
         Ok(Self {
@@ -64,6 +71,14 @@ impl Frames {
         match &self.kind {
             Kind::NalUnits(units) => units.size().unwrap_or(self.size),
             _ => self.size,
+        }
+    }
+
+    /// How long every frame is, if it is pixels.
+    pub(crate) fn frame_bytes(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Raw { least_bytes } => usize::try_from(least_bytes).ok(),
+            _ => None,
         }
     }
 
@@ -95,6 +110,13 @@ impl Frames {
                 ));
             }
             Kind::Jpeg => true,
+            Kind::Raw { least_bytes } if (sample.len() as u64) < *least_bytes => {
+                return Err(ContainerError::Malformed(
+                    "a frame of its uncompressed track is shorter than its size and format make it",
+                ));
+            }
+            // Rows behind the picture, as some devices add, are as little in the way as with a camera.
+            Kind::Raw { .. } => true,
         };
         frame.extend_from_slice(sample);
         Ok(if is_key {
@@ -103,6 +125,16 @@ impl Frames {
             FrameFlags::NONE
         })
     }
+}
+
+/// How long a frame of a track of pixels is.
+fn raw_bytes(fourcc: FourCc, track: &Track) -> Result<u64, ContainerError> {
+    fourcc
+        .raw_frame_bytes(track.width, track.height)
+        .filter(|&bytes| bytes > 0)
+        .ok_or(ContainerError::Malformed(
+            "its uncompressed track does not say how large its pictures are",
+        ))
 }
 
 /// VP9, 6.2: a marker (2 bits, 10), the profile (2), of profile 3 a zero; `show_existing_frame`, `frame_type` (0 of a key frame). The first frame of
