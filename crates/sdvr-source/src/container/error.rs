@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::play_from::PlayFromError;
+
 /// Why no frames, or no more, come out of a container.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +48,9 @@ pub enum ContainerError {
         "this MP4 has its index behind its frames, and a pipe cannot go back to those; name the file instead of -, or have it written with: ffmpeg -i FILE -c copy -movflags +faststart"
     )]
     IndexAtEnd,
+    /// There is no such place in it, or nothing by which it could be found.
+    #[error(transparent)]
+    PlayFrom(#[from] PlayFromError),
     /// A pipe cannot go back.
     #[error(
         "the frames of this MP4 are not in the order in which they are played, and a pipe cannot go back; name the file instead of -"
@@ -58,7 +63,7 @@ pub enum ContainerError {
 pub struct Place {
     /// Bytes before it.
     pub offset: u64,
-    /// The track's number in the file, and how many of its samples were before this one.
+    /// The track's number in the file, and how many of its samples were before this one since playing began.
     pub sample: Option<(u64, u64)>,
 }
 

@@ -102,7 +102,7 @@ impl Frames {
         let is_key = match &mut self.kind {
             Kind::NalUnits(units) => return units.append(sample, description, frame),
             Kind::TemporalUnits(units) => return units.append(sample, frame),
-            Kind::Vp8 => sample.first().is_some_and(|first| first & 1 == 0),
+            Kind::Vp8 => is_vp8_key(sample),
             Kind::Vp9 => is_vp9_key(sample),
             Kind::Jpeg if !sample.starts_with(&[0xff, 0xd8]) => {
                 return Err(ContainerError::Malformed(
@@ -135,6 +135,21 @@ fn raw_bytes(fourcc: FourCc, track: &Track) -> Result<u64, ContainerError> {
         .ok_or(ContainerError::Malformed(
             "its uncompressed track does not say how large its pictures are",
         ))
+}
+
+/// Whether a frame of VP8, VP9 or AV1 that begins so is a key frame. Encoders put a sequence header before each one of AV1.
+pub(super) fn begins_key(codec: Codec, frame: &[u8]) -> bool {
+    match codec {
+        Codec::Vp8 => is_vp8_key(frame),
+        Codec::Vp9 => is_vp9_key(frame),
+        Codec::Av1 => super::av1::begins_with_sequence(frame),
+        Codec::H264 | Codec::H265 => false,
+        Codec::Jpeg | Codec::Raw(_) => true,
+    }
+}
+
+fn is_vp8_key(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & 1 == 0)
 }
 
 /// VP9, 6.2: a marker (2 bits, 10), the profile (2), of profile 3 a zero; `show_existing_frame`, `frame_type` (0 of a key frame). The first frame of
