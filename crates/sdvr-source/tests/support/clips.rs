@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const TEST: &str = "-f lavfi -i testsrc=size=96x64:rate=25:duration=1.2 -pix_fmt yuv420p";
+/// An odd width: colour of its last column is shared with nothing.
+const RAW: &str = "-f lavfi -i testsrc=size=95x63:rate=25:duration=1.2";
 const H264: &str = "-c:v libx264 -preset veryfast -threads 1 -g 10 -bf 3";
 
 /// The options that make a clip; a first word that is another's name is its source.
@@ -53,6 +55,11 @@ fn recipe(name: &str) -> (Option<&'static str>, String) {
         "mjpeg.mkv" => encode("-c:v mjpeg -pix_fmt yuvj420p"),
         "mjpeg.mp4" => copy("mjpeg.mkv", ""),
         "mjpeg.mov" => copy("mjpeg.mkv", ""),
+        "yuyv422.mkv" | "uyvy422.mkv" | "yvyu422.mkv" | "nv12.mkv" | "nv21.mkv" | "yuv420p.mkv"
+        | "gray.mkv" | "yuv422p.mkv" => {
+            let (pixels, _) = name.split_once('.').unwrap();
+            (None, format!("{RAW} -pix_fmt {pixels} -c:v rawvideo"))
+        }
         "sound.mp4" => (None, "-f lavfi -i sine=duration=0.2 -c:a aac".to_owned()),
         "with-sound.mp4" => (
             None,
@@ -116,6 +123,18 @@ pub(crate) fn packets(clip: &Path) -> Vec<Packet> {
         }
     };
     text.lines().map(packet).collect()
+}
+
+/// The bytes of every packet, one behind the other.
+pub(crate) fn packet_bytes(clip: &Path) -> Vec<u8> {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(clip)
+        .args(["-map", "0:v", "-c", "copy", "-f", "data", "-"])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    output.stdout
 }
 
 /// A hash of every picture that ffmpeg decodes out of a file.

@@ -13,6 +13,7 @@ pub(super) struct Defaults {
     pub(super) description: u32,
     pub(super) duration: u32,
     pub(super) bytes: u32,
+    pub(super) flags: u32,
 }
 
 /// The track, and where its samples are.
@@ -23,6 +24,8 @@ pub(super) struct Movie {
     pub(super) tables: Tables,
     /// Whether there may be fragments, and what holds for those.
     pub(super) fragments: Option<Defaults>,
+    /// When it was recorded, to the second: nanoseconds since 1970.
+    pub(super) date: Option<i64>,
 }
 
 const INCOMPLETE: ContainerError = ContainerError::Malformed("its video track lacks a part");
@@ -74,6 +77,7 @@ fn parse_track(moov: &[u8], trak: &[u8], mdia: &[u8]) -> Result<Movie, Container
         ticks_per_second,
         tables,
         fragments,
+        date: find(moov, b"mvhd")?.and_then(date),
     })
 }
 
@@ -91,6 +95,20 @@ fn ticks_per_second(mdhd: &[u8]) -> Option<u32> {
     fields.u32().filter(|&ticks| ticks > 0)
 }
 
+/// Seconds from 1904, as these files count, to 1970.
+const SECONDS_TO_1970: i64 = 2_082_844_800;
+
+fn date(mvhd: &[u8]) -> Option<i64> {
+    let mut fields = Fields::new(mvhd);
+    let seconds = match version_and_flags(&mut fields)?.0 {
+        1 => fields.u64()?,
+        _ => fields.u32()?.into(),
+    };
+    // Most writers leave it out by a zero.
+    let since_1970 = i64::try_from(seconds).ok()?.checked_sub(SECONDS_TO_1970)?;
+    (since_1970 > 0).then(|| since_1970.saturating_mul(1_000_000_000))
+}
+
 fn defaults(mvex: &[u8], track: u32) -> Result<Defaults, ContainerError> {
     for found in boxes(mvex) {
         let (kind, trex) = found?;
@@ -102,6 +120,7 @@ fn defaults(mvex: &[u8], track: u32) -> Result<Defaults, ContainerError> {
                 description: fields.u32()?,
                 duration: fields.u32()?,
                 bytes: fields.u32()?,
+                flags: fields.u32().unwrap_or(0),
             })
         })();
         if let Some(defaults) = defaults.filter(|_| kind == *b"trex") {
