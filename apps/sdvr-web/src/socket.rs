@@ -24,7 +24,7 @@ pub(crate) use self::page::Page;
 use self::watched::Watched;
 use self::wire::{Ended, Event, Opcode, Wire, close};
 use crate::catalog::{CameraNumber, Known, Listed};
-use crate::messages::{FromPage, ToPage};
+use crate::messages::{FiguresOf, FromPage, ToPage};
 use crate::site::{Site, ended};
 
 /// The version of the protocol.
@@ -247,7 +247,10 @@ impl Session {
         let mut desk = self.page.desk();
         let watched = desk.watched.keys();
         let figures = watched
-            .filter_map(|number| Some(now.get(number)?.figures.clone()))
+            .filter_map(|&camera| {
+                let figures = &now.get(&camera)?.figures;
+                Some(FiguresOf { camera, figures })
+            })
             .collect();
         desk.wire.say(&ToPage::Figures { figures });
     }

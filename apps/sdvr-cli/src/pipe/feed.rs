@@ -107,13 +107,10 @@ impl Feed {
     /// As [`Camera::next`].
     pub(crate) fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Taken, Error> {
         let has_come = match &mut self.source {
-            Source::AsTheyCame { camera, frame } => match frame {
-                Some(frame) => camera.next_into(policy, timeout, frame),
-                None => camera.next(policy, timeout).map(|next| {
-                    *frame = next;
-                    frame.is_some()
-                }),
-            },
+            Source::AsTheyCame { camera, frame } => {
+                let next = camera.next_in_memory(policy, timeout, frame);
+                next.map(|frame| frame.is_some())
+            }
             Source::Pictures { pictures, decoded } => match decoded {
                 Some(decoded) => pictures.next_into(policy, timeout, decoded),
                 None => pictures.next(policy, timeout).map(|next| {
