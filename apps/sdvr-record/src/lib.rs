@@ -4,6 +4,7 @@
 mod container;
 pub mod index;
 mod options;
+mod plain;
 mod recorder;
 pub mod retention;
 mod sample;
