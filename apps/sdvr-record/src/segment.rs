@@ -25,7 +25,6 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 const WAITING_BYTES_MOST: u64 = 8 << 20;
 
 /// A file that is being written.
-#[derive(Debug)]
 pub(crate) struct SegmentWriter {
     file: File,
     path: PathBuf,
@@ -346,9 +345,9 @@ impl SegmentWriter {
         self.waiting
     }
 
-    /// What is written.
-    pub(crate) const fn written(&self) -> Written {
-        self.written
+    /// Bytes that are in the file.
+    pub(crate) const fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 }
 

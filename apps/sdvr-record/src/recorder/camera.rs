@@ -40,10 +40,16 @@ pub(super) struct CameraRecorder<'a> {
 /// What becomes of frames.
 enum State {
     /// Nothing can begin yet.
-    AwaitsKey { since: Instant, is_said: bool },
+    AwaitsKey {
+        since: Instant,
+        is_said: bool,
+    },
     Recording(Box<Recording>),
     /// Nothing can be written.
-    Paused { try_again: Instant, lost: u64 },
+    Paused {
+        try_again: Instant,
+        lost: u64,
+    },
 }
 
 /// A file that is being written.
@@ -170,7 +176,8 @@ impl<'a> CameraRecorder<'a> {
         if let State::Paused { lost, .. } = self.state
             && lost > 0
         {
-            self.seat.say(format_args!("{lost} frames were not recorded"));
+            self.seat
+                .say(format_args!("{lost} frames were not recorded"));
         }
         self.seat.tell(RecordingState::Gone);
     }
@@ -261,6 +268,9 @@ impl<'a> CameraRecorder<'a> {
             Added::Empty => self
                 .seat
                 .say(format_args!("frame {number} is empty, and was left out")),
+            Added::TooLarge => self.seat.say(format_args!(
+                "frame {number} is larger than a file can hold, and was left out"
+            )),
         }
         self.write_if_due();
     }
@@ -360,9 +370,15 @@ impl<'a> CameraRecorder<'a> {
             written = recording.writer.write();
         }
         match written {
-            Ok(()) => self.seat.count_written(waiting),
+            Ok(()) => {
+                self.seat.count_written(waiting);
+                self.seat.set_open_bytes(recording.writer.written_bytes());
+            }
             Err(error) => {
-                let why = format!("cannot write to {}: {error}", recording.writer.path().display());
+                let why = format!(
+                    "cannot write to {}: {error}",
+                    recording.writer.path().display()
+                );
                 let lost = waiting.frames;
                 self.finish();
                 self.pause(&why, lost);
@@ -434,7 +450,11 @@ impl Recording {
             is_key: frame.is_key,
             bytes: &frame.bytes,
         };
-        if self.instance != frame.instance || !self.writer.fits(&frame.format, &sample, frame.plain.as_ref()) {
+        if self.instance != frame.instance
+            || !self
+                .writer
+                .fits(&frame.format, &sample, frame.plain.as_ref())
+        {
             return Some(0);
         }
         if !frame.is_key {
