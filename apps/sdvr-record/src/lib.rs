@@ -5,6 +5,7 @@ mod container;
 pub mod index;
 mod options;
 mod recorder;
+pub mod recordings;
 pub mod retention;
 mod sample;
 mod segment;

@@ -49,7 +49,10 @@ pub fn run(
             let opened = Triggers::new(events.signals.clone(), place);
             Some(opened.with_context(|| {
                 let place = place.map(|place| place.display().to_string());
-                format!("cannot listen to --on-trigger {}", place.unwrap_or_default())
+                format!(
+                    "cannot listen to --on-trigger {}",
+                    place.unwrap_or_default()
+                )
             })?)
         }
         None => None,
@@ -62,11 +65,16 @@ pub fn run(
     let shared = Arc::new(Shared::new(options, tell));
     housekeeping::open_all(&shared)?;
     let page = StatusPage::create()
-        .inspect_err(|error| shared.say(format_args!("`sdvr top` will not show this recorder: {error:#}")))
+        .inspect_err(|error| {
+            shared.say(format_args!(
+                "`sdvr top` will not show this recorder: {error:#}"
+            ))
+        })
         .ok();
     let recorded = Arc::clone(&shared);
-    let is_meant =
-        move |camera: &CameraInfo| named.is_empty() || named.iter().any(|name| camera.is_called(name));
+    let is_meant = move |camera: &CameraInfo| {
+        named.is_empty() || named.iter().any(|name| camera.is_called(name))
+    };
     let each = EachCamera::new()
         .start_at(start)
         .with_derived()
@@ -90,10 +98,13 @@ pub fn run(
 fn record(shared: &Arc<Shared>, mut camera: Camera) {
     let Some(info) = camera.info() else { return };
     let (label, fingerprint) = (info.label.clone(), info.origin.fingerprint());
-    let (stream, depth) = (info.stream, Depth {
-        slots: info.slots,
-        bytes: info.data_bytes,
-    });
+    let (stream, depth) = (
+        info.stream,
+        Depth {
+            slots: info.slots,
+            bytes: info.data_bytes,
+        },
+    );
     let place = match shared.place_for(&label, fingerprint, stream) {
         Ok(place) => place,
         Err(error) => {

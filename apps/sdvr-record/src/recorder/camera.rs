@@ -38,10 +38,16 @@ pub(super) struct CameraRecorder<'a> {
 /// What becomes of frames.
 enum State {
     /// Nothing can begin yet.
-    AwaitsKey { since: Instant, is_said: bool },
+    AwaitsKey {
+        since: Instant,
+        is_said: bool,
+    },
     Recording(Box<Recording>),
     /// Nothing can be written.
-    Paused { try_again: Instant, lost: u64 },
+    Paused {
+        try_again: Instant,
+        lost: u64,
+    },
 }
 
 /// A file that is being written.
@@ -151,7 +157,8 @@ impl<'a> CameraRecorder<'a> {
         if let State::Paused { lost, .. } = self.state
             && lost > 0
         {
-            self.seat.say(format_args!("{lost} frames were not recorded"));
+            self.seat
+                .say(format_args!("{lost} frames were not recorded"));
         }
         self.seat.tell(RecordingState::Gone);
     }
@@ -343,7 +350,10 @@ impl<'a> CameraRecorder<'a> {
         match written {
             Ok(()) => self.seat.count_written(waiting),
             Err(error) => {
-                let why = format!("cannot write to {}: {error}", recording.writer.path().display());
+                let why = format!(
+                    "cannot write to {}: {error}",
+                    recording.writer.path().display()
+                );
                 let lost = waiting.frames;
                 self.finish();
                 self.pause(&why, lost);

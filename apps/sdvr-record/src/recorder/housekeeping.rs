@@ -51,13 +51,18 @@ pub(super) fn check_directory(directory: &Path) -> anyhow::Result<()> {
         DirBuilder::new()
             .mode(0o700)
             .create(directory)
-            .with_context(|| format!("cannot make {shown}: its parent must be there, and be writable"))?;
+            .with_context(|| {
+                format!("cannot make {shown}: its parent must be there, and be writable")
+            })?;
     }
     if !directory.is_dir() {
         bail!("{shown} is no directory; -o names one");
     }
-    access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-        .with_context(|| format!("nothing can be recorded in {shown}"))
+    access(
+        directory,
+        Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
+    )
+    .with_context(|| format!("nothing can be recorded in {shown}"))
 }
 
 /// Opens what was recorded there before: it counts for what is kept, and what was not completed is.
@@ -67,7 +72,9 @@ pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
         .with_context(|| format!("cannot read {}", directory.display()))?;
     let mut places = shared.places();
     for label in labels {
-        match Index::open_to_record(directory, &label, &mut |line| shared.say(format_args!("{line}"))) {
+        match Index::open_to_record(directory, &label, &mut |line| {
+            shared.say(format_args!("{line}"))
+        }) {
             Ok(index) => {
                 let index = Arc::new(Mutex::new(index));
                 places.0.insert(label, (index, None));
@@ -95,7 +102,9 @@ impl Shared {
         let mut places = self.places();
         let mut labels = vec![label.clone()];
         if stream != StreamId(0) {
-            labels = more_exact(label, &format!("stream-{}", stream.0)).into_iter().collect();
+            labels = more_exact(label, &format!("stream-{}", stream.0))
+                .into_iter()
+                .collect();
         }
         if let Some(fingerprint) = fingerprint {
             let letters = fingerprint.to_string();
@@ -120,9 +129,10 @@ impl Shared {
                     Arc::clone(index)
                 }
                 Entry::Vacant(place) => {
-                    let opened = Index::open_to_record(&self.options.directory, &label, &mut |line| {
-                        self.say(format_args!("{line}"));
-                    });
+                    let opened =
+                        Index::open_to_record(&self.options.directory, &label, &mut |line| {
+                            self.say(format_args!("{line}"));
+                        });
                     match opened {
                         Ok(index) => {
                             let index = Arc::new(Mutex::new(index));
@@ -191,7 +201,11 @@ impl Shared {
     fn with_indexes<T>(&self, work: impl FnOnce(&mut [&mut Index]) -> T) -> T {
         let indexes: Vec<Arc<Mutex<Index>>> = {
             let places = self.places();
-            places.0.values().map(|(index, _)| Arc::clone(index)).collect()
+            places
+                .0
+                .values()
+                .map(|(index, _)| Arc::clone(index))
+                .collect()
         };
         let _alone = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut guards: Vec<MutexGuard<'_, Index>> = indexes
@@ -250,7 +264,11 @@ impl Housekeeper {
     pub(super) fn say_sum(&self) {
         let status = self.shared.status();
         let sum = |figure: fn(&crate::CameraStatus) -> u64| -> u64 {
-            status.cameras.iter().map(figure).fold(0, u64::saturating_add)
+            status
+                .cameras
+                .iter()
+                .map(figure)
+                .fold(0, u64::saturating_add)
         };
         let lost = match sum(|camera| camera.lost) {
             0 => "none lost here".to_owned(),

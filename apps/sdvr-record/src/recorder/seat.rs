@@ -111,8 +111,12 @@ impl Seat {
     }
 
     pub(super) fn count_written(&self, written: Written) {
-        self.figures.frames.fetch_add(written.frames, Ordering::Relaxed);
-        self.figures.bytes.fetch_add(written.bytes, Ordering::Relaxed);
+        self.figures
+            .frames
+            .fetch_add(written.frames, Ordering::Relaxed);
+        self.figures
+            .bytes
+            .fetch_add(written.bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_lost(&mut self, frames: u64) {
