@@ -1,9 +1,11 @@
 //! Recording cameras into files that any player opens, that survive anything, and that say when each frame was taken.
 #![forbid(unsafe_code)]
 
-mod container;
+#[doc(hidden)]
+pub mod container;
 pub mod index;
 mod options;
+mod plain;
 mod recorder;
 pub mod recordings;
 pub mod retention;

@@ -5,6 +5,7 @@ mod clock;
 mod events;
 mod history;
 mod housekeeping;
+mod input;
 mod pace;
 mod seat;
 mod shared;
@@ -15,15 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sdvr::{Camera, CameraInfo, EachCamera, Error, Policy, Start, StreamLabel};
+use sdvr::{Camera, CameraInfo, EachCamera, Error, Start};
 
 use self::camera::CameraRecorder;
 use self::events::Triggers;
+use self::input::{Got, Input};
 use self::pace::{Depth, Pace};
 use self::seat::Seat;
 use self::shared::Shared;
-use self::taken::Taken;
-use crate::index::IndexError;
 use crate::options::RecordOptions;
 use crate::status::StatusPage;
 
@@ -95,16 +95,9 @@ pub fn run(
 }
 
 /// Records one camera until it goes.
-fn record(shared: &Arc<Shared>, mut camera: Camera) {
+fn record(shared: &Arc<Shared>, camera: Camera) {
     let Some(info) = camera.info() else { return };
-    let (label, fingerprint) = (info.label.clone(), info.origin.fingerprint());
-    let (stream, depth) = (
-        info.stream,
-        Depth {
-            slots: info.slots,
-            bytes: info.data_bytes,
-        },
-    );
+    let (label, fingerprint, stream) = (info.label.clone(), info.origin.fingerprint(), info.stream);
     let place = match shared.place_for(&label, fingerprint, stream) {
         Ok(place) => place,
         Err(error) => {
@@ -114,46 +107,49 @@ fn record(shared: &Arc<Shared>, mut camera: Camera) {
     };
     let seat = Seat::new(shared, &place.label, fingerprint, Arc::clone(&place.index));
     let mut recorder = CameraRecorder::new(shared, seat);
+    let mut input = Input::new(camera, shared.options.form);
     let mut pace = Pace::default();
-    let mut depth = depth;
-    loop {
-        // Of what was gathered none is waited for.
-        let mut timeout = LOOK_INTERVAL.min(recorder.due_in().unwrap_or(LOOK_INTERVAL));
-        let mut is_over = false;
-        loop {
-            match camera.next(Policy::Every, timeout) {
-                Ok(Some(frame)) => {
-                    pace.count(frame.bytes().len(), frame.published());
-                    recorder.take(Taken::new(frame));
-                }
-                Ok(None) => {
-                    is_over = camera.has_gone();
-                    break;
-                }
-                Err(Error::Ended) => recorder.end(),
-                Err(error) => {
-                    shared.say(format_args!("{label}: {error}"));
-                    is_over = true;
-                    break;
-                }
-            }
-            timeout = Duration::ZERO;
-        }
+    while record_what_is_there(&mut input, &mut recorder, &mut pace) {
         recorder.turn();
-        if is_over {
-            break;
-        }
-        if let Some(info) = camera.info() {
-            depth = Depth {
-                slots: info.slots,
-                bytes: info.data_bytes,
-            };
-        }
-        if let Some(rest) = pace.take_rest(depth) {
+        let depth = input.camera().info().map(|info| Depth {
+            slots: info.slots,
+            bytes: info.data_bytes,
+        });
+        if let Some(rest) = depth.and_then(|depth| pace.take_rest(depth)) {
             let due = recorder.due_in().unwrap_or(rest);
             std::thread::sleep(rest.min(due));
         }
     }
     recorder.leave();
     shared.give_back(&place.label);
+}
+
+/// Records the frames that are there, or waits for one. False when the camera has gone.
+fn record_what_is_there(
+    input: &mut Input,
+    recorder: &mut CameraRecorder<'_>,
+    pace: &mut Pace,
+) -> bool {
+    let mut timeout = LOOK_INTERVAL.min(recorder.due_in().unwrap_or(LOOK_INTERVAL));
+    loop {
+        match input.next(timeout) {
+            Ok(Got::Frame(frame)) => {
+                pace.count(frame.bytes.len(), frame.published);
+                recorder.take(frame);
+            }
+            Ok(Got::Nothing) => return !input.camera().has_gone(),
+            Ok(Got::Damaged(error)) => recorder.count_damaged(&error),
+            Ok(Got::NeverAPicture(why)) => {
+                recorder.say_unrecordable(&why);
+                return false;
+            }
+            Err(Error::Ended) => recorder.end(),
+            Err(error) => {
+                recorder.say_unrecordable(&error.to_string());
+                return false;
+            }
+        }
+        // Of what has gathered none is waited for.
+        timeout = Duration::ZERO;
+    }
 }

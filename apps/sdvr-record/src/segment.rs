@@ -4,7 +4,7 @@
 //! written into its head, whose length was settled in the beginning.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,10 +13,11 @@ use rustix::fs::OFlags;
 use sdvr_frame::StreamFormat;
 use twox_hash::XxHash3_128;
 
-use crate::container::{Added, Fragment, Muxer, NotRecordable};
+use crate::container::{Added, Ending, Fragment, Muxer, NotRecordable};
 use crate::index::IndexError;
 use crate::options::Sync;
-use crate::sample::{Sample, UtcTime};
+use crate::plain::{PlainForm, PlainMuxer, times_path};
+use crate::sample::{About, Sample, UtcTime};
 
 /// What a crash may cost at most.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,12 +25,13 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 const WAITING_BYTES_MOST: u64 = 8 << 20;
 
 /// A file that is being written.
-#[derive(Debug)]
 pub(crate) struct SegmentWriter {
     file: File,
     path: PathBuf,
     sync: Sync,
-    muxer: Muxer,
+    muxer: AnyMuxer,
+    /// Of a file that does not say when its frames were taken: where that stands.
+    times: Option<File>,
     head: Vec<u8>,
     /// What is whole, from the beginning of the file.
     written_bytes: u64,
@@ -42,6 +44,68 @@ pub(crate) struct SegmentWriter {
     begins: UtcTime,
     ends: UtcTime,
     last_write: Instant,
+}
+
+/// What puts frames together.
+#[derive(Debug)]
+pub(crate) enum AnyMuxer {
+    Container(Muxer),
+    Plain(PlainMuxer),
+}
+
+impl AnyMuxer {
+    /// For a file that begins with `first`; `plain` says what it is if it is of decoded pictures.
+    pub(crate) fn begin(
+        about: &About,
+        first: &Sample<'_>,
+        plain: Option<&PlainForm>,
+    ) -> Result<Self, NotRecordable> {
+        Ok(match plain {
+            Some(form) => Self::Plain(PlainMuxer::new(form.clone())),
+            None => Self::Container(Muxer::begin(about, first)?),
+        })
+    }
+
+    pub(crate) fn extension(&self) -> &'static str {
+        match self {
+            Self::Container(muxer) => muxer.kind().extension(),
+            Self::Plain(muxer) => muxer.form().extension,
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        match self {
+            Self::Container(muxer) => muxer.head(),
+            Self::Plain(muxer) => &muxer.form().head,
+        }
+    }
+
+    fn add(&mut self, captured: UtcTime, is_key: bool, bytes: Vec<u8>) -> Added {
+        match self {
+            Self::Container(muxer) => muxer.add(captured, is_key, bytes),
+            Self::Plain(muxer) => {
+                muxer.add(captured, bytes);
+                Added::Taken
+            }
+        }
+    }
+
+    fn take_fragment(&mut self) -> Fragment {
+        match self {
+            Self::Container(muxer) => muxer.take_fragment(),
+            Self::Plain(muxer) => muxer.take_fragment(),
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Container(muxer) => muxer.ending(),
+            Self::Plain(_) => Ending {
+                tail: Vec::new(),
+                patches: Vec::new(),
+            },
+        }
+    }
 }
 
 /// Frames, and their bytes as the camera sent them.
@@ -100,7 +164,7 @@ impl SegmentWriter {
     pub(crate) fn create(
         path: &Path,
         begins: UtcTime,
-        muxer: Muxer,
+        muxer: AnyMuxer,
         sync: Sync,
     ) -> Result<Self, CreateError> {
         let head = muxer.head().to_vec();
@@ -108,14 +172,11 @@ impl SegmentWriter {
             path: path.to_owned(),
             error,
         };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path)
-            .map_err(failed)?;
+        let file = create(path).map_err(failed)?;
+        let times = match &muxer {
+            AnyMuxer::Container(_) => None,
+            AnyMuxer::Plain(_) => Some(create(&times_path(path)).map_err(failed)?),
+        };
         if let Err(error) = file.write_all_at(&head, 0) {
             // Nothing is in it.
             let _ = std::fs::remove_file(path);
@@ -133,6 +194,7 @@ impl SegmentWriter {
             path: path.to_owned(),
             sync,
             muxer,
+            times,
             written_bytes: head.len() as u64,
             head,
             hash: XxHash3_128::new(),
@@ -146,8 +208,16 @@ impl SegmentWriter {
     }
 
     /// Whether the file can hold this frame.
-    pub(crate) fn fits(&self, format: &StreamFormat, sample: &Sample<'_>) -> bool {
-        self.muxer.fits(format, sample)
+    pub(crate) fn fits(
+        &self,
+        format: &StreamFormat,
+        sample: &Sample<'_>,
+        plain: Option<&PlainForm>,
+    ) -> bool {
+        match &self.muxer {
+            AnyMuxer::Container(muxer) => plain.is_none() && muxer.fits(format, sample),
+            AnyMuxer::Plain(muxer) => plain == Some(muxer.form()),
+        }
     }
 
     /// Takes a frame; it is written later.
@@ -206,6 +276,10 @@ impl SegmentWriter {
             // A part of a fragment is of no use to anybody, and takes room.
             let _ = self.file.set_len(self.written_bytes);
             return Err(error);
+        }
+        if let (Some(times), AnyMuxer::Plain(muxer)) = (&mut self.times, &mut self.muxer) {
+            // The frames are there: where the list does not take their times, they have none.
+            let _ = times.write_all(muxer.take_lines().as_bytes());
         }
         for part in &parts {
             self.hash.write(part);
@@ -271,10 +345,21 @@ impl SegmentWriter {
         self.waiting
     }
 
-    /// What is written.
-    pub(crate) const fn written(&self) -> Written {
-        self.written
+    /// Bytes that are in the file.
+    pub(crate) const fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
+}
+
+/// Makes a file that only its owner reads, where nothing is yet.
+fn create(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
 }
 
 /// Writes all parts, in one call of the system as a rule.

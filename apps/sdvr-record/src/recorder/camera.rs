@@ -9,10 +9,10 @@ use super::history::History;
 use super::seat::Seat;
 use super::shared::Shared;
 use super::taken::{Missing, Taken};
-use crate::container::{Added, Muxer};
+use crate::container::Added;
 use crate::index::{Gap, GapReason, SegmentId};
 use crate::sample::{About, Sample, UtcTime};
-use crate::segment::{CreateError, SegmentWriter, is_disk_full};
+use crate::segment::{AnyMuxer, CreateError, SegmentWriter, is_disk_full};
 use crate::status::RecordingState;
 
 /// A stream in which no frame came with which one can begin for so long is spoken of.
@@ -31,6 +31,8 @@ pub(super) struct CameraRecorder<'a> {
     /// What is missing before the next frame that is recorded.
     gap: Option<OpenGap>,
     losses: Losses,
+    /// Frames that gave no picture.
+    damaged: u64,
     /// The run of which it was said that it cannot be recorded.
     unrecordable: Option<InstanceId>,
 }
@@ -82,6 +84,7 @@ impl<'a> CameraRecorder<'a> {
             history: shared.new_history(),
             gap: None,
             losses: Losses::default(),
+            damaged: 0,
             unrecordable: None,
         }
     }
@@ -140,6 +143,22 @@ impl<'a> CameraRecorder<'a> {
             State::Recording(recording) => recording.writer.write_due_in(),
             _ => None,
         }
+    }
+
+    /// A frame gave no picture: it is not in the file.
+    pub(super) fn count_damaged(&mut self, error: &sdvr::Error) {
+        self.seat.count_lost(1);
+        if self.damaged == 0 {
+            self.seat.say(format_args!(
+                "{error}; frames that give no picture are left out"
+            ));
+        }
+        self.damaged = self.damaged.saturating_add(1);
+    }
+
+    /// Nothing of this camera can be recorded.
+    pub(super) fn say_unrecordable(&self, why: &str) {
+        self.seat.say(format_args!("cannot be recorded: {why}"));
     }
 
     /// The run of the source is over, or the camera has gone: what is recorded of it is completed.
@@ -249,6 +268,9 @@ impl<'a> CameraRecorder<'a> {
             Added::Empty => self
                 .seat
                 .say(format_args!("frame {number} is empty, and was left out")),
+            Added::TooLarge => self.seat.say(format_args!(
+                "frame {number} is larger than a file can hold, and was left out"
+            )),
         }
         self.write_if_due();
     }
@@ -312,8 +334,8 @@ impl<'a> CameraRecorder<'a> {
         };
         let sync = self.shared.options.sync;
         let make = |seat: &mut Seat| {
-            let muxer = Muxer::begin(about, &first)?;
-            let place = seat.begin_segment(about, muxer.kind().extension())?;
+            let muxer = AnyMuxer::begin(about, &first, frame.plain.as_ref())?;
+            let place = seat.begin_segment(about, muxer.extension())?;
             SegmentWriter::create(&place.path, about.begins, muxer, sync)
                 .map(|writer| (place.id, writer))
                 .inspect_err(|_| seat.forget_segment(place.id))
@@ -348,7 +370,10 @@ impl<'a> CameraRecorder<'a> {
             written = recording.writer.write();
         }
         match written {
-            Ok(()) => self.seat.count_written(waiting),
+            Ok(()) => {
+                self.seat.count_written(waiting);
+                self.seat.set_open_bytes(recording.writer.written_bytes());
+            }
             Err(error) => {
                 let why = format!(
                     "cannot write to {}: {error}",
@@ -425,7 +450,11 @@ impl Recording {
             is_key: frame.is_key,
             bytes: &frame.bytes,
         };
-        if self.instance != frame.instance || !self.writer.fits(&frame.format, &sample) {
+        if self.instance != frame.instance
+            || !self
+                .writer
+                .fits(&frame.format, &sample, frame.plain.as_ref())
+        {
             return Some(0);
         }
         if !frame.is_key {
