@@ -11,6 +11,8 @@ mod output;
 mod pipe;
 #[cfg(feature = "record")]
 mod record;
+#[cfg(feature = "record")]
+mod recordings;
 mod snapshot;
 #[cfg(feature = "top")]
 mod top;
@@ -42,6 +44,7 @@ Examples:
   sdvr view                        their pictures in windows; psdl is short for it
   sdvr web                         their pictures in a browser
   sdvr record -o /video            their frames into files; prec is short for it
+  sdvr recordings list -o /video   what is recorded; also show, verify, export
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
   sdvr snapshot front-door a.jpg   the newest picture
@@ -78,6 +81,9 @@ enum Command {
     /// Record cameras into files
     #[cfg(feature = "record")]
     Record(record::Arguments),
+    /// List, show, verify and export what was recorded
+    #[cfg(feature = "record")]
+    Recordings(recordings::Arguments),
     /// Print one line of metadata a frame
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
@@ -147,6 +153,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Web(arguments) => web::run(arguments),
         #[cfg(feature = "record")]
         Command::Record(arguments) => record::run(arguments),
+        #[cfg(feature = "record")]
+        Command::Recordings(arguments) => recordings::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),

@@ -8,6 +8,7 @@ mod layout;
 mod opening;
 mod reading;
 mod rebuild;
+mod recovery;
 mod schema;
 mod segment;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use sdvr_frame::StreamLabel;
 
 pub use error::IndexError;
 pub use layout::{EXTENSIONS, INDEX_FILE, camera_folders, folder_name, label_of_folder};
+pub use recovery::Recovery;
 pub use segment::{Checksum, Gap, GapReason, Segment, SegmentId, SegmentState};
 
 use crate::UtcTime;
@@ -36,6 +38,8 @@ pub struct Index {
     total_bytes: u64,
     /// Of the one that is being written, as far as the recorder has told.
     open_bytes: u64,
+    /// The database's file when it was opened; `None` of a reader.
+    identity: Option<recovery::Identity>,
     /// Keeps other recorders out. None of a reader.
     lock_of_recorder: Option<File>,
 }

@@ -7,6 +7,7 @@ pub mod index;
 mod options;
 mod plain;
 mod recorder;
+pub mod recordings;
 pub mod retention;
 mod sample;
 mod segment;

@@ -64,7 +64,7 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    pub(super) fn io(what: &'static str, path: &Path, error: io::Error) -> Self {
+    pub(crate) fn io(what: &'static str, path: &Path, error: io::Error) -> Self {
         Self::Io {
             what,
             path: path.to_owned(),
@@ -95,11 +95,12 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
         rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::Utf8Error(..) => true,
+        | rusqlite::Error::Utf8Error(..)
+        // What is asked for is always the same: a table or a column is not there, or its description cannot be read.
+        | rusqlite::Error::SqlInputError { .. } => true,
         error => match error.sqlite_error() {
             Some(cause) => match cause.code {
                 rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase => true,
-                // A table or a column is not there, or its description cannot be read.
                 rusqlite::ErrorCode::Unknown => cause.extended_code == rusqlite::ffi::SQLITE_ERROR,
                 _ => false,
             },

@@ -116,6 +116,17 @@ pub(super) fn recording_path(begins: UtcTime, number: u32, extension: &str) -> S
     }
 }
 
+/// The time that the path of a recording says: the beginning of 1970 when there is no such time.
+pub(super) fn time_of_path(path: &str) -> UtcTime {
+    let time = path.split_once('/').and_then(|(day, name)| {
+        let time = name.get(..8)?.replace('-', ":");
+        humantime::parse_rfc3339(&format!("{day}T{time}Z")).ok()
+    });
+    let since_epoch = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let nanoseconds = since_epoch.map_or(0, |since| since.as_nanos());
+    UtcTime(i64::try_from(nanoseconds).unwrap_or(i64::MAX))
+}
+
 /// Makes a folder that only its owner can look into, in one that is there. One that is there already stays as it is.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
@@ -226,6 +237,13 @@ mod tests {
             recording_path(UtcTime(i64::MAX), 1, "mp4"),
             "2262-04-11/23-47-16.mp4"
         );
+        assert_eq!(
+            time_of_path("2026-11-23/14-05-00-2.mkv"),
+            UtcTime(1_795_442_700_000_000_000)
+        );
+        for none in ["2026-13-23/14-05-00.mp4", "", "2026-11-23/\u{e9}.mp4"] {
+            assert_eq!(time_of_path(none), UtcTime(0), "{none}");
+        }
     }
 
     #[test]

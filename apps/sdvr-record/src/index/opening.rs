@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 use rustix::fs::FlockOperation;
 use sdvr_frame::StreamLabel;
 
 use super::rebuild::{self, Known, Salvage};
+use super::recovery::Identity;
 use super::schema::{self, Opened};
 use super::writing::{insert, insert_gap, next_id};
 use super::{INDEX_FILE, Index, IndexError, SegmentId, database, folder_name, layout};
@@ -65,6 +66,7 @@ impl Index {
                     folder,
                     total_bytes,
                     open_bytes: 0,
+                    identity: None,
                     lock_of_recorder: None,
                 });
             }
@@ -75,6 +77,7 @@ impl Index {
             && let Ok(mut index) = Self::open_locked(folder.clone(), label, lock, say)
         {
             index.lock_of_recorder = None;
+            index.identity = None;
             return Ok(index);
         }
         let known = rebuild::gather(&folder, Salvage::of(&path), say)?;
@@ -86,6 +89,7 @@ impl Index {
             folder,
             total_bytes: 0,
             open_bytes: 0,
+            identity: None,
             lock_of_recorder: None,
         };
         index.fill(known)?;
@@ -127,6 +131,7 @@ impl Index {
             folder,
             total_bytes: total_bytes.unwrap_or(0),
             open_bytes: 0,
+            identity: Identity::of(&path),
             lock_of_recorder: lock,
         };
         if total_bytes.is_some() {
@@ -223,7 +228,7 @@ fn lock(folder: &Path) -> Result<Option<File>, IndexError> {
 }
 
 /// Moves a damaged database away, with its log, in which there may be more of it.
-fn put_aside(path: &Path) -> Result<PathBuf, IndexError> {
+pub(super) fn put_aside(path: &Path) -> Result<PathBuf, IndexError> {
     let aside = layout::name_aside(path);
     let beside = |path: &Path, end: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -237,4 +242,12 @@ fn put_aside(path: &Path) -> Result<PathBuf, IndexError> {
     let _ = fs::remove_file(beside(path, "-shm"));
     fs::rename(path, &aside).map_err(|error| IndexError::io("move", path, error))?;
     Ok(aside)
+}
+
+/// Opens a database to write that was just made of one that is good.
+pub(super) fn reopen(path: &Path, label: &StreamLabel) -> Result<Connection, IndexError> {
+    match schema::open_to_write(path, label)? {
+        Opened::Good(connection, _) | Opened::Fresh(connection) => Ok(connection),
+        Opened::Broken(what) => Err(IndexError::io("use", path, std::io::Error::other(what))),
+    }
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
+use super::rebuild;
 use super::segment::{GAP_COLUMNS, SEGMENT_COLUMNS, read_gap, read_segment};
 use super::{Gap, Index, IndexError, Segment, SegmentId, Summary};
 use crate::UtcTime;
@@ -134,5 +135,10 @@ impl Index {
             let rows = statement.query_map(parameters, read_segment)?;
             rows.collect()
         })
+    }
+
+    /// The paths of all recordings that are there, whether the index knows them or not.
+    pub(crate) fn files_on_disk(&self) -> Result<Vec<String>, IndexError> {
+        rebuild::read_paths(&self.folder)
     }
 }

@@ -1,17 +1,20 @@
 //! An index out of the files it is of, and out of what is left of the one before.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
+use sdvr_frame::{FourCc, FrameRate, StreamFormat};
 
 use super::error::IndexError;
 use super::layout;
 use super::segment::{
     GAP_COLUMNS, Gap, SEGMENT_COLUMNS, Segment, SegmentId, SegmentState, read_gap, read_segment,
 };
+use crate::container::{self, ScanError};
 
 /// How often it is said how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -73,10 +76,7 @@ pub(super) fn gather(
     mut salvage: Salvage,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Known>, IndexError> {
-    let mut paths = Vec::new();
-    for day in read_days(folder)? {
-        paths.extend(read_day(folder, &day)?);
-    }
+    let paths = read_paths(folder)?;
     let (mut remembered, mut found) = (Vec::new(), Vec::new());
     let mut said = Instant::now();
     for (at, path) in paths.iter().enumerate() {
@@ -119,13 +119,25 @@ pub(super) fn gather_unknown(
     Ok(found)
 }
 
+/// The paths of all recordings from the camera's folder, in the order of their names.
+pub(super) fn read_paths(folder: &Path) -> Result<Vec<String>, IndexError> {
+    let mut paths = Vec::new();
+    for day in read_days(folder)? {
+        paths.extend(read_day(folder, &day)?);
+    }
+    Ok(paths)
+}
+
 fn read_days(folder: &Path) -> Result<Vec<String>, IndexError> {
     layout::days(folder).map_err(|error| IndexError::io("read", folder, error))
 }
 
 fn read_day(folder: &Path, day: &str) -> Result<Vec<String>, IndexError> {
-    layout::recordings_of_day(folder, day)
-        .map_err(|error| IndexError::io("read", &folder.join(day), error))
+    match layout::recordings_of_day(folder, day) {
+        // The last recording in it has just become too old.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(|error| IndexError::io("read", &folder.join(day), error)),
+    }
 }
 
 /// Whether the file is the one that was finished.
@@ -152,7 +164,72 @@ fn merge(mut remembered: Vec<Known>, mut found: Vec<Known>) -> Vec<Known> {
     merged
 }
 
+/// What a file says of itself. `None` when it is gone.
 fn look_at(folder: &Path, path: &str) -> Option<Segment> {
-    let _ = (folder, path);
-    None
+    let file = File::open(folder.join(path));
+    let metadata = file
+        .as_ref()
+        .map_or_else(|_| fs::metadata(folder.join(path)), File::metadata);
+    let metadata = match metadata {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        // It is there, and nothing else is known of it.
+        Err(_) => return Some(unreadable(path, 0)),
+    };
+    let scan = file
+        .map_err(ScanError::from)
+        .and_then(|file| container::scan(&file));
+    let scan = match scan {
+        Ok(scan) => scan,
+        // The recorder was ended before anything was in it.
+        Err(ScanError::NoHead) => {
+            return Some(Segment {
+                state: SegmentState::Open,
+                ..unreadable(path, metadata.len())
+            });
+        }
+        Err(_) => return Some(unreadable(path, metadata.len())),
+    };
+    Some(Segment {
+        id: SegmentId(0),
+        path: path.to_owned(),
+        state: if scan.is_ended {
+            SegmentState::Complete
+        } else {
+            SegmentState::Open
+        },
+        begins: scan.about.begins,
+        ends: scan.last.unwrap_or(scan.about.begins),
+        frames: scan.frames,
+        lost: 0,
+        bytes: metadata.len(),
+        head_bytes: scan.head_bytes,
+        checksum: None,
+        format: scan.about.format,
+        fingerprint: scan.about.fingerprint,
+    })
+}
+
+/// A file that is no recording, or cannot be read. It has the time of its name, so that it is kept as long as others are.
+fn unreadable(path: &str, bytes: u64) -> Segment {
+    let time = layout::time_of_path(path);
+    Segment {
+        id: SegmentId(0),
+        path: path.to_owned(),
+        state: SegmentState::Damaged,
+        begins: time,
+        ends: time,
+        frames: 0,
+        lost: 0,
+        bytes,
+        head_bytes: 0,
+        checksum: None,
+        format: StreamFormat {
+            fourcc: FourCc([b' '; 4]),
+            width: 0,
+            height: 0,
+            rate: FrameRate::UNPACED,
+        },
+        fingerprint: None,
+    }
 }

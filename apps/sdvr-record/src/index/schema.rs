@@ -65,7 +65,22 @@ pub(super) enum Opened {
 
 /// Opens the database at `path` to write to it; makes an empty one when there is none.
 pub(super) fn open_to_write(path: &Path, label: &StreamLabel) -> Result<Opened, IndexError> {
-    // The database makes its other files with the rights of this one.
+    make_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let result = Connection::open_with_flags(path, flags).and_then(|connection| {
+        // The file can be written, or it would not have been opened: what says otherwise is in it.
+        if connection.is_readonly("main")? {
+            let what = "it is of a kind that can only be read".to_owned();
+            return Ok(Found::Opened(Opened::Broken(what)));
+        }
+        prepare_to_write(&connection)?;
+        examine(connection)
+    });
+    finish(result, path, label, "open")
+}
+
+/// Makes an empty file for a database if there is none. The database makes its other files with the rights of this one.
+pub(super) fn make_file(path: &Path) -> Result<(), IndexError> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -73,12 +88,7 @@ pub(super) fn open_to_write(path: &Path, label: &StreamLabel) -> Result<Opened, 
         .mode(0o600)
         .open(path)
         .map_err(|error| IndexError::io("open", path, error))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let result = Connection::open_with_flags(path, flags).and_then(|connection| {
-        prepare_to_write(&connection)?;
-        examine(connection)
-    });
-    finish(result, path, label, "open")
+    Ok(())
 }
 
 /// Opens the database at `path` to read it, also while it is written to, and also where nothing can be written; `None` when there is none.

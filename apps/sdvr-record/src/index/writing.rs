@@ -20,6 +20,7 @@ impl Index {
     ///
     /// When the folder cannot be made or the index cannot be written.
     pub fn begin_segment(&mut self, about: &About, extension: &str) -> Result<Begun, IndexError> {
+        self.keep_file()?;
         let path = self.free_path(about.begins, extension)?;
         let mut segment = Segment {
             id: SegmentId(0),
@@ -74,7 +75,8 @@ impl Index {
         ))
     }
 
-    fn has_path(&self, path: &str) -> Result<bool, IndexError> {
+    /// Whether a segment has this path.
+    pub(crate) fn has_path(&self, path: &str) -> Result<bool, IndexError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?1)";
         self.read(|connection| {
             connection
@@ -102,6 +104,7 @@ impl Index {
         id: SegmentId,
         completed: &Completed,
     ) -> Result<(), IndexError> {
+        self.keep_file()?;
         let Some(mut segment) = self.segment(id)? else {
             return Ok(());
         };
