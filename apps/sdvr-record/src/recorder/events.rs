@@ -47,7 +47,9 @@ impl Events {
         match camera {
             None => state.all = Some(until),
             Some(camera) => {
-                state.named.retain(|(name, end)| name != camera && *end > now);
+                state
+                    .named
+                    .retain(|(name, end)| name != camera && *end > now);
                 state.named.push((camera.to_owned(), until));
             }
         }

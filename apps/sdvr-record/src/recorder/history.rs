@@ -30,7 +30,11 @@ impl History {
 
     /// Adds the newest frame. What is older than need be goes, as far as one can begin with what is left.
     pub(super) fn push(&mut self, frame: Taken) {
-        if self.frames.back().is_some_and(|last| !last.goes_on_with(&frame)) {
+        if self
+            .frames
+            .back()
+            .is_some_and(|last| !last.goes_on_with(&frame))
+        {
             // No file holds both.
             self.clear();
         }

@@ -60,7 +60,10 @@ mod tests {
     fn rest(count: u32, interval_ms: i64, bytes: usize, depth: Depth) -> Option<Duration> {
         let mut pace = Pace::default();
         for n in 0..i64::from(count) {
-            pace.count(bytes, Timestamp::from_nanoseconds(n * interval_ms * 1_000_000));
+            pace.count(
+                bytes,
+                Timestamp::from_nanoseconds(n * interval_ms * 1_000_000),
+            );
         }
         pace.take_rest(depth)
     }
