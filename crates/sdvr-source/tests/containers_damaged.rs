@@ -127,7 +127,15 @@ proptest! {
             bytes[at.index(length)] = value;
         }
         let files = Files::new();
-        play_file(&files.write("damaged", &bytes));
+        let path = files.write("damaged", &bytes);
+        play_file(&path);
+        let later = sdvr_source::CaptureOptions {
+            from: Some(sdvr_source::PlayFrom::Offset(std::time::Duration::from_millis(100))),
+            ..rate(0)
+        };
+        if let Ok(mut source) = open(&path, &later) {
+            play(&mut source);
+        }
     }
 }
 

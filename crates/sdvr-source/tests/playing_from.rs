@@ -289,7 +289,7 @@ fn a_recording_that_has_a_date_is_played_from_another() {
 
 #[test]
 fn recorded_times_are_those_of_the_recording() {
-    for name in ["dated.mp4", "dated.mkv"] {
+    for (name, begins_ms) in [("dated.mp4", 0), ("dated.mkv", 0), ("exact.mp4", 789)] {
         for (options, since_ms) in [
             (CaptureOptions::default(), 0),
             (from(Duration::from_millis(500)), 400),
@@ -305,7 +305,7 @@ fn recorded_times_are_those_of_the_recording() {
             let offset = unix.tv_sec * 1_000_000_000 + unix.tv_nsec - boot;
             for (frame, since) in frames.iter().zip(&expected) {
                 let date = frame.captured.as_nanoseconds() + offset;
-                let apart = date - BEGINS_S * 1_000_000_000 - since_ms * MS - since;
+                let apart = date - BEGINS_S * 1_000_000_000 - (begins_ms + since_ms) * MS - since;
                 // The clocks are not read at the same moment.
                 assert!(apart.abs() < 20 * MS, "{name}: {apart} ns apart");
             }
