@@ -101,15 +101,11 @@ fn playing_begins_with_the_last_key_frame_at_or_before_the_place() {
         for place in places.filter(|place| (0..last).contains(place)) {
             let at_or_before =
                 |(_, (time, is_key)): &(usize, &(i64, bool))| *is_key && *time <= place + 1000;
-            let expected = index
-                .iter()
-                .enumerate()
-                .filter(at_or_before)
-                .next_back()
-                .unwrap()
-                .0;
-            let (found, found_times) =
-                played(&path, &from(Duration::from_nanos(place as u64 + 1000)));
+            let expected = index.iter().enumerate().rfind(at_or_before).unwrap().0;
+            let (found, found_times) = played(
+                &path,
+                &from(Duration::from_nanos(place.cast_unsigned() + 1000)),
+            );
             assert!(
                 found == all[expected..],
                 "{name}, from {place}: {} frames for {}",
@@ -136,7 +132,7 @@ fn a_place_behind_the_end_is_refused_and_the_length_told() {
         let last = index.iter().map(|(time, _)| *time).max().unwrap();
         let text = first_error(
             &clip(name),
-            &from(Duration::from_nanos(last as u64 + 1_000_000_000)),
+            &from(Duration::from_nanos(last.cast_unsigned() + 1_000_000_000)),
         );
         assert!(
             text.contains(name) && text.contains("there is nothing at 00:00:0"),
