@@ -101,6 +101,16 @@ mod tests {
     #[test]
     fn sizes_have_the_unit_that_fits() {
         let sizes = [0, 999, 1000, 61_000_000, 500_000_000_000, u64::MAX].map(size);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "61.0 MB", "500.0 GB", "18446.7 PB"]);
+        assert_eq!(
+            sizes,
+            [
+                "0 B",
+                "999 B",
+                "1.0 kB",
+                "61.0 MB",
+                "500.0 GB",
+                "18446.7 PB"
+            ]
+        );
     }
 }

@@ -6,6 +6,7 @@
 mod error;
 mod layout;
 mod opening;
+pub(crate) mod pictures;
 mod reading;
 mod rebuild;
 mod recovery;
@@ -23,7 +24,6 @@ use sdvr_frame::StreamLabel;
 
 pub use error::IndexError;
 pub use layout::{EXTENSIONS, INDEX_FILE, camera_folders, folder_name, label_of_folder};
-pub use recovery::Recovery;
 pub use segment::{Checksum, Gap, GapReason, Segment, SegmentId, SegmentState};
 
 use crate::UtcTime;

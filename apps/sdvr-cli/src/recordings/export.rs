@@ -47,7 +47,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let interrupted = Interrupted::listen()?;
     let now = SystemTime::now();
-    let index = Index::open_to_read(&arguments.place.directory, &arguments.camera, &mut |line| say(line))?;
+    let index = Index::open_to_read(&arguments.place.directory, &arguments.camera, &mut |line| {
+        say(line)
+    })?;
     let options = ExportOptions {
         from: arguments.from.from(now),
         to: arguments.to.to(now),

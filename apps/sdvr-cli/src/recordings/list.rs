@@ -103,14 +103,24 @@ fn row(label: &StreamLabel, summary: &Summary, folder: &std::path::Path) -> Row 
 
 fn write_table(rows: &[Row]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let width = rows.iter().map(|row| row.label.len()).max().unwrap_or(0).max(6);
+    let width = rows
+        .iter()
+        .map(|row| row.label.len())
+        .max()
+        .unwrap_or(0)
+        .max(6);
     writeln!(
         out,
         "{:width$}  {:19}  {:19}  {:>8}  {:>10}  {:>8}  {:>5}  {:>9}",
         "CAMERA", "FIRST", "LAST", "SEGMENTS", "FRAMES", "LOST", "GAPS", "SIZE"
     )?;
     for row in rows {
-        let seconds = |time: &Option<String>| time.as_deref().and_then(|time| time.get(..19)).unwrap_or("-").replace('T', " ");
+        let seconds = |time: &Option<String>| {
+            time.as_deref()
+                .and_then(|time| time.get(..19))
+                .unwrap_or("-")
+                .replace('T', " ")
+        };
         writeln!(
             out,
             "{:width$}  {:19}  {:19}  {:>8}  {:>10}  {:>8}  {:>5}  {:>9}",

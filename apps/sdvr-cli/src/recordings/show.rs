@@ -71,12 +71,16 @@ struct GapRow {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let now = SystemTime::now();
-    let from = arguments.from.map_or(UtcTime(i64::MIN), |time| time.from(now));
+    let from = arguments
+        .from
+        .map_or(UtcTime(i64::MIN), |time| time.from(now));
     let to = arguments.to.map_or(UtcTime(i64::MAX), |time| time.to(now));
     if from > to {
         return Err(WrongUsage(format!("--from {from} is after --to {to}")).into());
     }
-    let index = Index::open_to_read(&arguments.place.directory, &arguments.camera, &mut |line| say(line))?;
+    let index = Index::open_to_read(&arguments.place.directory, &arguments.camera, &mut |line| {
+        say(line)
+    })?;
     let mut rows = Vec::new();
     for segment in index.segments(from, to)? {
         let gaps = index.gaps(segment.id)?;
@@ -107,7 +111,9 @@ fn row(index: &Index, segment: &Segment, gaps: &[Gap]) -> Row {
         width: segment.format.width,
         height: segment.format.height,
         fps: (segment.format.rate.as_f64() * 100.0).round() / 100.0,
-        fingerprint: segment.fingerprint.map(|fingerprint| fingerprint.to_string()),
+        fingerprint: segment
+            .fingerprint
+            .map(|fingerprint| fingerprint.to_string()),
         gaps: gaps
             .iter()
             .map(|gap| GapRow {

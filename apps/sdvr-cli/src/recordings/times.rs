@@ -91,7 +91,9 @@ fn time_of_day(text: &str) -> Option<Duration> {
         _ => text.to_owned(),
     };
     let time = humantime::parse_rfc3339(&format!("1970-01-01T{text}Z")).ok()?;
-    time.duration_since(UNIX_EPOCH).ok().filter(|time| *time < DAY)
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .filter(|time| *time < DAY)
 }
 
 #[cfg(test)]
@@ -114,20 +116,49 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        for text in ["2026-11-23T14:05:00Z", "2026-11-23 14:05", "2026-11-23T14:05:00", "14:05", "14:05:00", "-5h 55m", "5h55m ago", "-21300s"] {
+        for text in [
+            "2026-11-23T14:05:00Z",
+            "2026-11-23 14:05",
+            "2026-11-23T14:05:00",
+            "14:05",
+            "14:05:00",
+            "-5h 55m",
+            "5h55m ago",
+            "-21300s",
+        ] {
             check(text, NOON, NOON);
         }
         check("2026-11-23T14:05:00.25Z", NOON + S / 4, NOON + S / 4);
         check("now", NOON + 21_300 * S, NOON + 21_300 * S);
         let midnight = NOON - (14 * 3600 + 5 * 60) * S;
         check("2026-11-23", midnight, midnight + 86_400 * S - 1);
-        check("-9000d", NOON + 21_300 * S - 9000 * 86_400 * S, NOON + 21_300 * S - 9000 * 86_400 * S);
+        check(
+            "-9000d",
+            NOON + 21_300 * S - 9000 * 86_400 * S,
+            NOON + 21_300 * S - 9000 * 86_400 * S,
+        );
         check("-90000d", 0, 0);
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "-", "ago", "14", "25:00", "14:60", "14:05:61x", "2026-13-01", "2026-11-23T", "2026-02-30", "yesterday", "2026-11-23T14:05+01:00", "1h", "T14:05", "9999999-01-01"] {
+        for text in [
+            "",
+            "-",
+            "ago",
+            "14",
+            "25:00",
+            "14:60",
+            "14:05:61x",
+            "2026-13-01",
+            "2026-11-23T",
+            "2026-02-30",
+            "yesterday",
+            "2026-11-23T14:05+01:00",
+            "1h",
+            "T14:05",
+            "9999999-01-01",
+        ] {
             assert!(parse(text).is_err(), "{text}: {:?}", parse(text));
         }
     }

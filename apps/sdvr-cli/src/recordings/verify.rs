@@ -58,12 +58,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let verified = recordings::verify(&index, &mut |read, all| {
             if said.elapsed() >= PROGRESS {
                 said = Instant::now();
-                say(format_args!("{label}: read {} of {}", size(read), size(all)));
+                say(format_args!(
+                    "{label}: read {} of {}",
+                    size(read),
+                    size(all)
+                ));
             }
             !interrupted.is_set()
         })?;
         for (path, problem) in &verified.problems {
-            print_line(format_args!("{}: {problem}", index.folder().join(path).display()))?;
+            print_line(format_args!(
+                "{}: {problem}",
+                index.folder().join(path).display()
+            ))?;
         }
         wrong = wrong.saturating_add(verified.problems.len());
         if interrupted.is_set() {

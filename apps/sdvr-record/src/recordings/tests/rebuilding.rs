@@ -1,7 +1,7 @@
 //! Indexes that are lost, and what a recorder has left that was killed.
 
 use super::*;
-use crate::index::{Gap, GapReason, INDEX_FILE, IndexError, Recovery};
+use crate::index::{Gap, GapReason, INDEX_FILE, IndexError};
 
 const GAP: Gap = Gap {
     begins: UtcTime(BEGIN),
@@ -178,14 +178,13 @@ fn what_a_killed_recorder_has_left_is_completed() {
     fs::write(&other.path, b"something else entirely, and not short").unwrap();
     drop(index);
 
-    let mut index = open(place.path(), "door");
-    let recovery = index.recover_unfinished().unwrap();
-    let expected = Recovery {
-        recovered: 1,
-        empty: 2,
-        damaged: 1,
-    };
-    assert_eq!(recovery, expected);
+    let mut said = Vec::new();
+    let index = Index::open_to_record(place.path(), &label("door"), &mut |line| {
+        said.push(line.to_owned())
+    })
+    .unwrap();
+    let expected = "1 recordings were not finished and are now, 2 had no frame and are gone, 1 cannot be read and were left";
+    assert!(said.len() == 1 && said[0].ends_with(expected), "{said:?}");
     assert!(!empty.path.exists() && other.path.exists());
     let segments = all(&index);
     assert_eq!(segments.len(), 3);
@@ -197,7 +196,7 @@ fn what_a_killed_recorder_has_left_is_completed() {
     assert_eq!(segments[1].ends, UtcTime(BEGIN + 60 * S + 24 * INTERVAL));
     assert_eq!(segments[1].bytes, cut.path.metadata().unwrap().len());
     assert_eq!(segments[2].state, SegmentState::Damaged);
-    assert_eq!(index.recover_unfinished().unwrap(), Recovery::default());
+    assert!(index.unfinished().unwrap().is_empty());
     let verified = crate::recordings::verify(&index, &mut |_, _| true).unwrap();
     assert_eq!(
         (verified.segments, verified.problems.len()),
@@ -237,4 +236,42 @@ fn it_is_read_where_nothing_can_be_written() {
         "{error}"
     );
     fs::set_permissions(&door, writable).unwrap();
+}
+
+#[test]
+fn files_of_decoded_pictures_are_recordings_with_a_list_beside_them() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let begun = index.begin_segment(&about, "y4m").unwrap();
+    fs::write(&begun.path, b"YUV4MPEG2 W64 H48\nFRAME\n").unwrap();
+    let list = begun.path.with_extension("times.csv");
+    fs::write(
+        &list,
+        "frame,captured\n0,2026-11-23T14:05:00Z\n1,2026-11-23T14:05:01Z\n",
+    )
+    .unwrap();
+    drop(index);
+    let index = open(place.path(), "door");
+    let segment = all(&index)[0].clone();
+    assert_eq!(
+        (segment.state, segment.frames, segment.ends),
+        (SegmentState::Recovered, 2, UtcTime(BEGIN + S))
+    );
+    assert!(
+        crate::recordings::verify(&index, &mut |_, _| true)
+            .unwrap()
+            .problems
+            .is_empty()
+    );
+    drop(index);
+    fs::remove_file(place.path().join("door").join(INDEX_FILE)).unwrap();
+    let mut index = open(place.path(), "door");
+    let made = all(&index);
+    assert_eq!(
+        (made.len(), made[0].frames, made[0].ends),
+        (1, 2, segment.ends)
+    );
+    index.remove_segment(&made[0]).unwrap();
+    assert!(!begun.path.exists() && !list.exists());
 }
