@@ -213,7 +213,6 @@ impl Recording {
     }
 
     fn find_once(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
-        self.start_search()?;
         let mut has_read = false;
         for _ in 0..STEPS_MOST {
             let available = self.input.bytes().len();
@@ -271,6 +270,7 @@ impl Recording {
 
     /// Asks the demuxer.
     fn step(&mut self) -> Result<(), SourceError> {
+        self.start_search()?;
         let view = View {
             bytes: self.input.bytes(),
             offset: self.input.offset(),

@@ -300,6 +300,9 @@ impl<'a> CameraRecorder<'a> {
             format: frame.format,
             begins: frame.dates.date(frame.captured),
         };
+        if matches!(self.state, State::Paused { .. }) {
+            self.seat.recover_unfinished();
+        }
         match self.open(&about, frame) {
             Ok(recording) => {
                 if let State::Paused { lost, .. } = self.state {

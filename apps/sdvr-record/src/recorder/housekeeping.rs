@@ -14,7 +14,7 @@ use sdvr_frame::{Fingerprint, StreamId, StreamLabel, Timestamp};
 
 use super::clock::Dates;
 use super::shared::Shared;
-use crate::index::{Index, IndexError, camera_folders};
+use crate::index::{Index, IndexError, Recovery, camera_folders};
 use crate::retention::{HostClock, Removed, Retention};
 use crate::status::StatusPage;
 
@@ -72,9 +72,7 @@ pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
         .with_context(|| format!("cannot read {}", directory.display()))?;
     let mut places = shared.places();
     for label in labels {
-        match Index::open_to_record(directory, &label, &mut |line| {
-            shared.say(format_args!("{line}"))
-        }) {
+        match shared.open(&label) {
             Ok(index) => {
                 let index = Arc::new(Mutex::new(index));
                 places.0.insert(label, (index, None));
@@ -88,6 +86,43 @@ pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
 }
 
 impl Shared {
+    /// Opens a camera's folder, and completes what a recorder has left there that was killed.
+    fn open(&self, label: &StreamLabel) -> Result<Index, IndexError> {
+        let directory = &self.options.directory;
+        let mut say = |line: &str| self.say(format_args!("{line}"));
+        let mut index = Index::open_to_record(directory, label, &mut say)?;
+        let recovered = index.recover_unfinished();
+        self.say_recovered(label, recovered);
+        Ok(index)
+    }
+
+    pub(super) fn say_recovered(
+        &self,
+        label: &StreamLabel,
+        recovered: Result<Recovery, IndexError>,
+    ) {
+        match recovered {
+            Ok(Recovery {
+                recovered, damaged, ..
+            }) => {
+                if recovered > 0 {
+                    self.say(format_args!(
+                        "{label}: {recovered} unfinished file(s) of an earlier recorder completed"
+                    ));
+                }
+                if damaged > 0 {
+                    self.say(format_args!(
+                        "{label}: {damaged} unfinished file(s) are damaged, and left as they are"
+                    ));
+                }
+            }
+            // Tried again at the next start; new files are not concerned.
+            Err(error) => self.say(format_args!(
+                "{label}: an unfinished file stays so: {error}"
+            )),
+        }
+    }
+
     /// Where a camera is recorded. Of several with one label all but the first get a folder whose name says more.
     pub(super) fn place_for(
         &self,
@@ -128,23 +163,17 @@ impl Shared {
                     *recorded = Some(owner);
                     Arc::clone(index)
                 }
-                Entry::Vacant(place) => {
-                    let opened =
-                        Index::open_to_record(&self.options.directory, &label, &mut |line| {
-                            self.say(format_args!("{line}"));
-                        });
-                    match opened {
-                        Ok(index) => {
-                            let index = Arc::new(Mutex::new(index));
-                            place.insert((Arc::clone(&index), Some(owner)));
-                            index
-                        }
-                        Err(error) => {
-                            last = Err(error);
-                            break;
-                        }
+                Entry::Vacant(place) => match self.open(&label) {
+                    Ok(index) => {
+                        let index = Arc::new(Mutex::new(index));
+                        place.insert((Arc::clone(&index), Some(owner)));
+                        index
                     }
-                }
+                    Err(error) => {
+                        last = Err(error);
+                        break;
+                    }
+                },
             };
             return Ok(Place { label, index });
         }

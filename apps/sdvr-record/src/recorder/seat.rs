@@ -138,6 +138,15 @@ impl Seat {
         Ok(Place { id, path })
     }
 
+    /// Completes what could not be completed when its disk was full.
+    pub(super) fn recover_unfinished(&self) {
+        let recovered = self.index().recover_unfinished();
+        // If the disk is full still, that is known.
+        if recovered.is_ok() {
+            self.shared.say_recovered(&self.label, recovered);
+        }
+    }
+
     /// No file could be made at this place.
     pub(super) fn forget_segment(&mut self, id: SegmentId) {
         let forgotten = self.index().forget_segment(id);

@@ -123,7 +123,8 @@ impl Matroska {
             Step::Skip(bytes) => view.offset.saturating_add(bytes) > most,
             Step::Need(_) | Step::Sample(_) => false,
         };
-        if is_end && self.search.is_some() && has_begun {
+        let has_begun = |search: &Search| search.sought.has_begun();
+        if is_end && self.search.as_deref().is_some_and(has_begun) {
             return self.search_ended();
         }
         Ok(step)
@@ -287,6 +288,9 @@ impl Matroska {
             // It is the index that is not there.
             Phase::Cues(back) | Phase::Jumped(back) => {
                 search.phase = Phase::Clusters;
+                if back > search.sought.file_bytes {
+                    return self.search_ended();
+                }
                 return Ok(Step::Seek(back));
             }
             Phase::Blocks => {}
