@@ -24,6 +24,7 @@ use sdvr_frame::StreamLabel;
 
 pub use error::IndexError;
 pub use layout::{EXTENSIONS, INDEX_FILE, camera_folders, folder_name, label_of_folder};
+pub use recovery::Recovery;
 pub use segment::{Checksum, Gap, GapReason, Segment, SegmentId, SegmentState};
 
 use crate::UtcTime;

@@ -8,7 +8,7 @@ use rustix::fs::FlockOperation;
 use sdvr_frame::StreamLabel;
 
 use super::rebuild::{self, Known, Salvage};
-use super::recovery::{Identity, Recovery};
+use super::recovery::Identity;
 use super::schema::{self, Opened};
 use super::writing::{insert, insert_gap, next_id};
 use super::{INDEX_FILE, Index, IndexError, SegmentId, database, folder_name, layout};
@@ -16,7 +16,8 @@ use super::{INDEX_FILE, Index, IndexError, SegmentId, database, folder_name, lay
 impl Index {
     /// Opens the index of a camera to record, and keeps other recorders away from its folder until it is dropped. Makes the folder if it is not there.
     ///
-    /// What a recorder before has not finished is completed. `say` is told what people should know: that, and that the index was made anew and how far it is.
+    /// `say` is told what people should know: that the index was made anew, and how far that is. What a recorder before has not finished stays so until
+    /// [`Self::recover_unfinished`].
     ///
     /// # Errors
     ///
@@ -32,17 +33,7 @@ impl Index {
         let folder = directory.join(folder_name(label));
         layout::make_folder(&folder).map_err(|error| IndexError::io("make", &folder, error))?;
         let lock = lock(&folder)?;
-        let mut index = Self::open_locked(folder, label, lock, say)?;
-        match index.recover_unfinished() {
-            Ok(recovery) if recovery == Recovery::default() => {}
-            Ok(recovery) => say(&format!("{}: {recovery}", index.folder.display())),
-            // They play as they are, and the next start tries again.
-            Err(error) => say(&format!(
-                "{}: {error}; what was not finished stays so",
-                index.folder.display()
-            )),
-        }
-        Ok(index)
+        Self::open_locked(folder, label, lock, say)
     }
 
     /// Opens the index of a camera to read it, also while it records, and also where nothing can be written.

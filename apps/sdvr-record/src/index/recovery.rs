@@ -1,6 +1,5 @@
 //! What a recorder that was ended has left, and what somebody took away while one runs.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -35,34 +34,13 @@ impl Identity {
 
 /// What was done about segments that a recorder has left open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Recovery {
+pub struct Recovery {
     /// Files that are complete now.
-    pub(super) recovered: u64,
+    pub recovered: u64,
     /// Files in which no frame was yet; they are gone.
-    pub(super) empty: u64,
+    pub empty: u64,
     /// Files that are no recordings any more; they stay.
-    pub(super) damaged: u64,
-}
-
-impl fmt::Display for Recovery {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            recovered,
-            empty,
-            damaged,
-        } = self;
-        write!(
-            formatter,
-            "{recovered} recordings were not finished and are now"
-        )?;
-        if *empty > 0 {
-            write!(formatter, ", {empty} had no frame and are gone")?;
-        }
-        if *damaged > 0 {
-            write!(formatter, ", {damaged} cannot be read and were left")?;
-        }
-        Ok(())
-    }
+    pub damaged: u64,
 }
 
 impl Index {
@@ -71,7 +49,7 @@ impl Index {
     /// # Errors
     ///
     /// When the index or a file cannot be written. What is done stays done, and the rest can be tried again.
-    pub(super) fn recover_unfinished(&mut self) -> Result<Recovery, IndexError> {
+    pub fn recover_unfinished(&mut self) -> Result<Recovery, IndexError> {
         let mut recovery = Recovery::default();
         for segment in self.unfinished()? {
             let path = self.file(&segment);
