@@ -6,6 +6,7 @@
 mod error;
 mod layout;
 mod opening;
+pub(crate) mod pictures;
 mod reading;
 mod rebuild;
 mod recovery;

@@ -16,6 +16,9 @@ pub use verify::{Problem, Verified, verify};
 
 use crate::index::{Index, IndexError, camera_folders};
 
+/// A camera, and its index or why that cannot be read.
+pub type Opened = (StreamLabel, Result<Index, IndexError>);
+
 /// Opens the indexes of the cameras that are named, or of all that have recordings in `directory`.
 ///
 /// A camera whose index cannot be read stands as the reason in its place: others can be. `say` is told what people should know.
@@ -27,7 +30,7 @@ pub fn open(
     directory: &Path,
     cameras: &[StreamLabel],
     say: &mut dyn FnMut(&str),
-) -> Result<Vec<(StreamLabel, Result<Index, IndexError>)>, IndexError> {
+) -> Result<Vec<Opened>, IndexError> {
     if !directory.is_dir() {
         return Err(IndexError::NoDirectory(directory.to_owned()));
     }

@@ -13,7 +13,7 @@ use crate::UtcTime;
 pub const INDEX_FILE: &str = "index.sqlite";
 
 /// What files of recordings end with.
-pub const EXTENSIONS: [&str; 2] = ["mp4", "mkv"];
+pub const EXTENSIONS: [&str; 4] = ["mp4", "mkv", "y4m", "raw"];
 
 /// What stands for a label's `/` in the name of a folder. No label has it, so that no two labels have one folder; it means nothing to a shell or a
 /// file system, nor does a folder that systems make themselves have it, as `lost+found` has another.
@@ -248,7 +248,13 @@ mod tests {
 
     #[test]
     fn only_recordings_are_taken_for_recordings() {
-        for right in ["14-05-00.mp4", "14-05-00-2.mkv", "00-00-00-123.mp4"] {
+        for right in [
+            "14-05-00.mp4",
+            "14-05-00-2.mkv",
+            "00-00-00-123.mp4",
+            "00-00-00.y4m",
+            "00-00-00.raw",
+        ] {
             assert!(is_recording(right), "{right}");
         }
         for wrong in [
@@ -260,6 +266,7 @@ mod tests {
             "14-05-00x.mp4",
             "14:05:00.mp4",
             "index.sqlite",
+            "14-05-00.times.csv",
             "14-05-0\u{e9}.mp4",
         ] {
             assert!(!is_recording(wrong), "{wrong}");

@@ -16,7 +16,8 @@ use super::{INDEX_FILE, Index, IndexError, SegmentId, database, folder_name, lay
 impl Index {
     /// Opens the index of a camera to record, and keeps other recorders away from its folder until it is dropped. Makes the folder if it is not there.
     ///
-    /// `say` is told what people should know: that the index was made anew, and how far that is.
+    /// `say` is told what people should know: that the index was made anew, and how far that is. What a recorder before has not finished stays so until
+    /// [`Self::recover_unfinished`].
     ///
     /// # Errors
     ///

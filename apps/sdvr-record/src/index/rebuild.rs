@@ -11,6 +11,7 @@ use sdvr_frame::{FourCc, FrameRate, StreamFormat};
 
 use super::error::IndexError;
 use super::layout;
+use super::pictures::{self, Pictures};
 use super::segment::{
     GAP_COLUMNS, Gap, SEGMENT_COLUMNS, Segment, SegmentId, SegmentState, read_gap, read_segment,
 };
@@ -176,6 +177,13 @@ fn look_at(folder: &Path, path: &str) -> Option<Segment> {
         // It is there, and nothing else is known of it.
         Err(_) => return Some(unreadable(path, 0)),
     };
+    if pictures::are_in(path) {
+        return Some(match pictures::look_at(folder, path) {
+            // Whether it was finished is not to be seen; one that was not is as good.
+            Ok(pictures) => of_pictures(path, metadata.len(), &pictures),
+            Err(_) => unreadable(path, metadata.len()),
+        });
+    }
     let scan = file
         .map_err(ScanError::from)
         .and_then(|file| container::scan(&file));
@@ -208,6 +216,18 @@ fn look_at(folder: &Path, path: &str) -> Option<Segment> {
         format: scan.about.format,
         fingerprint: scan.about.fingerprint,
     })
+}
+
+fn of_pictures(path: &str, bytes: u64, pictures: &Pictures) -> Segment {
+    Segment {
+        state: SegmentState::Complete,
+        begins: pictures.begins,
+        ends: pictures.ends,
+        frames: pictures.frames,
+        head_bytes: pictures.head_bytes,
+        format: pictures.format,
+        ..unreadable(path, bytes)
+    }
 }
 
 /// A file that is no recording, or cannot be read. It has the time of its name, so that it is kept as long as others are.

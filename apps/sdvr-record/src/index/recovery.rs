@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::{
     Checksum, Completed, INDEX_FILE, Index, IndexError, Segment, SegmentState, database, layout,
-    opening, schema,
+    opening, pictures, schema,
 };
 use crate::container::{self, ScanError};
+use crate::sample::UtcTime;
 
 /// Of a longer file no checksum is computed when it is completed: recording waits for that.
 const CHECKSUM_BYTES_MOST: u64 = 1 << 30;
@@ -43,7 +44,7 @@ pub struct Recovery {
 }
 
 impl Index {
-    /// Completes the segments that are open. To be called before the first one is begun: none of them may be being written.
+    /// Completes the segments that are open. None of them may be being written.
     ///
     /// # Errors
     ///
@@ -52,6 +53,11 @@ impl Index {
         let mut recovery = Recovery::default();
         for segment in self.unfinished()? {
             let path = self.file(&segment);
+            if pictures::are_in(&segment.path) && path.exists() {
+                self.complete_pictures(&segment)?;
+                recovery.recovered = recovery.recovered.saturating_add(1);
+                continue;
+            }
             let file = File::options().read(true).write(true).open(&path);
             let recovered = file
                 .map_err(ScanError::from)
@@ -95,27 +101,47 @@ impl Index {
         segment: &Segment,
         scan: &container::Scan,
     ) -> Result<(), IndexError> {
+        let begins = scan.about.begins;
+        let ends = scan.last.unwrap_or(begins);
+        self.complete_as(segment, (begins, ends), scan.frames, scan.head_bytes)
+    }
+
+    fn complete_pictures(&mut self, segment: &Segment) -> Result<(), IndexError> {
+        let pictures = pictures::look_at(&self.folder, &segment.path);
+        let pictures =
+            pictures.map_err(|error| IndexError::io("read", &self.file(segment), error))?;
+        let times = (pictures.begins, pictures.ends);
+        self.complete_as(segment, times, pictures.frames, pictures.head_bytes)
+    }
+
+    fn complete_as(
+        &mut self,
+        segment: &Segment,
+        (begins, ends): (UtcTime, UtcTime),
+        frames: u64,
+        head_bytes: u64,
+    ) -> Result<(), IndexError> {
         let path = self.file(segment);
         let unreadable = |error| IndexError::io("read", &path, error);
         let bytes = path.metadata().map_err(unreadable)?.len();
         let checksum = if bytes <= CHECKSUM_BYTES_MOST {
-            Some(Checksum::of_file(&path, scan.head_bytes).map_err(unreadable)?)
+            Some(Checksum::of_file(&path, head_bytes).map_err(unreadable)?)
         } else {
             None
         };
         let gaps = self.gaps(segment.id)?;
         let completed = Completed {
             state: SegmentState::Recovered,
-            begins: scan.about.begins,
-            ends: scan.last.unwrap_or(scan.about.begins),
-            frames: scan.frames,
+            begins,
+            ends,
+            frames,
             // As far as it was noted.
             lost: gaps
                 .iter()
                 .map(|gap| gap.frames)
                 .fold(0, u64::saturating_add),
             bytes,
-            head_bytes: scan.head_bytes,
+            head_bytes,
             checksum,
         };
         self.complete_segment(segment.id, &completed)

@@ -89,7 +89,7 @@ fn segments_and_gaps_are_there_when_it_is_opened_again() {
     assert_eq!(index.total_bytes(), 1577);
     drop(index);
 
-    let index = open(place.path(), "front-door");
+    let index = Index::open_to_read(place.path(), &label("front-door"), &mut |_| {}).unwrap();
     assert_eq!(all(&index)[..2], [first.clone(), second]);
     assert_eq!(index.gaps(first.id).unwrap(), [gap]);
     let unfinished = index.unfinished().unwrap();
@@ -187,7 +187,7 @@ fn segments_are_found_by_any_of_their_frames() {
     };
     assert_eq!(begins(61, 62), [60]);
     assert_eq!(begins(60, 119), [0, 60]);
-    assert_eq!(begins(-10, -1), []);
+    assert!(begins(-10, -1).is_empty());
     assert_eq!(begins(599, 9999), [540]);
 }
 

@@ -1,20 +1,24 @@
 //! What the recorder enters.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use rusqlite::{Connection, params};
 
 use super::segment::{format_text, stored};
 use super::{
     Begun, Completed, EXTENSIONS, Gap, Index, IndexError, Segment, SegmentId, SegmentState, layout,
+    pictures,
 };
+use crate::plain::times_path;
 use crate::{About, UtcTime};
 
 /// How often a name is looked for that no file has.
 const NAMES_TRIED: u32 = 100_000;
 
 impl Index {
-    /// Enters a segment that is about to be written, and makes the folder of its day. `extension` is `mp4` or `mkv`.
+    /// Enters a segment that is about to be written, and makes the folder of its day. `extension` is one of [`EXTENSIONS`].
     ///
     /// # Errors
     ///
@@ -71,7 +75,7 @@ impl Index {
         Err(IndexError::io(
             "make",
             &file,
-            std::io::ErrorKind::AlreadyExists.into(),
+            io::ErrorKind::AlreadyExists.into(),
         ))
     }
 
@@ -164,12 +168,10 @@ impl Index {
     /// When the file cannot be removed or the index cannot be written.
     pub fn remove_segment(&mut self, segment: &Segment) -> Result<(), IndexError> {
         let file = self.file(segment);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(IndexError::io("remove", &file, error));
-            }
-            _ => {}
+        if pictures::are_in(&segment.path) {
+            remove_file(&times_path(&file))?;
         }
+        remove_file(&file)?;
         self.forget_segment(segment.id)?;
         if let Some(day) = file.parent() {
             // Refused as long as anything is in it.
@@ -221,6 +223,15 @@ pub(super) fn insert_gap(
         gap.seal(id),
     ])?;
     Ok(())
+}
+
+fn remove_file(file: &Path) -> Result<(), IndexError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(IndexError::io("remove", file, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The number after the greatest that was ever given: removing the newest segment does not free its own.

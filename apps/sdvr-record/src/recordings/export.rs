@@ -1,14 +1,18 @@
 //! One file of many, without transcoding.
 
+mod error;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use sdvr_frame::{FourCc, StreamFormat};
+use sdvr_frame::StreamFormat;
 
-use crate::container::{self, Added, Kind, Muxer, NotRecordable};
-use crate::index::{Index, IndexError, Segment, SegmentState};
+pub use error::ExportError;
+
+use crate::container::{self, Added, Kind, Muxer};
+use crate::index::{Index, Segment, SegmentState, pictures};
 use crate::sample::{About, Sample, UtcTime};
 
 /// Frames of so many bytes are written at once.
@@ -44,102 +48,6 @@ pub struct Exported {
     pub segments: u64,
     /// How often frames were missing in these segments.
     pub gaps: u64,
-}
-
-/// Why nothing was exported.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// The range ends before it begins.
-    #[error("the range ends at {to}, before it begins at {from}")]
-    Backwards {
-        /// Its beginning.
-        from: UtcTime,
-        /// Its end.
-        to: UtcTime,
-    },
-    /// No frame was recorded in this time.
-    #[error("nothing was recorded from {from} to {to}{}", nearest_text(.nearest))]
-    Nothing {
-        /// The beginning of the range.
-        from: UtcTime,
-        /// Its end.
-        to: UtcTime,
-        /// From when to when there are recordings at all, if there are any.
-        nearest: Option<(UtcTime, UtcTime)>,
-    },
-    /// A file is there.
-    #[error("{} is there already; use another name, or --force to replace it", .0.display())]
-    Exists(PathBuf),
-    /// The name does not end with the container's extension.
-    #[error("{} is exported as {kind}: let the file's name end with .{}", .fourcc, .kind.extension())]
-    Extension {
-        /// What is exported.
-        fourcc: FourCc,
-        /// What it becomes.
-        kind: Kind,
-    },
-    /// One file cannot hold all of it.
-    #[error("the camera's format changed at {at} ({}), and no file holds both: export up to then, and from then on", change_text(.before, .after))]
-    FormatChanges {
-        /// When the first frame in the other format was captured.
-        at: UtcTime,
-        /// The format until then.
-        before: StreamFormat,
-        /// The format from then on.
-        after: StreamFormat,
-    },
-    /// The times go back.
-    #[error("the clock was set back: after {before} there is a recording that begins at {after}, {}; times in one file go up, so export the one and the other", path.display())]
-    ClockSetBack {
-        /// The last frame before.
-        before: UtcTime,
-        /// The first frame after.
-        after: UtcTime,
-        /// The recording that begins so.
-        path: PathBuf,
-    },
-    /// A recording begins with what nothing can begin with.
-    #[error("{}: {error}", path.display())]
-    NotRecordable {
-        /// The recording.
-        path: PathBuf,
-        /// Why.
-        error: NotRecordable,
-    },
-    /// A recording cannot be read.
-    #[error("cannot read {}: {error}; `sdvr recordings verify` tells what is wrong with it", path.display())]
-    Read {
-        /// The recording.
-        path: PathBuf,
-        /// Why.
-        error: String,
-    },
-    /// The file cannot be written.
-    #[error("cannot write {}: {error}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The user did not want it any more.
-    #[error("interrupted; nothing was exported")]
-    Interrupted,
-    /// The index cannot be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-}
-
-impl ExportError {
-    /// Whether another command line would do it.
-    #[must_use]
-    pub const fn is_wrong_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Backwards { .. } | Self::Exists(_) | Self::Extension { .. }
-        )
-    }
 }
 
 /// Makes one file of what was recorded from one time to another. It is there when it is whole, and before that not at all.
@@ -197,6 +105,9 @@ fn add_segment(
         path: path.clone(),
         error: error.to_string(),
     };
+    if pictures::are_in(&segment.path) {
+        return Err(ExportError::Pictures(path));
+    }
     let file = File::open(&path).map_err(|error| unreadable(&error))?;
     let first = match export {
         Some(_) => None,
@@ -320,7 +231,7 @@ impl Export {
                 .filter(|folder| !folder.as_os_str().is_empty());
             let mut file = tempfile::Builder::new()
                 .prefix(".sdvr-export-")
-                .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+                .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
             file.write_all(muxer.head())?;
             Ok(file)
         };
@@ -421,23 +332,5 @@ fn failed(options: &ExportOptions, error: io::Error) -> ExportError {
     ExportError::Write {
         path: options.file.clone(),
         error,
-    }
-}
-
-fn nearest_text(nearest: &Option<(UtcTime, UtcTime)>) -> String {
-    match nearest {
-        Some((first, last)) => format!("; there are recordings from {first} to {last}"),
-        None => "; there are no recordings of this camera".to_owned(),
-    }
-}
-
-fn change_text(before: &StreamFormat, after: &StreamFormat) -> String {
-    let text =
-        |format: &StreamFormat| format!("{} {}x{}", format.fourcc, format.width, format.height);
-    let (before, after) = (text(before), text(after));
-    if before == after {
-        format!("{before} with other parameters")
-    } else {
-        format!("from {before} to {after}")
     }
 }

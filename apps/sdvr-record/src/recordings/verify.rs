@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 
 use crate::container;
-use crate::index::{Checksum, Index, IndexError, Segment, SegmentState};
+use crate::index::{Checksum, Index, IndexError, Segment, SegmentState, pictures};
 use crate::sample::UtcTime;
 
 /// What is wrong with a file.
@@ -128,6 +128,10 @@ fn check(index: &Index, segment: &Segment) -> Result<(), Problem> {
             return Err(Problem::Changed { found, recorded });
         }
     }
+    if pictures::are_in(&segment.path) {
+        let pictures = pictures::look_at(index.folder(), &segment.path).map_err(unreadable)?;
+        return check_frames(pictures.frames, segment);
+    }
     let file = File::open(&file).map_err(unreadable)?;
     let scan = container::scan(&file).map_err(|error| Problem::Structure(error.to_string()))?;
     if !scan.is_ended {
@@ -135,13 +139,17 @@ fn check(index: &Index, segment: &Segment) -> Result<(), Problem> {
             "it was not finished, or was changed since".to_owned(),
         ));
     }
-    if scan.frames != segment.frames {
-        return Err(Problem::Frames {
-            frames: scan.frames,
-            recorded: segment.frames,
-        });
+    check_frames(scan.frames, segment)
+}
+
+fn check_frames(frames: u64, segment: &Segment) -> Result<(), Problem> {
+    if frames == segment.frames {
+        return Ok(());
     }
-    Ok(())
+    Err(Problem::Frames {
+        frames,
+        recorded: segment.frames,
+    })
 }
 
 impl fmt::Display for Problem {

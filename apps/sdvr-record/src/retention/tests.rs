@@ -103,7 +103,7 @@ fn each_camera_has_its_bytes_and_all_have_theirs() {
     door.set_open_bytes(5);
     let removed = retention.apply(&mut [&mut door, &mut yard], &clock(BEGIN));
     assert_eq!(removed.segments, 5);
-    assert_eq!(left(&yard), []);
+    assert!(left(&yard).is_empty());
     assert_eq!(left(&door)[0], BEGIN + 10 * MINUTE);
 }
 
@@ -172,7 +172,7 @@ fn a_clock_set_forward_by_years_removes_nothing() {
     }
     let removed = WEEK.apply(&mut [&mut index, &mut other], &clock(later));
     assert_eq!(removed.segments, 12);
-    assert_eq!(left(&index), []);
+    assert!(left(&index).is_empty());
 }
 
 #[test]
@@ -251,6 +251,6 @@ fn a_camera_whose_files_cannot_be_removed_does_not_keep_others_from_it() {
     };
     let removed = retention.apply(&mut [&mut door, &mut yard], &clock(BEGIN));
     assert_eq!((removed.segments, removed.failures.len()), (2, 1));
-    assert_eq!(left(&yard), []);
+    assert!(left(&yard).is_empty());
     assert_eq!(door.total_bytes(), 20);
 }

@@ -179,13 +179,12 @@ fn what_a_killed_recorder_has_left_is_completed() {
     drop(index);
 
     let mut index = open(place.path(), "door");
-    let recovery = index.recover_unfinished().unwrap();
     let expected = Recovery {
         recovered: 1,
         empty: 2,
         damaged: 1,
     };
-    assert_eq!(recovery, expected);
+    assert_eq!(index.recover_unfinished().unwrap(), expected);
     assert!(!empty.path.exists() && other.path.exists());
     let segments = all(&index);
     assert_eq!(segments.len(), 3);
@@ -237,4 +236,43 @@ fn it_is_read_where_nothing_can_be_written() {
         "{error}"
     );
     fs::set_permissions(&door, writable).unwrap();
+}
+
+#[test]
+fn files_of_decoded_pictures_are_recordings_with_a_list_beside_them() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let begun = index.begin_segment(&about, "y4m").unwrap();
+    fs::write(&begun.path, b"YUV4MPEG2 W64 H48\nFRAME\n").unwrap();
+    let list = begun.path.with_extension("times.csv");
+    fs::write(
+        &list,
+        "frame,captured\n0,2026-11-23T14:05:00Z\n1,2026-11-23T14:05:01Z\n",
+    )
+    .unwrap();
+    drop(index);
+    let mut index = open(place.path(), "door");
+    index.recover_unfinished().unwrap();
+    let segment = all(&index)[0].clone();
+    assert_eq!(
+        (segment.state, segment.frames, segment.ends),
+        (SegmentState::Recovered, 2, UtcTime(BEGIN + S))
+    );
+    assert!(
+        crate::recordings::verify(&index, &mut |_, _| true)
+            .unwrap()
+            .problems
+            .is_empty()
+    );
+    drop(index);
+    fs::remove_file(place.path().join("door").join(INDEX_FILE)).unwrap();
+    let mut index = open(place.path(), "door");
+    let made = all(&index);
+    assert_eq!(
+        (made.len(), made[0].frames, made[0].ends),
+        (1, 2, segment.ends)
+    );
+    index.remove_segment(&made[0]).unwrap();
+    assert!(!begun.path.exists() && !list.exists());
 }
