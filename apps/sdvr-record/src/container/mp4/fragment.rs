@@ -1,0 +1,190 @@
+//! A fragment: where its frames are and how long each is shown, then their bytes (ISO/IEC 14496-12, 8.8).
+//!
+//! ```text
+//! bytes  8            16                          8
+//!      +------------+---------------------------+------------+
+//!      | n "moof"   | 16 "mfhd" 0 sequence      | n "traf"   |
+//!      +------------+------------+--------------+------------+-------+
+//!      | 16 "tfhd" 020000 track  | 20 "tfdt" 01000000 time of 8 bytes |
+//!      +-------------------------+----------------------+------------+
+//!      | n "trun" 000701 count, place of the first byte | 20 bytes
+//!      +------------------------------------------------+
+//!      | duration, bytes, flags                         | 12 bytes, count times
+//!      +------------+-----------------------------------+------------
+//!      | n "mdat"   | the frames, one behind the other
+//!      +------------+------------------------------------------------
+//! ```
+//!
+//! Numbers are big-endian, of four bytes where nothing else is said. The time is that of the first frame, in microseconds since that of the file.
+
+use super::super::fields::Fields;
+use super::TRACK;
+use super::boxes::{HEADER_BYTES, boxed};
+
+/// Up to the first sample.
+pub(super) const FIXED_BYTES: usize = 88;
+/// What is said of a sample.
+pub(super) const SAMPLE_BYTES: usize = 12;
+
+/// The place is counted from the beginning of the fragment.
+const BASE_IS_MOOF: u32 = 0x02_0000;
+/// A run says where its bytes are, and of each sample its duration, its length and its flags.
+const RUN_FLAGS: u32 = 0x0701;
+/// Flags of a sample (8.8.3.1): it depends on no other.
+const DEPENDS_ON_NONE: u32 = 0x0200_0000;
+/// … it depends on others, and is no place to begin.
+const DEPENDS_ON_OTHERS: u32 = 0x0101_0000;
+
+/// What is said of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sample {
+    /// In ticks.
+    pub(super) duration: u32,
+    pub(super) bytes: u32,
+    pub(super) is_key: bool,
+}
+
+/// What is said before the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) time: u64,
+    pub(super) count: u32,
+}
+
+/// All that comes before the frames' bytes, of which there are `payload_bytes`.
+pub(super) fn write(sequence: u32, time: u64, samples: &[Sample], payload_bytes: usize) -> Vec<u8> {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes();
+    let table_bytes = samples.len().saturating_mul(SAMPLE_BYTES);
+    let moof_bytes = table_bytes.saturating_add(FIXED_BYTES);
+    let mut run = Vec::with_capacity(table_bytes.saturating_add(12));
+    run.extend(RUN_FLAGS.to_be_bytes());
+    run.extend(number(samples.len()));
+    run.extend(number(moof_bytes.saturating_add(HEADER_BYTES)));
+    for sample in samples {
+        let flags = if sample.is_key {
+            DEPENDS_ON_NONE
+        } else {
+            DEPENDS_ON_OTHERS
+        };
+        for value in [sample.duration, sample.bytes, flags] {
+            run.extend(value.to_be_bytes());
+        }
+    }
+    let words = |first: u32, second: u32| [first.to_be_bytes(), second.to_be_bytes()].concat();
+    let decoding_time = [&[1, 0, 0, 0], time.to_be_bytes().as_slice()].concat();
+    let track = [
+        boxed(b"tfhd", &words(BASE_IS_MOOF, TRACK)),
+        boxed(b"tfdt", &decoding_time),
+        boxed(b"trun", &run),
+    ];
+    let fragment = [
+        boxed(b"mfhd", &words(0, sequence)),
+        boxed(b"traf", &track.concat()),
+    ];
+    let mut bytes = boxed(b"moof", &fragment.concat());
+    bytes.extend(number(payload_bytes.saturating_add(HEADER_BYTES)));
+    bytes.extend(b"mdat");
+    bytes
+}
+
+/// The first [`FIXED_BYTES`] of a fragment; `None` if they are none of ours.
+pub(super) fn parse_start(bytes: &[u8]) -> Option<Start> {
+    let mut fields = Fields::new(bytes);
+    let moof_bytes = fields.u32()?;
+    fields.expect(b"moof\0\0\0\x10mfhd\0\0\0\0")?;
+    let _sequence = fields.u32()?;
+    let traf_bytes = fields.u32()?;
+    fields.expect(b"traf\0\0\0\x10tfhd")?;
+    fields.expect(&BASE_IS_MOOF.to_be_bytes())?;
+    fields.expect(&TRACK.to_be_bytes())?;
+    fields.expect(b"\0\0\0\x14tfdt\x01\0\0\0")?;
+    let time = fields.u64()?;
+    let trun_bytes = fields.u32()?;
+    fields.expect(b"trun")?;
+    fields.expect(&RUN_FLAGS.to_be_bytes())?;
+    let count = fields.u32()?;
+    let place = fields.u32()?;
+    let moof = u64::from(moof_bytes);
+    let table = u64::from(count).checked_mul(SAMPLE_BYTES as u64)?;
+    let is_right = count > 0
+        && Some(moof) == table.checked_add(FIXED_BYTES as u64)
+        && Some(traf_bytes) == moof_bytes.checked_sub(24)
+        && Some(u64::from(trun_bytes)) == table.checked_add(20)
+        && Some(u64::from(place)) == moof.checked_add(HEADER_BYTES as u64);
+    is_right.then_some(Start { time, count })
+}
+
+/// The samples of a fragment, and how many bytes they have, of what follows [`Start`] up to the frames; `None` if it is none of ours.
+pub(super) fn parse_samples(start: Start, bytes: &[u8]) -> Option<(Vec<Sample>, u64)> {
+    let table_bytes = usize::try_from(start.count)
+        .ok()?
+        .checked_mul(SAMPLE_BYTES)?;
+    let mut fields = Fields::new(bytes);
+    let mut table = Fields::new(fields.take(table_bytes)?);
+    let mut samples = Vec::with_capacity(table_bytes / SAMPLE_BYTES);
+    let mut payload_bytes = 0_u64;
+    while !table.rest().is_empty() {
+        let (duration, bytes, flags) = (table.u32()?, table.u32()?, table.u32()?);
+        payload_bytes = payload_bytes.checked_add(bytes.into())?;
+        samples.push(Sample {
+            duration,
+            bytes,
+            is_key: flags == DEPENDS_ON_NONE,
+        });
+    }
+    let mdat_bytes = u64::from(fields.u32()?);
+    fields.expect(b"mdat")?;
+    let is_right = payload_bytes.checked_add(HEADER_BYTES as u64) == Some(mdat_bytes);
+    is_right.then_some((samples, payload_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Sample> {
+        let sample = |duration, bytes, is_key| Sample {
+            duration,
+            bytes,
+            is_key,
+        };
+        vec![sample(40_000, 1000, true), sample(u32::MAX, 0, false)]
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let bytes = write(7, u64::MAX, &samples(), 1000);
+        let (start, rest) = bytes.split_at(FIXED_BYTES);
+        let start = parse_start(start).unwrap();
+        let expected = Start {
+            time: u64::MAX,
+            count: 2,
+        };
+        assert_eq!(start, expected);
+        assert_eq!(parse_samples(start, rest), Some((samples(), 1000)));
+        assert_eq!(rest.len(), 2 * SAMPLE_BYTES + HEADER_BYTES);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_of_others_is_none() {
+        let bytes = write(7, 5, &samples(), 1000);
+        let (start, rest) = bytes.split_at(FIXED_BYTES);
+        for cut in 0..FIXED_BYTES {
+            assert_eq!(parse_start(&start[..cut]), None);
+        }
+        let parsed = parse_start(start).unwrap();
+        for cut in 0..rest.len() {
+            assert_eq!(parse_samples(parsed, &rest[..cut]), None);
+        }
+        // All but the sequence number and the time are told by the rest.
+        for index in (0..20).chain(24..60).chain(68..FIXED_BYTES) {
+            let mut wrong = start.to_vec();
+            wrong[index] ^= 1;
+            assert_eq!(parse_start(&wrong), None, "{index}");
+        }
+        assert_eq!(
+            parse_samples(parsed, &write(7, 5, &samples(), 999)[FIXED_BYTES..]),
+            None
+        );
+    }
+}
