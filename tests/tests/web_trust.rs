@@ -83,6 +83,42 @@ impl Open {
 }
 
 #[test]
+fn a_browser_without_the_token_gets_a_field_for_it() {
+    let system = System::new();
+    let web = Open::start(&system);
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for path in ["/", "/?camera=a", "/?token=wrong", "/style.css"] {
+        let answer = web.ask(path, &[browser]);
+        assert_eq!(answer.status, 401, "{path}");
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        assert!(
+            answer.text().contains("name=\"token\""),
+            "{}",
+            answer.text()
+        );
+        assert!(!answer.text().contains(&web.token));
+        // It may send the field, to this server; and do nothing else.
+        let policies = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "content-security-policy");
+        assert_eq!(policies.count(), 1);
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("form-action 'self'"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+    }
+    // What the form sends is led on, as a printed address is.
+    let led = web.ask(&format!("/?token={}", web.token), &[browser]);
+    assert_eq!((led.status, led.header("location")), (303, "/"));
+    // Scripts get no form, whatever they would take.
+    let answer = web.ask("/api/cameras", &[browser]);
+    assert!(answer.header("content-type").starts_with("text/plain"));
+}
+
+#[test]
 fn others_need_the_token_and_a_browser_keeps_it_where_no_page_sees_it() {
     let system = System::new();
     let web = Open::start(&system);
