@@ -94,10 +94,10 @@ fn playing_begins_with_the_last_key_frame_at_or_before_the_place() {
         let (all, times) = played(&path, &CaptureOptions::default());
         let index = index(name);
         let last = index.iter().map(|(time, _)| *time).max().unwrap();
-        // Before, at and behind each frame; printed times are rounded to microseconds.
-        let places = index
-            .iter()
-            .flat_map(|(time, _)| [-2000, 0, 20 * MS].map(|apart| time + apart));
+        // Before, at and behind each key frame and some others; printed times are rounded to microseconds.
+        let places = (index.iter().enumerate())
+            .filter(|(at, (_, is_key))| at % 7 == 3 || *is_key && at % 5 == 0)
+            .flat_map(|(_, (time, _))| [-2000, 0, 20 * MS].map(|apart| time + apart));
         for place in places.filter(|place| (0..last).contains(place)) {
             let at_or_before =
                 |(_, (time, is_key)): &(usize, &(i64, bool))| *is_key && *time <= place + 1000;
