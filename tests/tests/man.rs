@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use sdvr_tests::{binary, text};
 
 /// Each page, and the command whose `--help` it must cover.
-const PAGES: [(&str, &[&str]); 22] = [
+const PAGES: [(&str, &[&str]); 29] = [
     ("sdvrd.8", &["sdvrd"]),
     ("sdvrc.1", &["sdvrc"]),
     ("sdvr.1", &["sdvr"]),
@@ -20,6 +20,13 @@ const PAGES: [(&str, &[&str]); 22] = [
     ("sdvr-view.1", &["sdvr", "view"]),
     ("psdl.1", &["psdl"]),
     ("sdvr-web.1", &["sdvr", "web"]),
+    ("sdvr-record.1", &["sdvr", "record"]),
+    ("prec.1", &["prec"]),
+    ("sdvr-recordings.1", &["sdvr", "recordings"]),
+    ("sdvr-recordings-list.1", &["sdvr", "recordings", "list"]),
+    ("sdvr-recordings-show.1", &["sdvr", "recordings", "show"]),
+    ("sdvr-recordings-verify.1", &["sdvr", "recordings", "verify"]),
+    ("sdvr-recordings-export.1", &["sdvr", "recordings", "export"]),
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
     ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
@@ -87,7 +94,7 @@ fn shown(page: &Path) -> String {
 fn help(command: &[&str]) -> String {
     let program = match command[0] {
         // Links to it.
-        "psdl" => "sdvr",
+        "psdl" | "prec" => "sdvr",
         program => program,
     };
     let output = Command::new(binary(program))
