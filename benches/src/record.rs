@@ -1,5 +1,7 @@
 //! What recording costs: many ordinary cameras, one very large one, and starting where much was recorded before.
 
+mod start;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -28,6 +30,9 @@ pub(crate) fn run(programs: &Path, only: Option<&str>) -> anyhow::Result<()> {
     }
     if is_wanted("large") {
         large(programs)?;
+    }
+    if is_wanted("start") {
+        start::run(programs)?;
     }
     Ok(())
 }

@@ -25,8 +25,14 @@ const PAGES: [(&str, &[&str]); 29] = [
     ("sdvr-recordings.1", &["sdvr", "recordings"]),
     ("sdvr-recordings-list.1", &["sdvr", "recordings", "list"]),
     ("sdvr-recordings-show.1", &["sdvr", "recordings", "show"]),
-    ("sdvr-recordings-verify.1", &["sdvr", "recordings", "verify"]),
-    ("sdvr-recordings-export.1", &["sdvr", "recordings", "export"]),
+    (
+        "sdvr-recordings-verify.1",
+        &["sdvr", "recordings", "verify"],
+    ),
+    (
+        "sdvr-recordings-export.1",
+        &["sdvr", "recordings", "export"],
+    ),
     ("sdvr-watch.1", &["sdvr", "watch"]),
     ("sdvr-pipe.1", &["sdvr", "pipe"]),
     ("sdvr-snapshot.1", &["sdvr", "snapshot"]),
