@@ -77,8 +77,11 @@ async function aSlowPageDelaysNoOther(otherBrowser, page) {
   });
   const client = await otherBrowser.context.newCDPSession(slow);
   await client.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+  await painted(slow, label, 1);
+  // A window's frames come at first, and fewer each time that it is late: then a few at a time.
+  await new Promise((resolve) => setTimeout(resolve, 3 * LATE_MS));
   const began = await now(page);
-  await painted(slow, label, 10);
+  await painted(slow, label, 5);
   const ended = await now(page);
   const during = (frames) => frames.filter(([, , at]) => at >= began && at <= ended);
   const [ofSlow, ofOther] = [slow, page].map((page) => measurements(page, label));

@@ -1,12 +1,16 @@
 //! `sdvr web` and what talks to it, down to the bytes: a page that behaves as a test wants.
 
+mod encrypted;
+
+use std::fmt::Debug;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use self::encrypted::{Encrypted, encrypted};
 use crate::{PATIENCE, Running, System};
 
 /// A server, as a user starts it.
@@ -30,9 +34,20 @@ impl Web {
     /// Starts it with these arguments.
     #[must_use]
     pub fn start_with(system: &System, arguments: &[&str]) -> Self {
+        Self::start_by(system, arguments, |command| command)
+    }
+
+    /// As [`Self::start_with`], by another command that starts this one.
+    #[must_use]
+    pub fn start_by(
+        system: &System,
+        arguments: &[&str],
+        by: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let mut command = system.command("sdvr");
-        command.arg("web").args(arguments).stdout(Stdio::piped());
-        let mut program = system.start(&mut command, "web");
+        command.arg("web").args(arguments);
+        let mut command = by(command);
+        let mut program = system.start(command.stdout(Stdio::piped()), "web");
         let line = program.first_line();
         let url = line
             .split_whitespace()
@@ -70,13 +85,7 @@ impl Web {
     /// A figure of its own, of `/metrics`.
     #[must_use]
     pub fn figure(&self, name: &str) -> u64 {
-        let page = self.get("/metrics").text();
-        let line = page
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name} ")));
-        line.unwrap_or_else(|| panic!("no {name} in {page}"))
-            .parse()
-            .unwrap()
+        self.get("/metrics").figure(name)
     }
 
     /// A page that is open, and the greeting is behind it.
@@ -106,6 +115,18 @@ impl Answer {
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(other, _)| other == name);
         found.map_or("", |(_, value)| value)
+    }
+
+    /// A figure of this name, of the answer to `/metrics`.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> u64 {
+        let page = self.text();
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {page}"))
+            .parse()
+            .unwrap()
     }
 
     /// The body, which is text.
@@ -178,14 +199,21 @@ pub struct PageFrame {
     pub is_key: bool,
     /// The frame's number.
     pub number: u64,
+    /// When it was captured, in microseconds.
+    pub captured_us: i64,
     /// The bytes behind the header.
     pub payload: Vec<u8>,
 }
 
+/// What a page's socket is on.
+trait Stream: Read + Write + Send + Debug {}
+
+impl<T: Read + Write + Send + Debug> Stream for T {}
+
 /// A page with an open socket.
 #[derive(Debug)]
 pub struct Page {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Messages that came while a frame was waited for.
     pub messages: Vec<Value>,
 }
@@ -196,9 +224,27 @@ impl Page {
     /// # Errors
     ///
     /// The answer of a server that does not want it.
-    pub fn open(mut stream: TcpStream, host: &str, origin: &str) -> Result<Self, Answer> {
+    pub fn open(
+        stream: impl Read + Write + Send + Debug + 'static,
+        host: &str,
+        origin: &str,
+    ) -> Result<Self, Answer> {
+        Self::open_at(stream, "/socket", host, origin)
+    }
+
+    /// As [`Self::open`], with what the path needs besides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_at(
+        mut stream: impl Read + Write + Send + Debug + 'static,
+        path: &str,
+        host: &str,
+        origin: &str,
+    ) -> Result<Self, Answer> {
         let request = format!(
-            "GET /socket HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).unwrap();
@@ -219,7 +265,7 @@ impl Page {
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
         Ok(Self {
-            stream,
+            stream: Box::new(stream),
             messages: Vec::new(),
         })
     }
@@ -358,6 +404,7 @@ fn page_frame(message: &[u8]) -> PageFrame {
         camera: number(4),
         epoch: number(8),
         number: u64::from_le_bytes(message[16..24].try_into().unwrap()),
+        captured_us: i64::from_le_bytes(message[24..32].try_into().unwrap()),
         payload: message[32..].to_vec(),
     }
 }

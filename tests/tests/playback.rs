@@ -21,6 +21,7 @@ struct Seen {
     bytes: Vec<u8>,
     date: SystemTime,
     captured_ns: i64,
+    at_source_ns: i64,
     is_exact: bool,
 }
 
@@ -58,6 +59,7 @@ fn play(system: &System, label: &str, path: &Path, options: &[&str]) -> Vec<Seen
                 bytes: frame.bytes().to_vec(),
                 date: frame.captured_date(),
                 captured_ns: frame.captured().as_nanoseconds(),
+                at_source_ns: frame.meta().captured_at_source.as_nanoseconds(),
                 is_exact: frame.clock_error().is_some(),
             }),
             Ok(None) => {}
@@ -144,6 +146,7 @@ fn a_recording_can_have_the_dates_at_which_it_was_made() {
             let label = format!("{way}-{name}");
             let seen = play(&system, &label, &path, options);
             assert_eq!(seen.len(), 40, "{label}");
+            let at_source_ns = seen[0].at_source_ns;
             for (index, seen) in (0_u32..).zip(&seen) {
                 let expected = UNIX_EPOCH
                     + Duration::from_secs(RECORDED_S)
@@ -153,17 +156,16 @@ fn a_recording_can_have_the_dates_at_which_it_was_made() {
                     Ok(later) => later,
                     Err(earlier) => earlier.duration(),
                 };
-                // As exactly as the clocks of client and server are known to each other, on a machine that may be busy.
+                // As exactly as the clocks of client and server are known to each other, which is not well while the machine is busy.
                 assert!(
-                    apart < Duration::from_millis(30),
-                    "{label}, frame {index}: {apart:?} apart, exact: {}",
-                    seen.is_exact
+                    apart < Duration::from_secs(2),
+                    "{label}, frame {index}: {apart:?} apart"
                 );
+                assert!(seen.is_exact, "{label}, frame {index}");
+                let since_first = seen.at_source_ns - at_source_ns;
+                assert_eq!(since_first, i64::from(index) * 40_000_000, "{label}");
             }
         }
-        // What counts ages and delays says years, and goes on.
-        let list = system.list();
-        assert_eq!(list.len(), 0, "{list:?}");
     }
 }
 

@@ -191,7 +191,9 @@ fn cameras_and_the_daemon_come_are_shown_and_go() {
                 row[1] == "live" && fps > 1.0 && row[8] == link
             })
         };
-        is_as("door", "tcp") && is_as("window", "udp") && screen[0].contains("2 sessions")
+        is_as("door", "tcp")
+            && is_as("window", "udp")
+            && screen[0].contains("  2 cameras  2 sessions")
     });
     let daemon = screen[0].as_str();
     let process = format!("sdvrd {}  up ", system.daemon().id());

@@ -11,15 +11,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use sdvr::{FourCc, FrameRate, PublishOptions, Publisher, StreamFormat, StreamKind};
 use sdvr_ring::{RingDirectory, RingWriter};
 use sdvr_tests::rings::options;
-use sdvr_tests::web::{Answer, Page, Web, ask};
+use sdvr_tests::web::{Answer, Encrypted, Page, Web, ask, encrypted};
 use sdvr_tests::{PATIENCE, Running, System, text, wait_until};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -63,17 +59,8 @@ impl Open {
         stream
     }
 
-    fn encrypted(&self) -> StreamOwned<ClientConnection, TcpStream> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody))
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        StreamOwned::new(connection, self.connect())
+    fn encrypted(&self) -> Encrypted {
+        encrypted(self.connect())
     }
 
     fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -95,50 +82,40 @@ impl Open {
     }
 }
 
-/// Takes whatever certificate there is: it is compared afterwards, as a user does it.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+#[test]
+fn a_browser_without_the_token_gets_a_field_for_it() {
+    let system = System::new();
+    let web = Open::start(&system);
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for path in ["/", "/?camera=a", "/?token=wrong", "/style.css"] {
+        let answer = web.ask(path, &[browser]);
+        assert_eq!(answer.status, 401, "{path}");
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        assert!(
+            answer.text().contains("name=\"token\""),
+            "{}",
+            answer.text()
+        );
+        assert!(!answer.text().contains(&web.token));
+        // It may send the field, to this server; and do nothing else.
+        let policies = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "content-security-policy");
+        assert_eq!(policies.count(), 1);
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("form-action 'self'"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("x-frame-options"), "DENY");
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let known = provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let known = provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+    // What the form sends is led on, as a printed address is.
+    let led = web.ask(&format!("/?token={}", web.token), &[browser]);
+    assert_eq!((led.status, led.header("location")), (303, "/"));
+    // Scripts get no form, whatever they would take.
+    let answer = web.ask("/api/cameras", &[browser]);
+    assert!(answer.header("content-type").starts_with("text/plain"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ of cameras that nobody looks at. On this host's own addresses (127.0.0.1, ::1) n
 is asked for; on all others the page is encrypted, and a token has to be known. It is made
 at each start and printed with the address, unless one is given: by SDVR_WEB_TOKEN or
 --token-file, which other users of this host do not see, or by --token, which they do (ps).
-A browser that comes without it is told where it is found: in the address that was printed.
+A browser that comes without it is asked for it: it stands in the address that was printed.
 
 The certificate is made at the first start (~/.sdvr/web/certificate.pem). Browsers warn of
 it, since nobody has vouched for it: compare its fingerprint with the one that is printed.

@@ -3,6 +3,8 @@
 //! Without a token everybody on this host is: then it must be made sure that a request is not the doing of a page from elsewhere. Such a page can send requests
 //! to this address (their origin tells), and have a name of its own lead to it (their host tells).
 
+mod refusal;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -46,12 +48,6 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// How long a browser keeps the token, seconds.
 const COOKIE_AGE_S: u32 = 30 * 24 * 3600;
 
-const WITHOUT_TOKEN: &str = "\
-This server shows its cameras to those who know its token. Open the address that `sdvr web`
-has printed when it was started, which ends with ?token=…, or send the token in a header:
-Authorization: Bearer TOKEN
-";
-
 /// Lets a request through to `next`, or answers it.
 pub(crate) async fn check(
     State(access): State<Arc<Access>>,
@@ -71,7 +67,8 @@ pub(crate) async fn check(
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        let usual = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(usual);
     }
     response
 }
@@ -149,9 +146,9 @@ impl Access {
         let in_query = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("token="));
+        let is_page = method == Method::GET && !is_for_scripts(uri.path());
         if in_query.is_some_and(|said| token.is(said)) {
             // A page's address is seen and kept: it must not have the token in it for long. What scripts and players fetch is not.
-            let is_page = method == Method::GET && !is_for_scripts(uri.path());
             return if is_page {
                 Admission::Answered(Box::new(self.remember(token, uri)))
             } else {
@@ -161,10 +158,7 @@ impl Access {
         if bearer.is_some_and(|said| token.is(said)) || cookies.any(|said| token.is(said)) {
             return Admission::Granted;
         }
-        let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
-        Admission::Answered(Box::new(
-            (StatusCode::UNAUTHORIZED, asks, WITHOUT_TOKEN).into_response(),
-        ))
+        Admission::Answered(Box::new(refusal::without_token(headers, is_page)))
     }
 
     /// Has the browser keep the token, and leads it to the same address without it.

@@ -7,7 +7,7 @@ mod queue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sdvr::{Camera, FrameRate, Start};
 use tokio::sync::Notify;
@@ -29,6 +29,8 @@ const WINDOW_MOST: u64 = 120;
 
 /// How often a reader without frames looks whether it is still watched.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// An image that has lain here for longer is handed out only when the camera has no newer one: nobody had room for those that came meanwhile.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// All that are read now.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,8 @@ struct State {
     watchers: Arc<Vec<Watcher>>,
     /// Whether somebody has seen all there is and can take more.
     is_wanted: bool,
+    /// When the newest image here was the camera's newest.
+    looked: Instant,
     status: Status,
 }
 
@@ -179,6 +183,7 @@ impl Reader {
                 queue: Queue::new(kind),
                 watchers: Arc::default(),
                 is_wanted: false,
+                looked: Instant::now(),
                 status: Status::Running,
             }),
             demand: Condvar::new(),
@@ -187,6 +192,11 @@ impl Reader {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the camera may have a newer image than there is here. Others are all taken, wanted or not.
+    fn may_have_newer(&self, state: &State) -> bool {
+        self.kind == Kind::Jpeg && state.looked.elapsed() > FRESH
     }
 
     /// Tells all who watch that there is a frame, or that no more will come. Pages are written to here, on the thread that has the frame: nobody has to be woken
@@ -200,13 +210,20 @@ impl Reader {
 }
 
 impl Watch {
-    /// The next frame for a watcher to which so many are under way.
-    pub(crate) fn next(&self, position: &mut Position, under_way: usize) -> Next {
+    /// The next frame for a watcher that may have room for it, of as many as a window has.
+    pub(crate) fn next(
+        &self,
+        position: &mut Position,
+        has_room: impl FnOnce(usize) -> bool,
+    ) -> Next {
         let mut state = self.reader.state();
-        if under_way >= state.queue.window() {
+        if !has_room(state.queue.window()) {
             return Next::NoRoom;
         }
-        if let Some(frame) = state.queue.next(position) {
+        let is_running = matches!(state.status, Status::Running);
+        if !(is_running && self.reader.may_have_newer(&state))
+            && let Some(frame) = state.queue.next(position)
+        {
             return Next::Frame(frame);
         }
         match &state.status {
@@ -316,14 +333,33 @@ impl Running {
         }
     }
 
-    /// Asks for a frame once more, as none came.
+    /// How long to wait for an image: not, where one that is here may do.
+    fn patience(&self) -> Duration {
+        if self.reader.may_have_newer(&self.reader.state()) {
+            Duration::ZERO
+        } else {
+            LOOK_INTERVAL
+        }
+    }
+
+    /// Asks for an image once more, as none came. What is here is the newest then.
     fn still_wants(&self) {
-        self.reader.state().is_wanted = true;
+        let mut state = self.reader.state();
+        state.is_wanted = true;
+        let is_news = self.reader.may_have_newer(&state);
+        state.looked = Instant::now();
+        drop(state);
+        if is_news {
+            self.reader.tell_watchers();
+        }
     }
 
     fn publish(&self, frame: Packed) {
         self.readers.counters().frames_packed.add(1);
-        self.reader.state().queue.push(Arc::new(frame));
+        let mut state = self.reader.state();
+        state.queue.push(Arc::new(frame));
+        state.looked = Instant::now();
+        drop(state);
         self.reader.tell_watchers();
     }
 

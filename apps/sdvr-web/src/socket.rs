@@ -1,6 +1,7 @@
 //! A page's socket: what it is told, and which frames it is sent when.
 
 mod page;
+mod under_way;
 mod watched;
 pub(crate) mod wire;
 
@@ -126,7 +127,8 @@ impl Session {
                     Event::Message(message) => self.handle(message)?,
                     Event::Room => {}
                 },
-                changed = self.listed.changed() => {
+                // Who takes nothing now is told all at once when it does, and cannot make that grow meanwhile.
+                changed = self.listed.changed(), if !page.desk().wire.is_stuck() => {
                     changed.map_err(|_| Over::Ending)?;
                     self.tell_cameras();
                 }

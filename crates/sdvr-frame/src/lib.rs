@@ -1,6 +1,6 @@
 //! Plain data that every stage of SDVR speaks of.
 //!
-//! Labels, addresses, formats, times, keys and frame metadata: no I/O, no threads, nothing that can fail but
+//! Labels, addresses, formats, times, keys, frame metadata, and percentiles: no I/O, no threads, nothing that can fail but
 //! the parsing of a text. A crate that only needs to *name* a thing of SDVR needs only this one.
 
 mod address;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sdvr_frame::Timestamp;
 
 const NS_PER_S: i64 = 1_000_000_000;
+const CLOCK_READINGS: usize = 8;
 /// Dates in names of files and in logs are whole seconds, and one of the same second is the beginning.
 const BEFORE_MOST_NS: i64 = NS_PER_S;
 
@@ -162,9 +163,21 @@ fn since_epoch(date: SystemTime) -> i64 {
     }
 }
 
+/// A date as RFC 3339 has it, in nanoseconds since 1970.
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
+    humantime::parse_rfc3339(text).ok().map(since_epoch)
+}
+
 /// What this host's clock would have shown at a date, in nanoseconds since 1970: mostly before it began to count.
 pub(crate) fn on_this_clock(date_ns: i64) -> Timestamp {
-    let offset = since_epoch(SystemTime::now()).saturating_sub(Timestamp::now().as_nanoseconds());
+    // Of a few tries, the one in which the least came between the readings of the two clocks.
+    let readings = (0..CLOCK_READINGS).map(|_| {
+        let before = Timestamp::now();
+        let date = since_epoch(SystemTime::now());
+        let between = Timestamp::now().nanoseconds_since(before);
+        (between, date.saturating_sub(before.as_nanoseconds()))
+    });
+    let offset = readings.min().map_or(0, |(_, offset)| offset);
     Timestamp::from_nanoseconds(date_ns.saturating_sub(offset))
 }
 

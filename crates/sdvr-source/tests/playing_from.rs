@@ -94,22 +94,18 @@ fn playing_begins_with_the_last_key_frame_at_or_before_the_place() {
         let (all, times) = played(&path, &CaptureOptions::default());
         let index = index(name);
         let last = index.iter().map(|(time, _)| *time).max().unwrap();
-        // Before, at and behind each frame; printed times are rounded to microseconds.
-        let places = index
-            .iter()
-            .flat_map(|(time, _)| [-2000, 0, 20 * MS].map(|apart| time + apart));
+        // Before, at and behind each key frame and some others; printed times are rounded to microseconds.
+        let places = (index.iter().enumerate())
+            .filter(|(at, (_, is_key))| at % 7 == 3 || *is_key && at % 5 == 0)
+            .flat_map(|(_, (time, _))| [-2000, 0, 20 * MS].map(|apart| time + apart));
         for place in places.filter(|place| (0..last).contains(place)) {
             let at_or_before =
                 |(_, (time, is_key)): &(usize, &(i64, bool))| *is_key && *time <= place + 1000;
-            let expected = index
-                .iter()
-                .enumerate()
-                .filter(at_or_before)
-                .next_back()
-                .unwrap()
-                .0;
-            let (found, found_times) =
-                played(&path, &from(Duration::from_nanos(place as u64 + 1000)));
+            let expected = index.iter().enumerate().rfind(at_or_before).unwrap().0;
+            let (found, found_times) = played(
+                &path,
+                &from(Duration::from_nanos(place.cast_unsigned() + 1000)),
+            );
             assert!(
                 found == all[expected..],
                 "{name}, from {place}: {} frames for {}",
@@ -136,7 +132,7 @@ fn a_place_behind_the_end_is_refused_and_the_length_told() {
         let last = index.iter().map(|(time, _)| *time).max().unwrap();
         let text = first_error(
             &clip(name),
-            &from(Duration::from_nanos(last as u64 + 1_000_000_000)),
+            &from(Duration::from_nanos(last.cast_unsigned() + 1_000_000_000)),
         );
         assert!(
             text.contains(name) && text.contains("there is nothing at 00:00:0"),
@@ -289,7 +285,7 @@ fn a_recording_that_has_a_date_is_played_from_another() {
 
 #[test]
 fn recorded_times_are_those_of_the_recording() {
-    for name in ["dated.mp4", "dated.mkv"] {
+    for (name, begins_ms) in [("dated.mp4", 0), ("dated.mkv", 0), ("exact.mp4", 789)] {
         for (options, since_ms) in [
             (CaptureOptions::default(), 0),
             (from(Duration::from_millis(500)), 400),
@@ -305,7 +301,7 @@ fn recorded_times_are_those_of_the_recording() {
             let offset = unix.tv_sec * 1_000_000_000 + unix.tv_nsec - boot;
             for (frame, since) in frames.iter().zip(&expected) {
                 let date = frame.captured.as_nanoseconds() + offset;
-                let apart = date - BEGINS_S * 1_000_000_000 - since_ms * MS - since;
+                let apart = date - BEGINS_S * 1_000_000_000 - (begins_ms + since_ms) * MS - since;
                 // The clocks are not read at the same moment.
                 assert!(apart.abs() < 20 * MS, "{name}: {apart} ns apart");
             }

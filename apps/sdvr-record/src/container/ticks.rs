@@ -13,20 +13,21 @@ const INTERVAL_UNKNOWN: u64 = 40_000;
 pub(super) struct Ticks {
     begins: UtcTime,
     last: Option<u64>,
-    /// From one frame to the next: as the stream announces it, and then as it was last.
-    interval: u64,
+    /// From one frame to the next, as they were the last two times; before, as the stream announces it.
+    intervals: [u64; 2],
 }
 
 impl Ticks {
     pub(super) fn new(about: &About) -> Self {
         let announced_ns = about.format.rate.interval_ns();
         let announced = announced_ns.map(|ns| ns / NS_PER_TICK.unsigned_abs());
+        let interval = announced
+            .filter(|&ticks| ticks > 0)
+            .unwrap_or(INTERVAL_UNKNOWN);
         Self {
             begins: about.begins,
             last: None,
-            interval: announced
-                .filter(|&ticks| ticks > 0)
-                .unwrap_or(INTERVAL_UNKNOWN),
+            intervals: [interval; 2],
         }
     }
 
@@ -45,7 +46,8 @@ impl Ticks {
     /// Goes on as if a frame with this time had been the next.
     pub(super) fn went_on(&mut self, ticks: u64) {
         if let Some(last) = self.last {
-            self.interval = ticks.saturating_sub(last).max(1);
+            let [_, before] = self.intervals;
+            self.intervals = [before, ticks.saturating_sub(last).max(1)];
         }
         self.last = Some(ticks);
     }
@@ -55,9 +57,10 @@ impl Ticks {
         self.last
     }
 
-    /// What the time from the last frame to the next will be, if it is as before.
-    pub(super) const fn interval(&self) -> u64 {
-        self.interval
+    /// What the time from the last frame to the next may be: the shorter of the last two, for one of them may have been a gap.
+    pub(super) fn interval(&self) -> u64 {
+        let [before, last] = self.intervals;
+        before.min(last)
     }
 
     /// The date of a time, to the microsecond; the last there is if it is beyond it.
@@ -115,12 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn the_next_interval_is_as_the_one_before() {
+    fn the_next_interval_is_as_before_and_no_gap() {
         let mut ticks = ticks(0, 25);
-        assert_eq!(ticks.interval(), 40_000);
-        ticks.next(UtcTime(0));
-        assert_eq!(ticks.interval(), 40_000);
-        ticks.next(UtcTime(33_000_000));
-        assert_eq!(ticks.interval(), 33_000);
+        let after = [0, 33_000_000, 67_000_000, 7_067_000_000, 7_100_000_000];
+        let found = after.map(|ns| {
+            ticks.next(UtcTime(ns));
+            ticks.interval()
+        });
+        assert_eq!(found, [40_000, 33_000, 33_000, 34_000, 33_000]);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(running: &Running) -> Status {
             Ok(shots) => shots,
             Err(error) => return Status::Trouble(error.to_string().into()),
         };
-        match shots.next(LOOK_INTERVAL) {
+        match shots.next(running.patience()) {
             Ok(Some(shot)) => {
                 let epoch = epoch_of(running, &shot, &mut begun);
                 running.publish(Packed::new(

@@ -52,6 +52,10 @@ fn recipe(name: &str) -> (Option<&'static str>, String) {
             "-f matroska -write_crc32 0 -cluster_time_limit 300",
         ),
         "dated.mp4" | "dated.mkv" => encode(&format!("{CLOSED} {DATED}")),
+        "exact.mp4" => copy(
+            "dated.mp4",
+            "-metadata date=2021-02-03T04:05:06.789012345Z -metadata creation_time=2021-02-03T04:05:06Z",
+        ),
         "hour.mp4" => (None, format!("{HOUR} {CLOSED} -g 20")),
         "hour-fragments.mp4" => copy(
             "hour.mp4",

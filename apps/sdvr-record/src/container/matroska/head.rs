@@ -131,6 +131,12 @@ fn codec(fourcc: FourCc) -> (&'static str, Option<[u8; 4]>) {
         b"444P" => b"444P",
         b"RGB3" => b"RGB\x18",
         b"BGR3" => b"BGR\x18",
+        // What ffmpeg calls those that no other player has a name for.
+        b"Y16 " => b"Y1\0\x10",
+        b"BA81" => b"\xbaBG\x08",
+        b"GBRG" => b"\xbaGB\x08",
+        b"GRBG" => b"\xbaGR\x08",
+        b"RGGB" => b"\xbaRG\x08",
         name => name,
     };
     ("V_UNCOMPRESSED", Some(*name))

@@ -1,0 +1,392 @@
+//! Recordings are what players that are not ours find in them: every frame, at its own time.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop, with the place"
+)]
+
+mod containers_support;
+
+use std::path::{Path, PathBuf};
+
+use containers_support::*;
+use sdvr_frame::FourCc;
+use sdvr_record::container::{self, Added, Kind, Muxer, NotRecordable};
+use sdvr_record::{Sample, UtcTime};
+
+/// The frames without what means nothing: lengths of start codes, zeros behind units.
+fn normal(fourcc: FourCc, frame: &[u8]) -> Vec<Vec<u8>> {
+    if !matches!(fourcc, FourCc::H264 | FourCc::HEVC) {
+        return vec![frame.to_vec()];
+    }
+    let mut units = Vec::new();
+    let mut rest = frame;
+    while let Some(at) = rest.windows(3).position(|bytes| bytes == [0, 0, 1]) {
+        units.push(rest[..at].to_vec());
+        rest = &rest[at + 3..];
+    }
+    units.push(rest.to_vec());
+    for unit in &mut units {
+        while unit.last() == Some(&0) {
+            unit.pop();
+        }
+    }
+    units
+}
+
+/// All that holds of every stream whose frames are shown in the order in which they are sent.
+fn is_recorded_whole(name: &str) {
+    let (files, [whole, unfinished]) = has_all_frames(name);
+    decode(&whole);
+    decode(&unfinished);
+    drop(files);
+}
+
+/// How many frames, when, which are key frames, and that they decode to the same pictures: when the file was ended, and while it is being written.
+fn has_all_frames(name: &str) -> (Files, [PathBuf; 2]) {
+    let (frames, fourcc) = frames(name);
+    let about = about(fourcc);
+    let recording = record(&about, &frames, 4);
+    let files = Files::new();
+    let path = |state: &str| format!("{name}-{state}.{}", recording.extension);
+    let whole = files.write(&path("whole"), &recording.whole());
+    let unfinished = files.write(&path("unfinished"), &recording.unfinished());
+    let keys = frames.iter().map(|frame| frame.is_key);
+    let expected: Vec<(i64, bool)> = ticks(&frames).into_iter().zip(keys).collect();
+    for file in [&whole, &unfinished] {
+        assert_eq!(packets(file), expected, "{name}");
+        let source = if fourcc.is_raw() {
+            Vec::new()
+        } else {
+            taken(file)
+        };
+        for (index, (is_key, bytes)) in source.iter().enumerate() {
+            assert_eq!(*is_key, frames[index].is_key, "{name}, frame {index}");
+            let same = normal(fourcc, bytes) == normal(fourcc, &frames[index].bytes);
+            assert!(same, "{name}, frame {index}");
+        }
+        assert!(fourcc.is_raw() || source.len() == frames.len(), "{name}");
+        reads_back(file, &frames, fourcc);
+    }
+    let (stream, _) = stream(name);
+    let input: &[&str] = if fourcc.is_raw() {
+        raw_input(name)
+    } else {
+        &[]
+    };
+    let expected = pictures(input, &stream);
+    assert_eq!(expected.len(), frames.len(), "{name}");
+    assert_eq!(pictures(&[], &whole), expected, "{name}");
+    says_what_it_is(&whole, &frames);
+    (files, [whole, unfinished])
+}
+
+fn raw_input(name: &str) -> &'static [&'static str] {
+    macro_rules! raw {
+        ($pixels:literal) => {
+            &["-f", "rawvideo", "-s", "96x64", "-pix_fmt", $pixels]
+        };
+    }
+    match name {
+        "yuyv.raw" => raw!("yuyv422"),
+        "uyvy.raw" => raw!("uyvy422"),
+        "yvyu.raw" => raw!("yvyu422"),
+        "nv12.raw" | "nm12.raw" => raw!("nv12"),
+        "nv21.raw" => raw!("nv21"),
+        "yu12.raw" | "ym12.raw" => raw!("yuv420p"),
+        "grey.raw" => raw!("gray"),
+        "y16.raw" => raw!("gray16le"),
+        "rgb3.raw" => raw!("rgb24"),
+        "bgr3.raw" => raw!("bgr24"),
+        "422p.raw" => raw!("yuv422p"),
+        "444p.raw" => raw!("yuv444p"),
+        "ba81.raw" => raw!("bayer_bggr8"),
+        "gbrg.raw" => raw!("bayer_gbrg8"),
+        "grbg.raw" => raw!("bayer_grbg8"),
+        "rggb.raw" => raw!("bayer_rggb8"),
+        _ => panic!("{name} is not raw"),
+    }
+}
+
+/// Our own reader finds the same.
+fn reads_back(path: &Path, frames: &[Captured], fourcc: FourCc) {
+    let file = open(path);
+    let scan = container::scan(&file).unwrap();
+    assert_eq!(scan.about, about(fourcc));
+    assert_eq!(scan.frames, frames.len() as u64);
+    let to_micros = |ns: i64| ns / 1000;
+    let last = scan.last.unwrap().0 - BEGINS.0;
+    assert_eq!(to_micros(last), *ticks(frames).last().unwrap());
+    let count: u64 = scan.stretches.iter().map(|one| u64::from(one.frames)).sum();
+    assert_eq!(count, scan.frames);
+    let mut reader = container::frames(&file).unwrap();
+    let mut bytes = Vec::new();
+    for (index, frame) in frames.iter().enumerate() {
+        let at = reader.try_next().unwrap().unwrap();
+        reader.read(&at, &mut bytes).unwrap();
+        assert_eq!(at.is_key, frame.is_key, "frame {index}");
+        let ticks = to_micros(at.captured.0 - BEGINS.0);
+        assert_eq!(ticks, to_micros(frame.at.0 - BEGINS.0), "frame {index}");
+        assert!(
+            normal(fourcc, &bytes) == normal(fourcc, &frame.bytes),
+            "frame {index}"
+        );
+    }
+    assert_eq!(reader.try_next().unwrap(), None);
+}
+
+/// Title, date and length.
+fn says_what_it_is(path: &Path, frames: &[Captured]) {
+    let entries = "format=duration:format_tags";
+    let text = said(
+        "ffprobe",
+        &["-of", "default=nw=1", "-show_entries", entries],
+        path,
+    );
+    let text = text.to_lowercase();
+    assert!(text.contains("tag:title=front-door"), "{text}");
+    assert!(
+        text.contains("sdvr 1; camera=front-door; fingerprint=sha256:"),
+        "{text}"
+    );
+    assert!(
+        text.contains("tag:creation_time=2025-11-30t20:35:00."),
+        "{text}"
+    );
+    let ticks = ticks(frames);
+    let [.., first, before, last] = ticks.as_slice() else {
+        panic!("there are too few frames");
+    };
+    let duration = text.lines().find_map(|line| line.strip_prefix("duration="));
+    let duration: f64 = duration.unwrap().parse().unwrap();
+    let expected = (last + (last - before).min(before - first)) as f64 / 1e6;
+    assert!(
+        (duration - expected).abs() < 0.002,
+        "{duration} for {expected}"
+    );
+}
+
+#[test]
+fn h264_is_recorded_whole() {
+    is_recorded_whole("plain.h264");
+    is_recorded_whole("long.h264");
+}
+
+#[test]
+fn h264_whose_frames_are_shown_in_another_order_has_them_all() {
+    // Their times are those of decoding, at which ffmpeg wonders when it is to show them.
+    has_all_frames("reordered.h264");
+}
+
+#[test]
+fn h265_is_recorded_whole() {
+    is_recorded_whole("plain.hevc");
+}
+
+#[test]
+fn av1_is_recorded_whole() {
+    is_recorded_whole("plain.ivf");
+}
+
+#[test]
+fn vp8_and_vp9_are_recorded_whole() {
+    is_recorded_whole("vp8.ivf");
+    is_recorded_whole("vp9.ivf");
+}
+
+#[test]
+fn mjpeg_is_recorded_whole() {
+    is_recorded_whole("plain.mjpeg");
+}
+
+#[test]
+fn packed_pixels_are_recorded_whole() {
+    for name in ["yuyv.raw", "uyvy.raw", "yvyu.raw", "rgb3.raw", "bgr3.raw"] {
+        is_recorded_whole(name);
+    }
+}
+
+#[test]
+fn planes_are_recorded_whole() {
+    for name in [
+        "nv12.raw", "nm12.raw", "nv21.raw", "yu12.raw", "ym12.raw", "422p.raw", "444p.raw",
+        "grey.raw", "y16.raw",
+    ] {
+        is_recorded_whole(name);
+    }
+}
+
+#[test]
+fn bayer_patterns_are_recorded_whole() {
+    for name in ["ba81.raw", "gbrg.raw", "grbg.raw", "rggb.raw"] {
+        is_recorded_whole(name);
+    }
+}
+
+/// A stream of nothing but this frame.
+fn begins(fourcc: FourCc, is_key: bool, bytes: &[u8]) -> Result<Muxer, NotRecordable> {
+    let first = Sample {
+        captured: BEGINS,
+        is_key,
+        bytes,
+    };
+    Muxer::begin(&about(fourcc), &first)
+}
+
+#[test]
+fn a_file_begins_with_a_frame_that_can_be_decoded_and_says_what_it_lacks() {
+    for (name, lacks) in [
+        ("plain.h264", "sequence parameter set"),
+        ("plain.hevc", "video parameter set"),
+        ("plain.ivf", "sequence header"),
+    ] {
+        let (frames, fourcc) = frames(name);
+        let key = &frames[0];
+        assert!(begins(fourcc, true, &key.bytes).is_ok(), "{name}");
+        let not_key = begins(fourcc, false, &key.bytes).unwrap_err();
+        assert_eq!(not_key, NotRecordable::NotKey(fourcc));
+        // Another frame has none, whatever is said of it.
+        let without = begins(fourcc, true, &frames[1].bytes).unwrap_err();
+        assert_eq!(without, NotRecordable::NoParameters(fourcc, lacks));
+        assert_eq!(begins(fourcc, true, &[]).unwrap_err(), NotRecordable::Empty);
+        // Whatever is cut off, it is refused or it is not; nothing worse happens.
+        for cut in 0..key.bytes.len() {
+            let _ = begins(fourcc, true, &key.bytes[..cut]);
+        }
+    }
+    assert!(begins(FourCc::VP80, false, &[1, 2]).is_err());
+    assert!(begins(FourCc::MJPG, false, &[1, 2]).is_ok());
+}
+
+#[test]
+fn other_parameters_and_sizes_need_another_file() {
+    let (plain, fourcc) = frames("plain.h264");
+    let (other, _) = frames("long.h264");
+    let sample = |frame: &Captured| (frame.at, frame.is_key, frame.bytes.clone());
+    let muxer = begin(&about(fourcc), &plain[0]);
+    let fits = |frame: &Captured, format| {
+        let (captured, is_key, bytes) = sample(frame);
+        let bytes = bytes.as_slice();
+        muxer.fits(
+            &format,
+            &Sample {
+                captured,
+                is_key,
+                bytes,
+            },
+        )
+    };
+    assert!(plain.iter().all(|frame| fits(frame, format(fourcc))));
+    assert!(!fits(&other[0], format(fourcc)));
+    let mut larger = format(fourcc);
+    larger.width += 16;
+    assert!(!fits(&plain[0], larger));
+    let mut faster = format(fourcc);
+    faster.rate = sdvr_frame::FrameRate::from_whole(50);
+    assert!(fits(&plain[0], faster));
+}
+
+#[test]
+fn frames_without_bytes_and_parameter_sets_alone_are_told() {
+    let (frames, fourcc) = frames("plain.h264");
+    let mut muxer = begin(&about(fourcc), &frames[0]);
+    let is_set = |unit: &&Vec<u8>| matches!(unit.first().map(|byte| byte & 0x1f), Some(7..=9));
+    let units = normal(fourcc, &frames[0].bytes);
+    let sets = units.iter().filter(is_set);
+    let sets: Vec<u8> = sets
+        .flat_map(|unit| [&[0, 0, 0, 1], unit.as_slice()].concat())
+        .collect();
+    assert_eq!(muxer.add(BEGINS, true, sets), Added::Empty);
+    assert_eq!(muxer.add(BEGINS, true, Vec::new()), Added::Empty);
+    assert!(muxer.take_fragment().is_empty());
+    let mut images = begins(FourCc::MJPG, true, &[1]).unwrap();
+    assert_eq!(images.add(BEGINS, true, Vec::new()), Added::Empty);
+    assert_eq!(images.add(BEGINS, true, vec![1]), Added::Taken);
+    assert_eq!(images.take_fragment().bytes(), 36);
+}
+
+#[test]
+fn frames_of_64_mib_and_of_the_wrong_length_are_recorded_as_they_are() {
+    let files = Files::new();
+    for (fourcc, first) in [(FourCc::YUYV, vec![7]), (FourCc::MJPG, vec![7; 64 << 20])] {
+        let frames = [first, vec![9; 64 << 20], vec![8]];
+        let captured = frames.iter().enumerate().map(|(number, bytes)| Captured {
+            at: time(number),
+            is_key: true,
+            bytes: bytes.clone(),
+        });
+        let captured: Vec<_> = captured.collect();
+        let recording = record(&about(fourcc), &captured, 1);
+        let path = files.write("large.mkv", &recording.whole());
+        reads_back(&path, &captured, fourcc);
+    }
+    let (frames, fourcc) = frames("plain.h264");
+    let mut large = frames.clone();
+    // More of the same slice, as far as anyone can tell without decoding it.
+    large[1].bytes.resize(64 << 20, 0x55);
+    let recording = record(&about(fourcc), &large[..3], 3);
+    let path = files.write("large.mp4", &recording.whole());
+    reads_back(&path, &large[..3], fourcc);
+    let found = packets(&path)
+        .iter()
+        .map(|packet| packet.0)
+        .collect::<Vec<_>>();
+    assert_eq!(found, ticks(&large[..3]));
+}
+
+#[test]
+fn clocks_that_are_set_back_and_far_ahead_leave_times_in_order() {
+    let files = Files::new();
+    for name in ["plain.h264", "plain.mjpeg"] {
+        let (mut frames, fourcc) = frames(name);
+        frames.truncate(6);
+        let two_hours = 7_200_000_000_000;
+        let at = [
+            0,
+            40_000_000,
+            -5,
+            40_000_000,
+            two_hours,
+            two_hours + 40_000_000,
+        ];
+        for (frame, at) in frames.iter_mut().zip(at) {
+            frame.at = UtcTime(BEGINS.0 + at);
+        }
+        let recording = record(&about(fourcc), &frames, 6);
+        let path = files.write(
+            &format!("{name}.{}", recording.extension),
+            &recording.whole(),
+        );
+        let found: Vec<i64> = packets(&path).iter().map(|packet| packet.0).collect();
+        let expected = [0, 40_000, 40_001, 40_002, 7_200_000_000, 7_200_040_000];
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(container::scan(&open(&path)).unwrap().frames, 6);
+        decode(&path);
+    }
+}
+
+#[test]
+fn every_format_has_a_container() {
+    for (fourcc, kind) in [
+        (FourCc::H264, Kind::Mp4),
+        (FourCc::HEVC, Kind::Mp4),
+        (FourCc::AV01, Kind::Mp4),
+        (FourCc::MJPG, Kind::Matroska),
+        (FourCc::VP90, Kind::Matroska),
+        (FourCc(*b"pRAA"), Kind::Matroska),
+    ] {
+        assert_eq!(Kind::of(fourcc), kind, "{fourcc}");
+    }
+    // One that no player knows is there all the same, under its own name.
+    let frame = Captured {
+        at: BEGINS,
+        is_key: true,
+        bytes: vec![5; 100],
+    };
+    let fourcc = FourCc(*b"pRAA");
+    let recording = record(&about(fourcc), std::slice::from_ref(&frame), 1);
+    let files = Files::new();
+    let path = files.write("unknown.mkv", &recording.whole());
+    reads_back(&path, &[frame], fourcc);
+    assert!(recording.head.windows(4).any(|bytes| bytes == b"pRAA"));
+}
