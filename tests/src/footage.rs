@@ -88,6 +88,20 @@ pub fn clip(extension: &str, frames: u32) -> PathBuf {
                 "mjpeg",
             ],
             "mjpeg" => &["-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg"],
+            // As cameras send it: frames are shown in the order in which they come.
+            "live.h264" => &[
+                "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "0", "-f", "h264",
+            ],
+            "live.hevc" => &[
+                "-c:v",
+                "libx265",
+                "-preset",
+                "ultrafast",
+                "-x265-params",
+                "keyint=25:bframes=0:log-level=error",
+                "-f",
+                "hevc",
+            ],
             "h264" => &[
                 "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-f", "h264",
             ],

@@ -50,3 +50,43 @@ fn an_index_that_was_being_made_is_made_again() {
     assert_eq!(index.summary().unwrap().segments, 3001);
     assert!(!place.path().join("door/index.sqlite.damaged-1").exists());
 }
+
+#[test]
+fn a_hundred_thousand_recordings_are_indexed_and_opened_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let segment = film(&mut index, BEGIN, 2);
+    drop(index);
+    let folder = place.path().join("door");
+    // Links, as quickly made as names are. One file has no more than 65,000.
+    let mut original = folder.join(&segment.path);
+    for n in 0..100_000_i64 {
+        let path = folder.join(format!(
+            "{}-{:02}-{:02}/{:02}-{:02}-00.mkv",
+            2000 + n / 40_320,
+            1 + n / 1440 / 28 % 12,
+            1 + n / 1440 % 28,
+            n % 1440 / 60,
+            n % 60
+        ));
+        if n % 1440 == 0 {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        if n % 50_000 == 49_999 {
+            fs::copy(&original, &path).unwrap();
+            original = path;
+        } else {
+            fs::hard_link(&original, path).unwrap();
+        }
+    }
+    fs::remove_file(folder.join(INDEX_FILE)).unwrap();
+    let index = open(place.path(), "door");
+    assert_eq!(index.summary().unwrap().segments, 100_001);
+    let bytes = index.total_bytes();
+    drop(index);
+    let index = open(place.path(), "door");
+    assert_eq!(
+        (index.summary().unwrap().segments, index.total_bytes()),
+        (100_001, bytes)
+    );
+}
