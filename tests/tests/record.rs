@@ -29,8 +29,8 @@ fn a_film_is_recorded_frame_for_frame_and_with_its_times() {
     let system = System::with_daemon();
     for (label, extension, container, codec) in [
         ("still", "mjpeg", "mkv", "mjpeg"),
-        ("avc", "camera.h264", "mp4", "h264"),
-        ("hevc", "camera.hevc", "mp4", "hevc"),
+        ("avc", "live.h264", "mp4", "h264"),
+        ("hevc", "live.hevc", "mp4", "hevc"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = system.start_recorder(folder.path(), &[label, "--segment", "1h"]);
@@ -311,7 +311,7 @@ fn two_recorders_do_not_share_a_folder() {
 fn a_recorder_that_is_late_records_what_the_ring_still_has() {
     let system = System::with_daemon();
     let folder = tempfile::tempdir().unwrap();
-    let film = footage::clip("camera.h264", FRAMES);
+    let film = footage::clip("live.h264", FRAMES);
     let _client = system.start_client("door", film.to_str().unwrap(), &["-r", "25", "--loop"]);
     system.wait_for_state("door", "live");
     std::thread::sleep(Duration::from_secs(1));

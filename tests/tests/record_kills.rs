@@ -30,7 +30,7 @@ fn kills() -> u32 {
 fn nothing_written_is_lost_when_the_recorder_is_killed() {
     let system = System::with_daemon();
     let folder = tempfile::tempdir().unwrap();
-    let film = footage::clip("camera.h264", 100);
+    let film = footage::clip("live.h264", 100);
     let _avc = system.start_client("avc", film.to_str().unwrap(), &["-r", "25", "--loop"]);
     let _still = system.start_client("still", "test:?format=MJPG&size=320x240&fps=30", &[]);
     system.wait_for_state("avc", "live");

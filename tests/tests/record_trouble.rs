@@ -12,12 +12,12 @@ use sdvr_tests::recording::{decode, files, times};
 use sdvr_tests::{System, text, wait_until};
 
 /// Frames published at ten a second.
-fn publish(publisher: &mut Publisher, frames: &[&[u8]], is_key: bool) {
+fn publish(publisher: &mut Publisher, frames: &[&[u8]], flags: FrameFlags) {
     for bytes in frames {
-        let mut about = Published::now();
-        if is_key {
-            about.flags |= FrameFlags::KEY;
-        }
+        let about = Published {
+            flags: Some(flags),
+            ..Published::now()
+        };
         publisher.publish(bytes, &about).unwrap();
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -42,15 +42,12 @@ fn a_recorder_that_is_held_up_loses_whole_frames_and_says_how_many() {
     std::thread::sleep(Duration::from_secs(2));
     recorder.signal(Signal::CONT);
     wait_until("it is said", || recorder.log().contains("too slow"));
-    let top = system.sdvr(&["top", "--once", "--json"]);
-    let top: serde_json::Value = serde_json::from_slice(&top.stdout).unwrap();
     let lost = || {
         let top = system.sdvr(&["top", "--once", "--json"]);
         let top: serde_json::Value = serde_json::from_slice(&top.stdout).unwrap();
         top["recorders"][0]["cameras"][0]["lost"].as_u64()
     };
     wait_until("sdvr top says so", || lost().is_some_and(|lost| lost > 0));
-    drop(top);
     assert!(recorder.terminate().success());
     let all = files(folder.path(), "door");
     decode(&all[0]);
@@ -85,8 +82,8 @@ fn streams_without_key_frames_or_parameters_are_said_and_hold_up_no_other() {
     let frame: &[u8] = &[0, 0, 0, 1, 0x41, 0x9a, 1, 2, 3];
     let key: &[u8] = &[0, 0, 0, 1, 0x65, 0x88, 1, 2, 3];
     for _ in 0..110 {
-        no_parameters.publish(key, &key_frame()).unwrap();
-        publish(&mut no_key, &[frame], false);
+        publish(&mut no_parameters, &[key], FrameFlags::KEY);
+        publish(&mut no_key, &[frame], FrameFlags::default());
     }
     wait_until("both are said", || {
         let log = recorder.log();
@@ -105,23 +102,17 @@ fn streams_without_key_frames_or_parameters_are_said_and_hold_up_no_other() {
     assert!(files(folder.path(), "never,begins").is_empty());
 }
 
-fn key_frame() -> Published {
-    let mut about = Published::now();
-    about.flags |= FrameFlags::KEY;
-    about
-}
-
 #[test]
 fn empty_and_very_large_frames_are_frames() {
     let system = System::with_daemon();
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = system.start_recorder(folder.path(), &["--segment", "1h"]);
     let mut small = publisher(&system, "some/text", FourCc(*b"TEXT"));
-    publish(&mut small, &[b"one"], true);
+    publish(&mut small, &[b"one"], FrameFlags::KEY);
     wait_until("it is recorded", || {
         !files(folder.path(), "some,text").is_empty()
     });
-    publish(&mut small, &[b"", b"two", b"", b"three"], true);
+    publish(&mut small, &[b"", b"two", b"", b"three"], FrameFlags::KEY);
     let source = format!("test:?format=BNCH&fps=2&bytes={}", 64 << 20);
     let _client = system.start_client("large", &source, &[]);
     wait_until("large frames are recorded", || {
@@ -164,7 +155,7 @@ fn every_label_has_a_folder_of_its_own() {
         .map(|label| publisher(&system, label, FourCc(*b"TEXT")))
         .collect();
     for publisher in &mut publishers {
-        publish(publisher, &[b"text"], true);
+        publish(publisher, &[b"text"], FrameFlags::KEY);
     }
     let folders = labels.map(|label| label.replace('/', ","));
     wait_until("all are recorded", || {

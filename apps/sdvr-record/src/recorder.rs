@@ -43,6 +43,7 @@ pub fn run(
     tell: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static,
 ) -> anyhow::Result<()> {
     housekeeping::check_directory(&options.directory)?;
+    housekeeping::take_descriptors();
     let mut triggers = match &options.events {
         Some(events) => {
             let place = events.trigger.as_deref();

@@ -1,6 +1,7 @@
 //! What is recorded: a frame and its time.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use sdvr_frame::{Fingerprint, StreamFormat, StreamLabel};
 
@@ -33,16 +34,13 @@ pub struct About {
 }
 
 impl fmt::Display for UtcTime {
-    /// `2026-11-23T14:05:00.123456789Z`.
+    /// `2026-11-23T14:05:00.123456789Z`; what is before 1970 as its beginning.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since_epoch = std::time::Duration::from_nanos(self.0.unsigned_abs());
-        let time = if self.0 < 0 {
-            std::time::SystemTime::UNIX_EPOCH.checked_sub(since_epoch)
-        } else {
-            std::time::SystemTime::UNIX_EPOCH.checked_add(since_epoch)
-        };
-        // Every i64 of nanoseconds is a date that this formats.
-        let time = time.unwrap_or(std::time::SystemTime::UNIX_EPOCH);
+        // No camera films before 1970, but a clock may say so; dates before it are not formatted.
+        let since_epoch = Duration::from_nanos(u64::try_from(self.0).unwrap_or(0));
+        let time = SystemTime::UNIX_EPOCH
+            .checked_add(since_epoch)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         write!(formatter, "{}", humantime::format_rfc3339_nanos(time))
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct SegmentWriter {
 
 /// What puts frames together.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a camera")]
 pub(crate) enum AnyMuxer {
     Container(Muxer),
     Plain(PlainMuxer),

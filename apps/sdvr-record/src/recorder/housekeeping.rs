@@ -65,6 +65,15 @@ pub(super) fn check_directory(directory: &Path) -> anyhow::Result<()> {
     .with_context(|| format!("nothing can be recorded in {shown}"))
 }
 
+/// A camera has a file, an index of four, a ring: as many descriptors as this process may have.
+pub(super) fn take_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If that fails, there are fewer.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Opens what was recorded there before: it counts for what is kept, and what was not completed is.
 pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
     let directory = &shared.options.directory;

@@ -20,7 +20,6 @@ pub(super) enum Input {
 }
 
 /// What reading gave.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Got {
     Frame(Taken),
     Nothing,
