@@ -8,6 +8,7 @@
 mod containers_support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use containers_support::*;
 use sdvr_frame::FourCc;
@@ -389,4 +390,40 @@ fn every_format_has_a_container() {
     let path = files.write("unknown.mkv", &recording.whole());
     reads_back(&path, &[frame], fourcc);
     assert!(recording.head.windows(4).any(|bytes| bytes == b"pRAA"));
+}
+
+#[test]
+fn mkvinfo_finds_no_fault_with_a_matroska() {
+    let files = Files::new();
+    for name in ["plain.mjpeg", "vp8.ivf", "yuyv.raw"] {
+        let (frames, fourcc) = frames(name);
+        let recording = record(&about(fourcc), &frames, 4);
+        for (state, bytes) in [
+            ("whole", recording.whole()),
+            ("unfinished", recording.unfinished()),
+        ] {
+            let path = files.write(&format!("{name}-{state}.mkv"), &bytes);
+            let output = Command::new("mkvinfo")
+                .arg("--all")
+                .arg(&path)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            let faults = ["Error", "Warning", "nknown element", "truncated", "resync"];
+            let wrong = text
+                .lines()
+                .find(|line| faults.iter().any(|fault| line.contains(fault)));
+            assert!(
+                output.status.success() && wrong.is_none(),
+                "{name} {state}: {wrong:?}"
+            );
+            assert_eq!(
+                text.matches("Simple block").count(),
+                frames.len(),
+                "{name} {state}"
+            );
+            assert_eq!(text.contains("Cue point"), state == "whole", "{name}");
+            assert_eq!(text.contains("+ Duration:"), state == "whole", "{name}");
+        }
+    }
 }
