@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use sdvr_frame::percentile;
+
 /// Times in microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<u64>);
@@ -22,11 +24,10 @@ impl Latencies {
     }
 
     /// What so many per cent do not exceed, in microseconds; 0 when there are none.
-    pub(crate) fn at(&self, percent: usize) -> u64 {
+    pub(crate) fn at(&self, per_cent: usize) -> u64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        let index = sorted.len().saturating_sub(1) * percent / 100;
-        sorted.get(index).copied().unwrap_or(0)
+        percentile(&sorted, per_cent).unwrap_or(0)
     }
 }
 

@@ -10,6 +10,7 @@ mod interruptions;
 mod keys;
 mod latencies;
 mod loss;
+mod record;
 mod srt;
 mod streams;
 mod system;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL], or consumers FOLDER-OF-PROGRAMS PYTHON [PART], or view FOLDER-OF-PROGRAMS [PART]";
+const USAGE: &str = "usage: sdvr-bench tcp|keys|idle|crowd FOLDER-OF-PROGRAMS, or udp|ethernet FOLDER-OF-PROGRAMS [MINUTES], or loss FOLDER-OF-PROGRAMS FRAMES [CELL], or consumers FOLDER-OF-PROGRAMS PYTHON [PART], or view|record FOLDER-OF-PROGRAMS [PART]";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -50,6 +51,7 @@ fn main() -> anyhow::Result<()> {
             let only = arguments.next();
             consumers::run(&programs, &python, only.as_deref())
         }
+        "record" => record::run(&programs, arguments.next().as_deref()),
         "view" => view::run(&programs, arguments.next().as_deref()),
         // What this starts itself: its programs are in no folder, its rings are.
         "reader" => {

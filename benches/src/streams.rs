@@ -194,16 +194,10 @@ fn latency(system: &System, frame_bytes: usize, frames: usize, target: &str) -> 
     let mut latencies = Latencies::default();
     let mut missed = 0;
     // The same memory for every frame, as a program would that cares.
-    let mut frame = None;
+    let mut memory = None;
     while latencies.count() < frames {
-        let came = match &mut frame {
-            Some(frame) => camera.next_into(Policy::Every, Duration::from_secs(1), frame)?,
-            None => {
-                frame = camera.next(Policy::Every, Duration::from_secs(1))?;
-                frame.is_some()
-            }
-        };
-        if let Some(frame) = frame.as_ref().filter(|_| came) {
+        let next = camera.next_in_memory(Policy::Every, Duration::from_secs(1), &mut memory)?;
+        if let Some(frame) = next {
             latencies.add(frame.age());
             missed += frame.missed();
         }

@@ -295,20 +295,27 @@ impl Program {
 
     /// CPU time used until now, user and system.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        let mut nanoseconds = 0_u64;
-        for thread in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-            nanoseconds += text
-                .split_whitespace()
-                .next()
-                .and_then(|first| first.parse::<u64>().ok())
-                .unwrap_or(0);
-        }
         Ok(Usage {
-            cpu: Duration::from_nanos(nanoseconds),
+            cpu: cpu_of(self.0.id())?,
             at: Instant::now(),
         })
     }
+}
+
+/// CPU time that a process's threads have used until now, user and system.
+pub(crate) fn cpu_of(process: u32) -> anyhow::Result<Duration> {
+    let mut nanoseconds = 0_u64;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        // One that ends meanwhile has used little since.
+        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
+            continue;
+        };
+        let first = text.split_whitespace().next();
+        nanoseconds += first
+            .and_then(|first| first.parse::<u64>().ok())
+            .unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 impl Drop for Program {

@@ -17,7 +17,7 @@ pub fn directory() -> PathBuf {
 }
 
 /// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`, or as other encoders
-/// write them: `open.h264` (open groups of pictures), `refresh.h264` (intra refresh), `interlaced.h264`, `slices.h264`, `open.hevc`, `444.mjpeg`. Made once.
+/// write them: `camera.h264` and `camera.hevc` (without B frames), `open.h264` (open groups of pictures), `refresh.h264` (intra refresh), `interlaced.h264`, `slices.h264`, `open.hevc`, `444.mjpeg`. Made once.
 ///
 /// # Panics
 ///
@@ -90,6 +90,20 @@ pub fn clip(extension: &str, frames: u32) -> PathBuf {
             "mjpeg" => &["-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg"],
             "h264" => &[
                 "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-f", "h264",
+            ],
+            // As cameras encode: no frame is shown before one that was coded earlier.
+            "camera.h264" => &[
+                "-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "0", "-f", "h264",
+            ],
+            "camera.hevc" => &[
+                "-c:v",
+                "libx265",
+                "-preset",
+                "ultrafast",
+                "-x265-params",
+                "keyint=25:bframes=0:log-level=error",
+                "-f",
+                "hevc",
             ],
             "hevc" => &[
                 "-c:v",

@@ -21,6 +21,7 @@ pub mod hostile_camera;
 pub mod memory;
 pub mod proxy;
 pub mod random;
+pub mod recording;
 #[path = "../../crates/sdvr/tests/daemon/options.rs"]
 pub mod rings;
 pub mod screen;

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sdvr::{Camera, InstanceId, Policy, StreamState};
-use sdvr_frame::bench_frame;
+use sdvr_frame::{bench_frame, percentile};
 use sdvr_ring::{RingName, RingReader, open_directory};
 use sdvr_tests::{PATIENCE, Running, System, wait_until};
 use sdvr_trust::for_tests::{parse_known_cameras, parse_known_servers};
@@ -385,7 +385,7 @@ impl Distribution {
 
     fn print(&mut self, what: &str) {
         self.0.sort_unstable();
-        let at = |percent: usize| self.0[(self.0.len() - 1) * percent / 100];
+        let at = |per_cent| percentile(&self.0, per_cent).unwrap();
         eprintln!(
             "{what}: {} times, p50 {:?}, p90 {:?}, p99 {:?}, max {:?}",
             self.0.len(),

@@ -163,6 +163,31 @@ fn pip(python: &std::path::Path) -> Command {
 
 /// Looking at cameras: a window, a browser, many of them.
 pub(crate) fn view(only: Option<&str>) -> anyhow::Result<()> {
+    in_parts("view", only)
+}
+
+/// Recording cameras.
+pub(crate) fn record(only: Option<&str>) -> anyhow::Result<()> {
+    in_parts("record", only)
+}
+
+fn in_parts(name: &str, only: Option<&str>) -> anyhow::Result<()> {
     let (programs, bench) = (build_release()?, build_bench()?);
-    run(Command::new(bench).arg("view").arg(programs).args(only))
+    run(Command::new(bench).arg(name).arg(programs).args(only))
+}
+
+/// Kills a recorder so often, by the test that does so a few times.
+pub(crate) fn record_faults(kills: u32) -> anyhow::Result<()> {
+    build_release()?;
+    run(cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "sdvr-tests",
+        "--test",
+        "record_kills",
+        "--",
+        "--nocapture",
+    ])
+    .env("SDVR_KILLS", kills.to_string()))
 }

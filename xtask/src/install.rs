@@ -11,7 +11,7 @@ use crate::tools::{build_release, cargo, man, root, run};
 
 const PROGRAMS: [&str; 3] = ["sdvrd", "sdvrc", "sdvr"];
 /// Other names of `sdvr`: by them it is one of its subcommands.
-const LINKS: [&str; 1] = ["psdl"];
+const LINKS: [&str; 2] = ["prec", "psdl"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Releases that differ behind it take each other's place. `bindings/c/build.rs` writes the same into the library.
 const ABI_VERSION: &str = concat!(

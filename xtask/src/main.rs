@@ -48,6 +48,11 @@ enum Command {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// What the tests do to programs, more often
+    Faults {
+        #[command(subcommand)]
+        faults: Faults,
+    },
     /// Build everything as it is released, and install programs, libraries, headers and manual pages
     Install(install::Arguments),
     /// Write the header of the C library, bindings/c/include/sdvr.h
@@ -105,6 +110,11 @@ enum Bench {
         /// Only the parts whose names contain this: window, page, mosaic, sockets
         filter: Option<String>,
     },
+    /// Recording cameras: many of them, a very large one, starting with much that is recorded
+    Record {
+        /// Only the parts whose names contain this: many, large, start
+        filter: Option<String>,
+    },
     /// The ring: waking, torn frames, copying
     Ring,
     /// Cameras before the kernel's drivers, in a virtual machine: back after being unplugged, lost frames, memory, allocations
@@ -114,6 +124,16 @@ enum Bench {
         yes: bool,
         /// Only the figures whose names contain this
         filter: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Faults {
+    /// Kill a recorder at random moments, and look at what it has left
+    Record {
+        /// How often
+        #[arg(long, default_value_t = 1000)]
+        kills: u32,
     },
 }
 
@@ -144,6 +164,12 @@ fn main() -> ExitCode {
         Command::Bench {
             bench: Bench::View { filter },
         } => bench::view(filter.as_deref()),
+        Command::Bench {
+            bench: Bench::Record { filter },
+        } => bench::record(filter.as_deref()),
+        Command::Faults {
+            faults: Faults::Record { kills },
+        } => bench::record_faults(kills),
         Command::Bench { bench: Bench::Ring } => bench::ring(),
         Command::Bench {
             bench: Bench::Camera { yes, filter },

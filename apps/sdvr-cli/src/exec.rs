@@ -16,8 +16,8 @@ use anyhow::{Context, bail};
 use sdvr::{CameraInfo, Cameras, Change, StreamId};
 
 use crate::output::{WrongUsage, say};
-use crate::pipe::feed::Format;
 use restarts::Restart;
+use sdvr_feed::Format;
 use stop::Stop;
 use template::Template;
 use worker::{Outcome, Task, Worker};

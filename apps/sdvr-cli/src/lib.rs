@@ -9,6 +9,10 @@ mod keys;
 mod ls;
 mod output;
 mod pipe;
+#[cfg(feature = "record")]
+mod record;
+#[cfg(feature = "record")]
+mod recordings;
 mod snapshot;
 #[cfg(feature = "top")]
 mod top;
@@ -29,6 +33,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 const LINKS: &[(&str, &str)] = &[
     #[cfg(feature = "view")]
     ("psdl", "view"),
+    #[cfg(feature = "record")]
+    ("prec", "record"),
 ];
 
 const EXAMPLES: &str = "\
@@ -37,6 +43,8 @@ Examples:
   sdvr top                         the same, live, with rates, losses and latencies
   sdvr view                        their pictures in windows; psdl is short for it
   sdvr web                         their pictures in a browser
+  sdvr record -o /video            their frames into files; prec is short for it
+  sdvr recordings list -o /video   what is recorded; also show, verify, export
   sdvr watch front-door            one line a frame
   sdvr pipe front-door | ffplay -  frames to another program
   sdvr snapshot front-door a.jpg   the newest picture
@@ -70,6 +78,12 @@ enum Command {
     /// Show cameras in a browser
     #[cfg(feature = "web")]
     Web(web::Arguments),
+    /// Record cameras into files
+    #[cfg(feature = "record")]
+    Record(record::Arguments),
+    /// List, show, verify and export what was recorded
+    #[cfg(feature = "record")]
+    Recordings(recordings::Arguments),
     /// Print one line of metadata a frame
     Watch(watch::Arguments),
     /// Write a camera's frames to standard output
@@ -137,6 +151,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::View(arguments) => view::run(arguments),
         #[cfg(feature = "web")]
         Command::Web(arguments) => web::run(arguments),
+        #[cfg(feature = "record")]
+        Command::Record(arguments) => record::run(arguments),
+        #[cfg(feature = "record")]
+        Command::Recordings(arguments) => recordings::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Pipe(arguments) => pipe::run(arguments),
         Command::Snapshot(arguments) => snapshot::run(arguments),

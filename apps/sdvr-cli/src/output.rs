@@ -4,10 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::Context;
-use sdvr::{Camera, Error, Frame, Policy};
 
 /// What was asked for cannot be done, whatever the cameras do: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -71,27 +69,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// The next of all frames, into the memory of the one before. False when none came within `timeout`.
-pub(crate) fn next_frame(
-    camera: &mut Camera,
-    frame: &mut Option<Frame>,
-    timeout: Duration,
-) -> Result<bool, Error> {
-    match frame {
-        Some(frame) => camera.next_into(Policy::Every, timeout, frame),
-        None => {
-            *frame = camera.next(Policy::Every, timeout)?;
-            Ok(frame.is_some())
-        }
-    }
-}
-
-/// The value below which `percent` of the sorted values lie; 0 of none.
-pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get(last * percent / 100).copied().unwrap_or(0)
 }
 
 /// Microseconds as milliseconds for people.

@@ -1,9 +1,6 @@
 //! `sdvr pipe`: a camera's frames on standard output, as they came or decoded.
 
-pub(crate) mod feed;
-pub(crate) mod shape;
 pub(crate) mod without_picture;
-mod y4m;
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -12,8 +9,7 @@ use anyhow::{Context, bail};
 use sdvr::{Camera, Error, Frame, Policy, Start};
 
 use crate::output::{Interrupted, NOT_WRITTEN, WrongUsage, say};
-use feed::{Feed, Format, NoPicture, Taken};
-use shape::Shape;
+use sdvr_feed::{Feed, Format, NoPicture, Shape, Taken};
 use without_picture::WithoutPicture;
 
 const HELP: &str = "\

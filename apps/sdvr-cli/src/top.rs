@@ -8,6 +8,7 @@ mod figures;
 mod input;
 mod lines;
 mod model;
+mod recorders;
 mod screen;
 mod signals;
 mod text;

@@ -3,13 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use sdvr::{Camera, Error, FourCc, Frame, FrameNumber, InstanceId, Timestamp};
-use sdvr_frame::bench_frame;
+use sdvr::{Camera, Error, FourCc, Frame, FrameNumber, InstanceId, Policy, Timestamp};
+use sdvr_frame::{bench_frame, percentile};
 use serde::Serialize;
 
-use crate::output::{
-    Interrupted, WrongUsage, milliseconds, next_frame, parse_seconds, percentile, print_line,
-};
+use crate::output::{Interrupted, WrongUsage, milliseconds, parse_seconds, print_line};
 
 /// A frame that is older when it is read is stale: it lay somewhere.
 const STALE: Duration = Duration::from_secs(1);
@@ -119,16 +117,15 @@ fn measure(
     let start = Instant::now();
     let mut findings = Findings::default();
     let mut checker = Checker::default();
-    let mut frame = None;
+    let mut memory = None;
     while start.elapsed() < time && !interrupted.is_set() {
         let timeout = Duration::from_millis(200).min(time.saturating_sub(start.elapsed()));
-        match next_frame(camera, &mut frame, timeout) {
-            Ok(true) => {}
-            Ok(false) => continue,
+        let frame = match camera.next_in_memory(Policy::Every, timeout, &mut memory) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => continue,
             Err(Error::Ended) => break,
             Err(error) => return Err(error.into()),
-        }
-        let Some(frame) = &frame else { continue };
+        };
         // The camera may have been replaced by one of another kind.
         check_format(camera.label(), frame.format().fourcc)?;
         checker.check(frame, &mut findings);
@@ -176,12 +173,12 @@ impl Checker {
 
     fn latency(mut self) -> Latency {
         self.latencies_us.sort_unstable();
-        let latencies = &self.latencies_us;
+        let at = |per_cent| percentile(&self.latencies_us, per_cent).unwrap_or(0);
         Latency {
-            p50: percentile(latencies, 50),
-            p90: percentile(latencies, 90),
-            p99: percentile(latencies, 99),
-            max: latencies.last().copied().unwrap_or(0),
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+            max: at(100),
         }
     }
 }

@@ -1,7 +1,155 @@
-//! Takes frames out of the rings and writes them down.
+//! Takes frames out of the rings and writes them down: a thread for each camera, so that none waits for another's disk.
 
+mod camera;
 mod clock;
 mod events;
 mod history;
+mod housekeeping;
+mod input;
 mod pace;
+mod seat;
+mod shared;
 mod taken;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sdvr::{Camera, CameraInfo, EachCamera, Error, Start};
+
+use self::camera::CameraRecorder;
+use self::events::Triggers;
+use self::input::{Got, Input};
+use self::pace::{Depth, Pace};
+use self::seat::Seat;
+use self::shared::Shared;
+use crate::options::RecordOptions;
+use crate::status::StatusPage;
+
+/// How long a frame is waited for before other things are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it is looked for events, and whether to end.
+const EVENT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Records cameras until `is_to_end`; `tell` is told what people should know.
+///
+/// # Errors
+///
+/// When nothing can be recorded where it should be, or another program records there. What goes wrong later is told, and recording goes on as soon as it can.
+pub fn run(
+    options: RecordOptions,
+    is_to_end: impl Fn() -> bool,
+    tell: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    housekeeping::check_directory(&options.directory)?;
+    let mut triggers = match &options.events {
+        Some(events) => {
+            let place = events.trigger.as_deref();
+            let opened = Triggers::new(events.signals.clone(), place);
+            Some(opened.with_context(|| {
+                let place = place.map(|place| place.display().to_string());
+                format!(
+                    "cannot listen to --on-trigger {}",
+                    place.unwrap_or_default()
+                )
+            })?)
+        }
+        None => None,
+    };
+    let start = match options.events {
+        Some(_) => Start::Oldest,
+        None => Start::Now,
+    };
+    let named = options.cameras.clone();
+    let shared = Arc::new(Shared::new(options, tell));
+    housekeeping::open_all(&shared)?;
+    let page = StatusPage::create()
+        .inspect_err(|error| {
+            shared.say(format_args!(
+                "`sdvr top` will not show this recorder: {error:#}"
+            ))
+        })
+        .ok();
+    let recorded = Arc::clone(&shared);
+    let is_meant = move |camera: &CameraInfo| {
+        named.is_empty() || named.iter().any(|name| camera.is_called(name))
+    };
+    let each = EachCamera::new()
+        .start_at(start)
+        .with_derived()
+        .only(is_meant)
+        .start(move |camera| record(&recorded, camera))
+        .context("cannot start a thread")?;
+    let mut housekeeper = housekeeping::Housekeeper::new(&shared, page);
+    while !is_to_end() {
+        if let Some(triggers) = &mut triggers {
+            triggers.look(&shared.events);
+        }
+        housekeeper.turn();
+        std::thread::sleep(EVENT_INTERVAL);
+    }
+    each.stop();
+    housekeeper.say_sum();
+    Ok(())
+}
+
+/// Records one camera until it goes.
+fn record(shared: &Arc<Shared>, camera: Camera) {
+    let Some(info) = camera.info() else { return };
+    let (label, fingerprint, stream) = (info.label.clone(), info.origin.fingerprint(), info.stream);
+    let place = match shared.place_for(&label, fingerprint, stream) {
+        Ok(place) => place,
+        Err(error) => {
+            shared.say(format_args!("{label}: cannot be recorded: {error}"));
+            return;
+        }
+    };
+    let seat = Seat::new(shared, &place.label, fingerprint, Arc::clone(&place.index));
+    let mut recorder = CameraRecorder::new(shared, seat);
+    let mut input = Input::new(camera, shared.options.form);
+    let mut pace = Pace::default();
+    while record_what_is_there(&mut input, &mut recorder, &mut pace) {
+        recorder.turn();
+        let depth = input.camera().info().map(|info| Depth {
+            slots: info.slots,
+            bytes: info.data_bytes,
+        });
+        if let Some(rest) = depth.and_then(|depth| pace.take_rest(depth)) {
+            let due = recorder.due_in().unwrap_or(rest);
+            std::thread::sleep(rest.min(due));
+        }
+    }
+    recorder.leave();
+    shared.give_back(&place.label);
+}
+
+/// Records the frames that are there, or waits for one. False when the camera has gone.
+fn record_what_is_there(
+    input: &mut Input,
+    recorder: &mut CameraRecorder<'_>,
+    pace: &mut Pace,
+) -> bool {
+    let mut timeout = LOOK_INTERVAL.min(recorder.due_in().unwrap_or(LOOK_INTERVAL));
+    loop {
+        match input.next(timeout) {
+            Ok(Got::Frame(frame)) => {
+                pace.count(frame.bytes.len(), frame.published);
+                recorder.take(frame);
+            }
+            Ok(Got::Nothing) => return !input.camera().has_gone(),
+            Ok(Got::Damaged(error)) => recorder.count_damaged(&error),
+            Ok(Got::NeverAPicture(why)) => {
+                recorder.say_unrecordable(&why);
+                return false;
+            }
+            Err(Error::Ended) => recorder.end(),
+            Err(error) => {
+                recorder.say_unrecordable(&error.to_string());
+                return false;
+            }
+        }
+        // Of what has gathered none is waited for.
+        timeout = Duration::ZERO;
+    }
+}

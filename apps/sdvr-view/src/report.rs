@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sdvr_frame::percentile;
+
 use crate::seats::{Seat, Seats};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -70,15 +72,11 @@ impl Reporter {
 
 fn of_camera(seat: &mut Seat) -> ReportOfCamera {
     let latencies = seat.tile.figures.take_latencies();
-    let percentile = |percent: usize| {
-        let last = latencies.len().checked_sub(1)?;
-        latencies.get(last * percent / 100).copied()
-    };
     ReportOfCamera {
         label: seat.tile.status.label.clone(),
         shown: latencies.len() as u64,
-        latency_p50: percentile(50),
-        latency_p99: percentile(99),
+        latency_p50: percentile(&latencies, 50),
+        latency_p99: percentile(&latencies, 99),
         lost: seat.tile.status.lost,
         damaged: seat.tile.status.damaged,
     }

@@ -22,31 +22,7 @@ struct Row<'a> {
     age_s: Option<f64>,
     retransmitted: Option<u64>,
     #[serde(flatten)]
-    figures: Figures<'a>,
-}
-
-/// All but the camera's number, which the description has.
-#[derive(Serialize)]
-struct Figures<'a> {
-    frames_per_second: f64,
-    bits_per_second: f64,
-    frames: u64,
-    lost: u64,
-    latency_p50_us: &'a Option<u64>,
-    latency_p99_us: &'a Option<u64>,
-}
-
-impl<'a> From<&'a CameraFigures> for Figures<'a> {
-    fn from(figures: &'a CameraFigures) -> Self {
-        Self {
-            frames_per_second: figures.frames_per_second,
-            bits_per_second: figures.bits_per_second,
-            frames: figures.frames,
-            lost: figures.lost,
-            latency_p50_us: &figures.latency_p50_us,
-            latency_p99_us: &figures.latency_p99_us,
-        }
-    }
+    figures: &'a CameraFigures,
 }
 
 pub(crate) async fn cameras(State(site): State<Arc<Site>>) -> Result<Response, Refused> {
@@ -80,7 +56,7 @@ fn list(site: &Site) -> serde_json::Result<String> {
                     .last_frame
                     .map(|at| (age(at) * 1000.0).round() / 1000.0),
                 retransmitted: known.info.retransmitted,
-                figures: Figures::from(&known.figures),
+                figures: &known.figures,
             }
         })
         .collect();

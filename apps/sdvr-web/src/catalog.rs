@@ -201,7 +201,6 @@ impl Numbers {
             number,
             description: describe(number, &info),
             figures: CameraFigures {
-                camera: number,
                 frames: info.frames,
                 lost: info.lost,
                 ..figures

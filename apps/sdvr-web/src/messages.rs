@@ -72,7 +72,7 @@ pub(crate) enum ToPage<'a> {
         gone: Vec<CameraNumber>,
     },
     Figures {
-        figures: Vec<CameraFigures>,
+        figures: Vec<FiguresOf<'a>>,
     },
     Stream {
         camera: CameraNumber,
@@ -133,10 +133,17 @@ pub(crate) struct CameraDescription {
     pub(crate) stream: u16,
 }
 
+/// How one of the cameras is doing.
+#[derive(Debug, Serialize)]
+pub(crate) struct FiguresOf<'a> {
+    pub(crate) camera: CameraNumber,
+    #[serde(flatten)]
+    pub(crate) figures: &'a CameraFigures,
+}
+
 /// How a camera is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct CameraFigures {
-    pub(crate) camera: CameraNumber,
     pub(crate) frames_per_second: f64,
     pub(crate) bits_per_second: f64,
     pub(crate) frames: u64,

@@ -200,10 +200,14 @@ impl Reader {
 }
 
 impl Watch {
-    /// The next frame for a watcher to which so many are under way.
-    pub(crate) fn next(&self, position: &mut Position, under_way: usize) -> Next {
+    /// The next frame for a watcher that may have room for it, of as many as a window has.
+    pub(crate) fn next(
+        &self,
+        position: &mut Position,
+        has_room: impl FnOnce(usize) -> bool,
+    ) -> Next {
         let mut state = self.reader.state();
-        if under_way >= state.queue.window() {
+        if !has_room(state.queue.window()) {
             return Next::NoRoom;
         }
         if let Some(frame) = state.queue.next(position) {

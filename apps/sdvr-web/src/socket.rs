@@ -1,6 +1,7 @@
 //! A page's socket: what it is told, and which frames it is sent when.
 
 mod page;
+mod under_way;
 mod watched;
 pub(crate) mod wire;
 
@@ -24,7 +25,7 @@ pub(crate) use self::page::Page;
 use self::watched::Watched;
 use self::wire::{Ended, Event, Opcode, Wire, close};
 use crate::catalog::{CameraNumber, Known, Listed};
-use crate::messages::{FromPage, ToPage};
+use crate::messages::{FiguresOf, FromPage, ToPage};
 use crate::site::{Site, ended};
 
 /// The version of the protocol.
@@ -126,7 +127,8 @@ impl Session {
                     Event::Message(message) => self.handle(message)?,
                     Event::Room => {}
                 },
-                changed = self.listed.changed() => {
+                // Who takes nothing now is told all at once when it does, and cannot make that grow meanwhile.
+                changed = self.listed.changed(), if !page.desk().wire.is_stuck() => {
                     changed.map_err(|_| Over::Ending)?;
                     self.tell_cameras();
                 }
@@ -247,7 +249,10 @@ impl Session {
         let mut desk = self.page.desk();
         let watched = desk.watched.keys();
         let figures = watched
-            .filter_map(|number| Some(now.get(number)?.figures.clone()))
+            .filter_map(|&camera| {
+                let figures = &now.get(&camera)?.figures;
+                Some(FiguresOf { camera, figures })
+            })
             .collect();
         desk.wire.say(&ToPage::Figures { figures });
     }

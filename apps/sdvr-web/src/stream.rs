@@ -74,7 +74,7 @@ impl Pictures {
     async fn next(&mut self) -> Result<[Bytes; 3], Refused> {
         loop {
             // What was handed to the network is not waited for.
-            match self.watch.next(&mut self.position, 0) {
+            match self.watch.next(&mut self.position, |_| true) {
                 Next::Frame(frame) => {
                     let counters = &self.site.counters;
                     counters

@@ -8,7 +8,7 @@ use clap::Parser;
 use sdvr_frame::{Ethertype, Fingerprint, FourCc, FrameRate, Label, MacAddress, ServerAddress};
 use sdvr_session::{KeyLimits, PARITY_MOST_PERCENT};
 use sdvr_source::v4l2::ControlSetting;
-use sdvr_source::{CaptureOptions, Source, SourceSpec};
+use sdvr_source::{CaptureOptions, CaptureTimes, PlayFrom, Source, SourceSpec};
 
 use crate::destination::{Destination, EthernetPeer};
 
@@ -23,6 +23,8 @@ Examples:
   sdvrc --list                                       the cameras there are, with formats, sizes and rates
   sdvrc -i 'test:?format=MJPG'                       a test picture, to a daemon on this host
   sdvrc -d nvr.lan -i recording.mp4                  a recording, at its own times
+  sdvrc -d nvr.lan -i recording.mkv --from 1h10m     from there on
+  sdvrc -i yesterday.mp4 --times recorded -r 0       as fast as it goes, with the dates of yesterday
   sdvrc -d nvr.lan -i clip.mjpg -r 25 --loop         a file, 25 frames a second, again and again
   rpicam-vid -t 0 --codec mjpeg -o - | sdvrc -i -    any camera program on a pipe
   sdvrc -d nvr.lan -i - -n front-door < stream.h264  under a name of your choice
@@ -32,7 +34,8 @@ Sources:
   test:?size=1280x720&fps=30&format=MJPG   a moving picture: MJPG, YUYV, NV12, GREY; count=N ends it, fps=0 is as fast as possible
   test:?format=BNCH&bytes=100000           measuring frames, for `sdvr verify`
   FILE or -                                MJPEG, H.264 or H.265 (Annex B), YUV4MPEG2; MP4, Matroska, WebM or IVF with H.264, H.265, VP8,
-                                           VP9, AV1 or MJPEG, at their own times unless -r says otherwise; told apart by their content
+                                           VP9, AV1 or MJPEG, and Matroska with uncompressed frames, at their own times unless -r says otherwise;
+                                           told apart by their content
 
 Files and pipes without -r (or with -r 0) are never dropped from: the source waits for the network. With -r they are like a camera.
 The first time, the server's key is remembered in ~/.sdvr/known_servers; another key is refused from then on.
@@ -111,6 +114,18 @@ pub struct Arguments {
     /// Begin again at the end of a file
     #[arg(long = "loop")]
     looped: bool,
+    /// Begin later in a recording: at an offset from its first frame (90s, 1m30s, 1:30, 00:01:30), or at a date if it says when it was made
+    /// (2026-11-23T14:05:00Z). That is with the last key frame at or before; with --loop at each round
+    #[arg(long, value_name = "OFFSET|DATE", conflicts_with = "all")]
+    from: Option<PlayFrom>,
+    /// The capture times of a recording's frames: when they are played, or when they were recorded, however long ago that is
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "now",
+        conflicts_with = "all"
+    )]
+    times: Times,
     /// Accept this server key only, as `sdvr keys fingerprint` prints it on the server
     #[arg(long, value_name = "FINGERPRINT")]
     server_key: Option<Fingerprint>,
@@ -125,6 +140,13 @@ pub struct Arguments {
         env = "SDVR_KEY_SECONDS"
     )]
     key_seconds: Option<KeyLimits>,
+}
+
+/// Whose times frames of a recording have.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Times {
+    Now,
+    Recorded,
 }
 
 /// What the client needs to start.
@@ -231,6 +253,11 @@ impl Arguments {
                 fourcc: self.fourcc,
                 every_nth: self.every_nth,
                 looped: self.looped,
+                from: self.from,
+                times: match self.times {
+                    Times::Now => CaptureTimes::Now,
+                    Times::Recorded => CaptureTimes::Recorded,
+                },
                 controls: self.controls,
             },
             key_directory: match self.key_directory {
@@ -337,6 +364,8 @@ mod tests {
             &["--key-seconds", "1"],
             &["-u", "--latency", "9"],
             &["-u", "--fec", "51"],
+            &["--from", "yesterday"],
+            &["--times", "then"],
             &["-o", "eth0"],
             &["--ethertype", "0x1337"],
             &[

@@ -20,7 +20,9 @@ pub enum Failure {
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Options(_) | SourceError::Terminal => Self::Usage(error.to_string()),
+            SourceError::Options(_) | SourceError::Terminal | SourceError::PlayFrom { .. } => {
+                Self::Usage(error.to_string())
+            }
             SourceError::Camera(problem) if problem.is_usage() => Self::Usage(problem.to_string()),
             error => Self::Other(error.to_string()),
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sdvr_frame::bench_frame::{self, BenchHeader};
 use sdvr_frame::{
     FourCc, FrameFlags, FrameNumber, FrameRate, InstanceId, Label, Link, PublicKey, StreamFormat,
-    StreamId, StreamKind, StreamState, Timestamp,
+    StreamId, StreamKind, StreamState, Timestamp, percentile,
 };
 use sdvr_ring::{
     FrameMeta, ReadError, RingDirectory, RingName, RingOptions, RingReader, RingWriter, TakenOver,
@@ -223,8 +223,8 @@ fn publish_at_rate(writer: &mut RingWriter) -> Result<Cost> {
     Ok(Cost {
         mean_us,
         processor_us,
-        p50_us: costs[costs.len() / 2],
-        p99_us: costs[costs.len() * 99 / 100],
+        p50_us: percentile(&costs, 50).ok_or("no frames")?,
+        p99_us: percentile(&costs, 99).ok_or("no frames")?,
     })
 }
 
@@ -241,8 +241,8 @@ fn report_deliveries(readers: usize, helpers: &mut [Helper]) -> Result<()> {
     }
     delays.sort_unstable();
     if let (Some(p50), Some(p99), Some(last)) = (
-        delays.get(delays.len() / 2),
-        delays.get(delays.len() * 99 / 100),
+        percentile(&delays, 50),
+        percentile(&delays, 99),
         delays.last(),
     ) {
         println!("delivery_{readers}_readers_p50 {p50} us");

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use sdvr_frame::percentile;
 use support::datagrams::{CALM, Simulation, Weather};
 
 const FRAME_BYTES: usize = 100_000;
@@ -34,7 +35,7 @@ fn delays(weather: Weather) -> (Vec<Duration>, f64) {
 #[track_caller]
 fn check(weather: Weather, (half_ms, nine_of_ten_ms): (u64, u64), most_overhead: f64) {
     let (delays, overhead) = delays(weather);
-    let within = |percent: usize| delays[(delays.len() - 1) * percent / 100];
+    let within = |per_cent| percentile(&delays, per_cent).expect("some arrived");
     eprintln!(
         "half of the frames within {:?}, 75 % {:?}, 90 % {:?}, 99 % {:?}, {overhead:.3} bytes a byte",
         within(50),

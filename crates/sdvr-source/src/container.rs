@@ -12,9 +12,13 @@ mod ivf;
 mod matroska;
 mod mp4;
 mod nal;
+mod raw;
+mod search;
 mod times;
 
 use sdvr_frame::{FourCc, FrameRate};
+
+use crate::play_from::PlayFrom;
 
 pub use error::{ContainerError, Place};
 pub(crate) use frames::Frames;
@@ -34,6 +38,8 @@ pub(crate) enum Codec {
     Vp9,
     Av1,
     Jpeg,
+    /// Pixels, in this format.
+    Raw(FourCc),
 }
 
 impl Codec {
@@ -45,6 +51,7 @@ impl Codec {
             Self::Vp9 => FourCc::VP90,
             Self::Av1 => FourCc::AV01,
             Self::Jpeg => FourCc::MJPG,
+            Self::Raw(fourcc) => fourcc,
         }
     }
 }
@@ -77,6 +84,14 @@ pub(crate) enum Time {
     Decoding(i64),
     /// When it is to be shown. Frames that are shown before frames that stand before them make it go back.
     Presentation(i64),
+}
+
+impl Time {
+    /// Whatever it is a time of.
+    pub(crate) const fn nanoseconds(self) -> i64 {
+        let (Self::Decoding(time) | Self::Presentation(time)) = self;
+        time
+    }
 }
 
 /// A sample that begins here.
@@ -131,7 +146,7 @@ impl View<'_> {
 pub(crate) enum Demuxer {
     Mp4(Box<mp4::Mp4>),
     Matroska(Box<matroska::Matroska>),
-    Ivf(ivf::Ivf),
+    Ivf(Box<ivf::Ivf>),
 }
 
 impl Demuxer {
@@ -142,7 +157,7 @@ impl Demuxer {
         } else if start.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
             Some(Self::Matroska(Box::default()))
         } else if start.starts_with(b"DKIF") {
-            Some(Self::Ivf(ivf::Ivf::default()))
+            Some(Self::Ivf(Box::default()))
         } else {
             None
         }
@@ -153,7 +168,49 @@ impl Demuxer {
         match self {
             Self::Mp4(mp4) => mp4.restart(),
             Self::Matroska(matroska) => **matroska = matroska::Matroska::default(),
-            Self::Ivf(ivf) => *ivf = ivf::Ivf::default(),
+            Self::Ivf(ivf) => **ivf = ivf::Ivf::default(),
+        }
+    }
+
+    /// Whether its samples have times of presentation only, of which the first ones tell how frames overtake each other.
+    pub(crate) const fn has_times_of_presentation(&self) -> bool {
+        matches!(self, Self::Matroska(_))
+    }
+
+    /// Looks for where to begin in a file of `file_bytes`, from its start on: the first sample that is given is the last key frame at or before that.
+    /// Nothing is given as a sample until then, and [`ContainerError::PlayFrom`] if there is no such place.
+    pub(crate) fn search(&mut self, from: PlayFrom, file_bytes: u64) {
+        match self {
+            Self::Mp4(mp4) => mp4.search(from, file_bytes),
+            Self::Matroska(matroska) => matroska.search(from, file_bytes),
+            Self::Ivf(ivf) => ivf.search(from, file_bytes),
+        }
+    }
+
+    /// Whether it looks for where to begin: little is read then at a time.
+    pub(crate) const fn is_searching(&self) -> bool {
+        match self {
+            Self::Mp4(mp4) => mp4.is_searching(),
+            Self::Matroska(matroska) => matroska.is_searching(),
+            Self::Ivf(ivf) => ivf.is_searching(),
+        }
+    }
+
+    /// When the file's first sample is, in the file, if playing did not begin with it.
+    pub(crate) const fn first_time(&self) -> Option<i64> {
+        match self {
+            Self::Mp4(mp4) => mp4.first_time(),
+            Self::Matroska(matroska) => matroska.first_time(),
+            Self::Ivf(ivf) => ivf.first_time(),
+        }
+    }
+
+    /// When the sample at `first`, which is the file's first one, was recorded: nanoseconds since 1970, if the file says it.
+    pub(crate) fn date(&self, first: i64) -> Option<i64> {
+        match self {
+            Self::Mp4(mp4) => mp4.date(first),
+            Self::Matroska(matroska) => matroska.date(),
+            Self::Ivf(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::container::{ContainerError, Place};
+use crate::play_from::PlayFromError;
 use crate::splitter::SplitError;
 use crate::v4l2::DeviceError;
 
@@ -39,6 +40,14 @@ pub enum SourceError {
         place: Place,
         /// What is wrong.
         error: ContainerError,
+    },
+    /// A recording has no such place, or does not say when it was recorded.
+    #[error("{name}: {error}")]
+    PlayFrom {
+        /// Of which file or pipe.
+        name: String,
+        /// What there is instead.
+        error: PlayFromError,
     },
     /// Standard input is a keyboard.
     #[error(

@@ -11,6 +11,7 @@ use sdvr_frame::Timestamp;
 use crate::error::SourceError;
 
 const READ_BYTES: usize = 256 * 1024;
+const READ_LITTLE_BYTES: usize = 4096;
 /// Reads whose times are kept: a frame's end is found one read after it came, rarely more.
 const READS_KEPT: usize = 4;
 
@@ -146,8 +147,17 @@ impl Input {
         }
     }
 
+    /// Reads once, and not more than is worth it for bytes of which the next ones are far from here.
+    pub(crate) fn fill_a_little(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
+        self.read(now, READ_LITTLE_BYTES)
+    }
+
     /// Reads once. A pipe that has nothing is not waited for.
     pub(crate) fn fill(&mut self, now: Timestamp) -> Result<Filled, SourceError> {
+        self.read(now, READ_BYTES)
+    }
+
+    fn read(&mut self, now: Timestamp, read_bytes: usize) -> Result<Filled, SourceError> {
         if self.is_at_end {
             return Ok(Filled::End);
         }
@@ -160,8 +170,8 @@ impl Input {
             self.end -= self.start;
             self.start = 0;
         }
-        self.make_room(READ_BYTES);
-        let room = self.end..self.end + READ_BYTES;
+        self.make_room(read_bytes);
+        let room = self.end..self.end + read_bytes;
         match self
             .file
             .read(self.buffer.get_mut(room).unwrap_or_default())

@@ -31,6 +31,7 @@ mod container;
 mod error;
 mod input;
 mod pace;
+mod play_from;
 mod recording;
 mod source;
 mod spec;
@@ -40,5 +41,6 @@ pub mod v4l2;
 
 pub use container::{ContainerError, Place};
 pub use error::SourceError;
+pub use play_from::{CaptureTimes, ParsePlayFromError, PlayFrom, PlayFromError};
 pub use source::{CapturedFrame, Next, Source, SourceDescription};
 pub use spec::{CaptureOptions, ParseSpecError, SourceSpec, TestSpec};

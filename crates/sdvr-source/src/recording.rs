@@ -1,15 +1,21 @@
 //! Frames out of a container, at the times that are in it.
 
+mod clock;
+mod dropping;
+
 use std::os::fd::BorrowedFd;
 
 use sdvr_frame::{FrameFlags, FrameNumber, FrameRate, StreamFormat, Timestamp};
 
+use self::clock::Clock;
+use self::dropping::Dropping;
 use crate::container::{
     ContainerError, Demuxer, Frames, Place, Sample, Step, Time, Timeline, View,
 };
 use crate::error::SourceError;
 use crate::input::{Filled, Input};
-use crate::pace::{Pace, STALL_NS};
+use crate::pace::Pace;
+use crate::play_from::{CaptureTimes, PlayFrom, PlayFromError, on_this_clock};
 use crate::source::{CapturedFrame, Next, SourceDescription};
 use crate::spec::CaptureOptions;
 
@@ -29,6 +35,12 @@ pub(crate) struct Recording {
     want: Want,
     /// Times that were seen so far, while the beginning of a file is looked through for them.
     survey: Option<Vec<i64>>,
+    /// Where to begin, as long as nothing was done about it.
+    from: Option<PlayFrom>,
+    /// A pipe's frames are dropped until there.
+    dropping: Option<Dropping>,
+    /// When the first frame that was handed out was recorded, on this host's clock: mostly before that began to count.
+    recorded_at: Option<Timestamp>,
     frames: Option<Frames>,
     timeline: Timeline,
     clock: Clock,
@@ -58,21 +70,10 @@ enum Want {
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     flags: FrameFlags,
-    /// Since the first frame.
+    /// Since the first frame that is played.
     due_ns: i64,
     /// When its last byte was read.
     came_at: Timestamp,
-}
-
-/// What says when a frame is handed out.
-#[derive(Debug)]
-enum Clock {
-    /// The user: at so many frames a second.
-    Paced(Pace),
-    /// The user: as fast as they are taken.
-    Unpaced,
-    /// The file; and when its first frame was handed out, once it was.
-    Own(Option<Timestamp>),
 }
 
 impl Recording {
@@ -82,13 +83,19 @@ impl Recording {
             None => Clock::Own(None),
         };
         // A pipe's beginning cannot be looked at twice.
-        let survey = (!input.is_pipe() && matches!(clock, Clock::Own(_))).then(Vec::new);
+        let is_reordered = demuxer.has_times_of_presentation();
+        let survey =
+            (!input.is_pipe() && is_reordered && matches!(clock, Clock::Own(_))).then(Vec::new);
+        let dropping = options.from.filter(|_| input.is_pipe()).map(Dropping::new);
         Self {
             input,
             demuxer,
             options: options.clone(),
             want: Want::Nothing,
             survey,
+            from: options.from.filter(|_| dropping.is_none()),
+            dropping,
+            recorded_at: None,
             frames: None,
             timeline: Timeline::default(),
             clock,
@@ -116,7 +123,9 @@ impl Recording {
                 rate: self.options.announced(rate),
             },
             extradata: Vec::new(),
-            frame_bytes: None,
+            frame_bytes: frames
+                .frame_bytes()
+                .map(|bytes| bytes.max(self.first_frame_bytes)),
             first_frame_bytes: self.first_frame_bytes,
         })
     }
@@ -179,11 +188,12 @@ impl Recording {
         self.next_number.0 = number.0.saturating_add(1);
         Ok(Next::Frame(CapturedFrame {
             number,
-            // A frame is not there before its bytes are. What is in a file was captured long ago; it plays the camera now.
-            captured: if self.input.is_pipe() {
-                due.max(pending.came_at)
-            } else {
-                due
+            captured: match self.recorded_at {
+                Some(began) => began.offset_by(pending.due_ns),
+                // A frame is not there before its bytes are.
+                None if self.input.is_pipe() => due.max(pending.came_at),
+                // What is in a file was captured long ago; it plays the camera now.
+                None => due,
             },
             flags: pending.flags,
             payload: &self.frame,
@@ -226,7 +236,12 @@ impl Recording {
                     return Ok(Filled::NotYet);
                 }
                 has_read = true;
-                if self.input.fill(now)? == Filled::NotYet {
+                let filled = if self.demuxer.is_searching() {
+                    self.input.fill_a_little(now)?
+                } else {
+                    self.input.fill(now)?
+                };
+                if filled == Filled::NotYet {
                     self.is_starved = true;
                     return Ok(Filled::NotYet);
                 }
@@ -255,6 +270,7 @@ impl Recording {
 
     /// Asks the demuxer.
     fn step(&mut self) -> Result<(), SourceError> {
+        self.start_search()?;
         let view = View {
             bytes: self.input.bytes(),
             offset: self.input.offset(),
@@ -294,6 +310,56 @@ impl Recording {
         Ok(Want::Nothing)
     }
 
+    /// Has the demuxer look for where to begin, once how frames overtake each other was seen.
+    fn start_search(&mut self) -> Result<(), SourceError> {
+        if self.survey.is_none()
+            && let Some(from) = self.from.take()
+        {
+            self.demuxer.search(from, self.input.file_bytes()?);
+        }
+        Ok(())
+    }
+
+    /// Whether a frame out of a pipe is left out, as playing begins with a later one.
+    fn is_before_beginning(
+        &mut self,
+        sample: Sample,
+        flags: FrameFlags,
+    ) -> Result<bool, SourceError> {
+        let Some(mut dropping) = self.dropping else {
+            return Ok(false);
+        };
+        let time = sample.time.nanoseconds();
+        let is_key = flags.contains(FrameFlags::KEY);
+        let leaves_out = self.found == 0
+            && dropping
+                .leaves_out(time, is_key, || self.demuxer.date(time))
+                .map_err(|error| self.failed(error.into()))?;
+        self.dropping = Some(dropping);
+        Ok(leaves_out)
+    }
+
+    /// Finds out when the first frame that is handed out was recorded, if frames are to have such times.
+    fn note_date(&mut self, sample: Sample) -> Result<(), SourceError> {
+        if self.options.times != CaptureTimes::Recorded {
+            return Ok(());
+        }
+        let time = sample.time.nanoseconds();
+        let of_pipe = self.dropping.and_then(|dropping| dropping.first());
+        let first = of_pipe
+            .or_else(|| self.demuxer.first_time())
+            .unwrap_or(time);
+        let Some(date) = self.demuxer.date(first) else {
+            let error = PlayFromError::NoDate(
+                "its frames can have the times of now only, without --times recorded",
+            );
+            return Err(self.failed(error.into()));
+        };
+        let date = date.saturating_add(time.saturating_sub(first));
+        self.recorded_at = Some(on_this_clock(date));
+        Ok(())
+    }
+
     /// Makes the frame of a sample; false if there is none.
     fn take_sample(
         &mut self,
@@ -330,7 +396,11 @@ impl Recording {
             self.failed(error)
         })?;
         self.input.consume(sample.bytes);
+        if self.is_before_beginning(sample, flags)? {
+            return Ok(false);
+        }
         if self.found == 0 {
+            self.note_date(sample)?;
             self.first_frame_bytes = self.frame.len();
         }
         self.found = self.found.saturating_add(1);
@@ -368,6 +438,7 @@ impl Recording {
         self.input.rewind()?;
         self.demuxer.restart();
         self.want = Want::Nothing;
+        self.from = self.options.from.filter(|_| !self.input.is_pipe());
         Ok(())
     }
 
@@ -376,6 +447,9 @@ impl Recording {
         if self.survey.as_ref().is_some_and(|times| !times.is_empty()) {
             self.end_survey()?;
             return Ok(true);
+        }
+        if let Some(dropping) = self.dropping.filter(|_| self.found == 0) {
+            return Err(self.failed(dropping.error()));
         }
         if !self.options.looped || self.found_this_round == 0 {
             return if self.found == 0 {
@@ -398,6 +472,15 @@ impl Recording {
     }
 
     fn failed(&self, error: ContainerError) -> SourceError {
+        let error = match error {
+            ContainerError::PlayFrom(error) => {
+                return SourceError::PlayFrom {
+                    name: self.input.name().to_owned(),
+                    error,
+                };
+            }
+            error => error,
+        };
         let track = self.demuxer.track().map(|track| track.number);
         let sample = match self.want {
             Want::Sample(sample) => sample.number,
@@ -411,28 +494,5 @@ impl Recording {
             },
             error,
         }
-    }
-}
-
-impl Clock {
-    /// If a frame is due that is this long after the first: its moment.
-    fn take(&mut self, now: Timestamp, due_ns: i64) -> Option<Timestamp> {
-        let began = match self {
-            Self::Paced(pace) => return pace.take(now, false).map(|(due, _)| due),
-            Self::Unpaced => return Some(now),
-            Self::Own(began) => began,
-        };
-        let since = began.get_or_insert(now.offset_by(due_ns.saturating_neg()));
-        let due = since.offset_by(due_ns);
-        if now < due {
-            return None;
-        }
-        // After a stall it goes on from there, instead of catching up.
-        let late_ns = u64::try_from(now.nanoseconds_since(due)).unwrap_or(0);
-        if late_ns <= STALL_NS {
-            return Some(due);
-        }
-        *since = since.offset_by(i64::try_from(late_ns).unwrap_or(i64::MAX));
-        Some(now)
     }
 }

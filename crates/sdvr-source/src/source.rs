@@ -11,6 +11,7 @@ use crate::byte_stream::ByteStream;
 use crate::container::{DETECT_BYTES, Demuxer};
 use crate::error::SourceError;
 use crate::input::{Filled, Input};
+use crate::play_from::CaptureTimes;
 use crate::recording::Recording;
 use crate::spec::{CaptureOptions, SourceSpec, is_camera_device};
 use crate::test_pattern::TestPattern;
@@ -291,6 +292,11 @@ impl Begun {
                 "--loop needs a file; a pipe cannot begin again",
             ));
         }
+        if options.times == CaptureTimes::Recorded && options.looped {
+            return Err(SourceError::Options(
+                "--times recorded does not go with --loop: what was recorded once would come again and again with the same times",
+            ));
+        }
         if options.size.is_some() {
             return Err(SourceError::Options(
                 "-s goes with cameras and the test pattern; the size of a stream is its own",
@@ -326,6 +332,9 @@ impl Begun {
         let start = input.bytes();
         let start = start.get(..DETECT_BYTES).unwrap_or(start);
         let demuxer = Demuxer::detect(start, input.is_pipe());
+        if demuxer.is_none() {
+            self.options.check_no_recording()?;
+        }
         Ok(self.input.take().map(|input| match demuxer {
             Some(demuxer) => {
                 Kind::Recording(Box::new(Recording::new(input, demuxer, &self.options)))

@@ -8,6 +8,7 @@ use sdvr_frame::{FourCc, FrameRate};
 
 use crate::error::SourceError;
 use crate::pace::Pace;
+use crate::play_from::{CaptureTimes, PlayFrom};
 use crate::v4l2::ControlSetting;
 
 /// A source as named with `-i`.
@@ -52,6 +53,10 @@ pub struct CaptureOptions {
     pub every_nth: u32,
     /// Begin again at the end of a file (`--loop`).
     pub looped: bool,
+    /// Where in a recording to begin (`--from`), also at each further round.
+    pub from: Option<PlayFrom>,
+    /// Whose times the frames of a recording have (`--times`).
+    pub times: CaptureTimes,
     /// Controls of a camera to set before it is started (`--set`).
     pub controls: Vec<ControlSetting>,
 }
@@ -64,6 +69,8 @@ impl Default for CaptureOptions {
             fourcc: None,
             every_nth: 1,
             looped: false,
+            from: None,
+            times: CaptureTimes::Now,
             controls: Vec::new(),
         }
     }
@@ -101,6 +108,21 @@ impl CaptureOptions {
     /// Whether frames come at a rate that the user has set.
     pub(crate) fn has_pace(&self) -> bool {
         self.rate.and_then(Pace::new).is_some()
+    }
+
+    /// Whether they fit what is no recording.
+    pub(crate) fn check_no_recording(&self) -> Result<(), SourceError> {
+        if self.from.is_some() {
+            return Err(SourceError::Options(
+                "--from needs a recording, which has times: an MP4, Matroska, WebM or IVF file",
+            ));
+        }
+        if self.times == CaptureTimes::Recorded {
+            return Err(SourceError::Options(
+                "--times recorded needs a recording that says when it was made: an MP4 or Matroska file",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether they fit a file's or a pipe's frames.

@@ -68,6 +68,7 @@ pub(crate) struct Tick {
 
 impl TestPattern {
     pub(crate) fn open(spec: &TestSpec, options: &CaptureOptions) -> Result<Self, SourceError> {
+        options.check_no_recording()?;
         let fourcc = options.fourcc.or(spec.fourcc).unwrap_or(FourCc::MJPG);
         if !crate::spec::FORMATS.contains(&fourcc) {
             return Err(SourceError::Options(

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use sdvr_frame::{FourCc, FrameFlags, FrameRate};
 use sdvr_source::{CaptureOptions, Next, Source};
-use support::clips::{clip, packets, pictures};
+use support::clips::{clip, packet_bytes, packets, pictures};
 use support::sources::*;
 
 /// Seconds since the first frame.
@@ -175,6 +175,39 @@ fn av1_comes_out_of_every_container_as_ffmpeg_finds_it() {
 fn mjpeg_comes_out_of_every_container_as_ffmpeg_finds_it() {
     for name in ["mjpeg.mkv", "mjpeg.mp4", "mjpeg.mov"] {
         comes_out_as_ffmpeg_finds_it(name, FourCc::MJPG);
+    }
+}
+
+#[test]
+fn pixels_come_out_of_matroska_as_they_went_in() {
+    for (name, fourcc) in [
+        ("yuyv422.mkv", FourCc::YUYV),
+        ("uyvy422.mkv", FourCc::UYVY),
+        ("yvyu422.mkv", FourCc::YVYU),
+        ("nv12.mkv", FourCc::NV12),
+        ("nv21.mkv", FourCc::NV21),
+        ("yuv420p.mkv", FourCc::YU12),
+        ("yuv422p.mkv", FourCc::YUV422P),
+        ("gray.mkv", FourCc::GREY),
+    ] {
+        let clip = clip(name);
+        let (frames, source) = all_frames(&clip, &CaptureOptions::default());
+        let description = source.description().unwrap();
+        let format = description.format;
+        assert_eq!(
+            (format.fourcc, format.width, format.height),
+            (fourcc, 95, 63),
+            "{name}"
+        );
+        let frame_bytes = fourcc.raw_frame_bytes(95, 63).unwrap() as usize;
+        assert_eq!(description.frame_bytes, Some(frame_bytes), "{name}");
+        assert_eq!(frames.len(), 30, "{name}");
+        assert!(frames.iter().all(|frame| frame.flags == FrameFlags::KEY));
+        assert!(
+            payloads(&frames).concat() == packet_bytes(&clip),
+            "{name}: other bytes"
+        );
+        assert_times(&times(&frames), &decoding_times(name), name);
     }
 }
 

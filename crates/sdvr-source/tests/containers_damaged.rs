@@ -127,7 +127,15 @@ proptest! {
             bytes[at.index(length)] = value;
         }
         let files = Files::new();
-        play_file(&files.write("damaged", &bytes));
+        let path = files.write("damaged", &bytes);
+        play_file(&path);
+        let later = sdvr_source::CaptureOptions {
+            from: Some(sdvr_source::PlayFrom::Offset(std::time::Duration::from_millis(100))),
+            ..rate(0)
+        };
+        if let Ok(mut source) = open(&path, &later) {
+            play(&mut source);
+        }
     }
 }
 
@@ -143,11 +151,17 @@ fn element(id: &[u8], body: &[u8]) -> Vec<u8> {
 const UNKNOWN: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 fn matroska(clusters: &[u8], codec: &[u8]) -> Vec<u8> {
+    matroska_with(clusters, codec, &[])
+}
+
+/// With the settings of its video.
+fn matroska_with(clusters: &[u8], codec: &[u8], video: &[u8]) -> Vec<u8> {
     let track = [
         element(&[0xd7], &[1]),
         element(&[0x83], &[1]),
         element(&[0x86], codec),
         element(&[0x23, 0xe3, 0x83], &40_000_000_u32.to_be_bytes()),
+        element(&[0xe0], video),
     ];
     [
         element(
@@ -252,5 +266,58 @@ fn lengths_that_nobody_has_are_refused_before_memory_is_spent() {
     ] {
         let error = play_file(&files.write(name, &bytes)).1.unwrap();
         assert!(error.contains("at most"), "{error}");
+    }
+}
+
+#[test]
+fn uncompressed_frames_are_as_long_as_their_format_makes_them() {
+    let files = Files::new();
+    let cluster = |frames: &[&[u8]]| {
+        let blocks = frames
+            .iter()
+            .map(|frame| element(&[0xa3], &[&[0x81, 0, 0, 0x80], *frame].concat()));
+        let group = [element(&[0xe7], &[0]), blocks.collect::<Vec<_>>().concat()];
+        element(&[0x1f, 0x43, 0xb6, 0x75], &group.concat())
+    };
+    let video = |name: &[u8], side: u8| {
+        [
+            element(&[0xb0], &[side]),
+            element(&[0xba], &[side]),
+            element(&[0x2e, 0xb5, 0x24], name),
+        ]
+        .concat()
+    };
+    let played = |name: &[u8], side: u8, frames: &[&[u8]]| {
+        let bytes = matroska_with(&cluster(frames), b"V_UNCOMPRESSED", &video(name, side));
+        play_file(&files.write("pixels.mkv", &bytes))
+    };
+    // Some devices put rows behind the picture.
+    let (long, exact, short) = ([1; 9], [2; 8], [3; 7]);
+    assert_eq!(
+        played(b"YUY2", 2, &[&exact, &long]),
+        (vec![exact.to_vec(), long.to_vec()], None)
+    );
+    let (frames, error) = played(b"YUY2", 2, &[&exact, &short]);
+    assert_eq!(frames, [exact]);
+    let error = error.unwrap();
+    assert!(
+        error.contains("sample 1, ") && error.contains("shorter than its size"),
+        "{error}"
+    );
+    for (name, side, expected) in [
+        (
+            b"v210".as_slice(),
+            2,
+            "its video is V210, which is not carried",
+        ),
+        (b"YUY", 2, "its video is of an unknown kind"),
+        (b"YUY2", 0, "does not say how large its pictures are"),
+    ] {
+        let (frames, error) = played(name, side, &[&exact]);
+        let error = error.unwrap();
+        assert!(
+            frames.is_empty() && error.to_lowercase().contains(&expected.to_lowercase()),
+            "{error}"
+        );
     }
 }

@@ -61,6 +61,18 @@ impl CameraInfo {
         self.ring_name().as_str().to_owned()
     }
 
+    /// Whether somebody means this stream who calls it so: by its label, by its fingerprint or the beginning of it, or by the name of its file.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let fingerprint = self.fingerprint().map(|it| it.to_string());
+        Wanted::new(name).fits_description(
+            &self.ring_name(),
+            &self.label,
+            fingerprint.as_deref(),
+            self.stream,
+        )
+    }
+
     /// Its frames, from the next one on, however many others have its label. As with [`Camera::wait_for`], one that has gone meanwhile is waited for.
     #[must_use]
     pub fn follow(&self) -> Camera {

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use visit::Stay;
 
 use self::visit::Visit;
-use crate::camera::Camera;
+use crate::camera::{Camera, Start};
 use crate::cameras::{CameraInfo, Cameras, Change, Key, key_of};
 
 /// How often it is looked for work that is over, and whether it is to stop.
@@ -93,6 +93,7 @@ type OnPanic = dyn Fn(&CameraInfo, &str) + Send;
 pub struct EachCamera {
     directory: Option<PathBuf>,
     takes_derived: bool,
+    start: Start,
     filter: Option<Box<Filter>>,
     on_panic: Option<Box<OnPanic>>,
 }
@@ -125,6 +126,13 @@ impl EachCamera {
     #[must_use]
     pub const fn with_derived(mut self) -> Self {
         self.takes_derived = true;
+        self
+    }
+
+    /// Where reading begins of those that are there in the beginning: [`Start::Now`] if this is not called. Those that come later are read from their first frame on.
+    #[must_use]
+    pub const fn start_at(mut self, start: Start) -> Self {
+        self.start = start;
         self
     }
 
@@ -232,11 +240,15 @@ impl Visits {
         for change in self.cameras.wait(LOOK_INTERVAL) {
             match change {
                 Change::Came(camera) if self.is_wanted(&camera) => {
-                    let is_later = self.has_looked;
+                    let start = if self.has_looked {
+                        Start::Oldest
+                    } else {
+                        self.options.start
+                    };
                     self.visits
                         .entry(key_of(&camera))
                         .or_default()
-                        .came(camera, is_later);
+                        .came(camera, start);
                 }
                 Change::Came(_) => {}
                 Change::Went(camera) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use sdvr_frame::{InstanceId, StreamState, Timestamp};
+use sdvr_frame::{InstanceId, StreamState, Timestamp, percentile};
 use sdvr_ring::{FrameMeta, RingReader};
 
 use crate::cameras::{CameraInfo, Key, describe, key_of};
@@ -194,15 +194,10 @@ fn latency(
         Some(meta.published.saturating_since(meta.captured))
     }));
     latencies.sort_unstable();
-    // The smallest one that so many hundredths are not above.
-    let percentile = |hundredths: usize| {
-        let rank = (latencies.len() * hundredths).div_ceil(100);
-        latencies.get(rank.checked_sub(1)?).copied()
-    };
     Some(Latency {
-        p50: percentile(50)?,
-        p99: percentile(99)?,
-        most: percentile(100)?,
+        p50: percentile(latencies, 50)?,
+        p99: percentile(latencies, 99)?,
+        most: *latencies.last()?,
         frames: latencies.len(),
         clock_error: Duration::from_nanos(clock_error_ns.into()),
     })

@@ -56,7 +56,7 @@ impl Wanted {
         self.fits_description(name, &info.label, fingerprint.as_deref(), info.stream)
     }
 
-    fn fits_description(
+    pub(crate) fn fits_description(
         &self,
         name: &RingName,
         label: &StreamLabel,

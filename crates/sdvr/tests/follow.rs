@@ -306,6 +306,33 @@ fn dates_are_of_the_clock_as_it_is_set_now() {
     assert_recent(&frame);
 }
 
+#[test]
+fn frames_come_one_after_the_other_in_the_same_memory() {
+    let daemon = Daemon::new();
+    let mut run = daemon.open("door", 7, 1);
+    // The first is the longest: those behind it have room in its memory.
+    run.publish_bytes(0, FrameFlags::NONE, &[0; 100]);
+    let mut camera = open(&daemon);
+    let mut memory = None;
+    let mut next = |memory: &mut Option<Frame>, timeout| {
+        let frame = camera.next_in_memory(Policy::Every, timeout, memory);
+        let frame = frame.expect("no end")?;
+        Some((
+            frame.number().0,
+            frame.bytes().to_vec(),
+            frame.bytes().as_ptr(),
+        ))
+    };
+    let (number, bytes, place) = next(&mut memory, PATIENCE).expect("it comes in time");
+    assert_eq!((number, bytes), (0, vec![0; 100]));
+    assert_eq!(next(&mut memory, MOMENT), None);
+    for number in 1..3 {
+        run.publish([number]);
+        let bytes = number.to_ne_bytes().to_vec();
+        assert_eq!(next(&mut memory, PATIENCE), Some((number, bytes, place)));
+    }
+}
+
 /// All that comes until nothing does for a moment.
 fn all(camera: &mut Camera) -> Vec<u64> {
     let mut numbers = Vec::new();

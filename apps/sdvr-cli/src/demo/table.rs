@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use sdvr::{Camera, Policy};
+use sdvr_frame::percentile;
 
 use super::cameras::CAMERAS;
-use crate::output::{milliseconds, percentile};
+use crate::output::milliseconds;
 
 /// What a reader says of one frame.
 struct Figure {
@@ -102,14 +103,15 @@ impl Table {
         for (camera, row) in CAMERAS.iter().zip(&mut self.rows) {
             let mut second = std::mem::take(&mut row.now);
             second.latencies_us.sort_unstable();
+            let latency = |per_cent| percentile(&second.latencies_us, per_cent).unwrap_or(0);
             writeln!(
                 out,
                 "{:12} {:>9} {:>10.1} {:>14} {:>14} {:>6}",
                 camera.label,
                 second.frames,
                 second.bytes as f64 * 8e-6,
-                milliseconds(percentile(&second.latencies_us, 50)),
-                milliseconds(percentile(&second.latencies_us, 99)),
+                milliseconds(latency(50)),
+                milliseconds(latency(99)),
                 row.missed
             )?;
         }

@@ -13,9 +13,8 @@ use super::restarts::{Restart, Restarts};
 use super::stop::Stop;
 use super::template::Template;
 use crate::output::{WrongUsage, say};
-use crate::pipe::feed::{Feed, Format, NoPicture, Taken};
-use crate::pipe::shape::{Shape, fraction};
 use crate::pipe::without_picture::WithoutPicture;
+use sdvr_feed::{Feed, Format, NoPicture, Shape, Taken, fraction};
 
 /// What is done for every camera.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
-//! What is told of a daemon in a line or two.
+//! What is told of a daemon in a line or two, and of the recorders beside it.
 
 use std::path::Path;
 
 use super::column::GAP;
 use super::figures::{DaemonFigures, Look};
+use super::recorders;
 use super::text::{age, count, cut, decimal, printable};
 
 /// The daemons, and what cannot be told of others, in lines of a width: at most so many.
@@ -24,6 +25,8 @@ pub(super) fn lines(look: &Look, width: usize, lines_most: usize) -> Vec<String>
     if count == 0 {
         lines.push(cut(&none(), width));
     }
+    lines.extend(look.recorders.iter().map(|it| recorders::line(it, width)));
+    let count = count.saturating_add(look.recorders.len());
     if lines.len() > lines_most {
         lines.truncate(lines_most.saturating_sub(1));
         let more = count.saturating_sub(lines.len());

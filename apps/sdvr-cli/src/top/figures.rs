@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sdvr::{CameraFigures, Daemon, Monitor, Timestamp};
+use sdvr_record::RecorderStatus;
 
 /// A daemon, and how busy it was between the last two looks.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Look {
     /// Directories whose daemon cannot be told of, with the reason.
     pub(super) problems: Vec<String>,
     pub(super) cameras: Vec<CameraFigures>,
+    /// Those of this user.
+    pub(super) recorders: Vec<RecorderStatus>,
 }
 
 /// Looks again and again.
@@ -44,6 +47,7 @@ impl Looker {
         let mut look = Look {
             at: Some(Timestamp::now()),
             cameras: self.monitor.look(),
+            recorders: RecorderStatus::list(),
             ..Look::default()
         };
         let mut known = BTreeMap::new();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use sdvr::{CameraFigures, Latency};
+use sdvr_record::RecorderStatus;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -115,6 +116,8 @@ struct Object {
     time: String,
     daemons: Vec<Value>,
     cameras: Vec<Camera>,
+    /// Those that record now, of this user.
+    recorders: Vec<RecorderStatus>,
 }
 
 /// As `sdvr ls --json` has it; `fps` is measured between the looks.
@@ -147,6 +150,7 @@ impl Object {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             daemons: model.look.daemons.iter().map(daemon).collect(),
             cameras: model.shown().map(Camera::from).collect(),
+            recorders: model.look.recorders.clone(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    pub(super) fn new(pieces: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(pieces: Vec<Vec<u8>>) -> Self {
         Self {
             pieces,
             spare: Vec::new(),

@@ -4,6 +4,7 @@ use sdvr::Frame;
 use sdvr_frame::{FrameNumber, InstanceId, StreamFormat, Timestamp};
 
 use super::clock::Dates;
+use crate::plain::PlainForm;
 
 /// A frame, and what has to be known of it to record it.
 #[derive(Debug)]
@@ -14,10 +15,14 @@ pub(super) struct Taken {
     pub(super) captured: Timestamp,
     /// By the host's clock as it was set when the frame was taken.
     pub(super) dates: Dates,
+    /// Whether one can begin with it.
     pub(super) is_key: bool,
     /// What is missing before it.
     pub(super) missing: Missing,
     pub(super) bytes: Vec<u8>,
+    /// Of a decoded picture: what it is in a file.
+    pub(super) plain: Option<PlainForm>,
+    pub(super) published: Timestamp,
 }
 
 /// Frames that are missing before one.
@@ -31,7 +36,33 @@ pub(super) struct Missing {
 
 impl Taken {
     pub(super) fn new(frame: Frame) -> Self {
-        let missed = frame.missed();
+        let missed = (frame.missed(), frame.missed_between_runs());
+        Self {
+            is_key: frame.is_key() || !frame.format().fourcc.is_inter_coded(),
+            ..Self::about(&frame, missed)
+        }
+        .with_bytes(frame.into_bytes())
+    }
+
+    /// The picture of a frame, as bytes of a file. Frames were missed in its run and between runs.
+    pub(super) fn of_picture(
+        frame: &Frame,
+        missed: (u64, u64),
+        plain: PlainForm,
+        bytes: Vec<u8>,
+    ) -> Self {
+        Self {
+            plain: Some(plain),
+            ..Self::about(frame, missed)
+        }
+        .with_bytes(bytes)
+    }
+
+    fn with_bytes(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
+
+    fn about(frame: &Frame, (missed, between_runs): (u64, u64)) -> Self {
         let on_the_way = frame.meta().missed.min(missed);
         Self {
             number: frame.number(),
@@ -39,20 +70,22 @@ impl Taken {
             format: frame.format(),
             captured: frame.captured(),
             dates: Dates::of(frame.captured(), frame.captured_date()),
-            is_key: frame.is_key(),
+            is_key: true,
             missing: Missing {
                 on_the_way,
                 unread: missed
                     .saturating_sub(on_the_way)
-                    .saturating_add(frame.missed_between_runs()),
+                    .saturating_add(between_runs),
             },
-            bytes: frame.into_bytes(),
+            bytes: Vec::new(),
+            plain: None,
+            published: frame.published(),
         }
     }
 
     /// Whether a file that holds this one may hold the other, as far as their run and format tell.
     pub(super) fn goes_on_with(&self, next: &Self) -> bool {
-        (self.instance, self.format) == (next.instance, next.format)
+        (self.instance, self.format, &self.plain) == (next.instance, next.format, &next.plain)
     }
 }
 
@@ -81,6 +114,8 @@ pub(super) mod tests {
             is_key,
             missing: Missing::default(),
             bytes: bytes.to_vec(),
+            plain: None,
+            published: captured,
         }
     }
 }

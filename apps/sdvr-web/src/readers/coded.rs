@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sdvr::{Camera, Error, FourCc, Frame, InstanceId, Policy, Start};
+use sdvr::{Error, FourCc, Frame, InstanceId, Policy, Start};
 
 use super::{LOOK_INTERVAL, Running, Status};
 use crate::codec;
@@ -30,15 +30,14 @@ enum Wrapping {
 
 pub(super) fn run(running: &Running) -> Status {
     let mut camera = running.open_camera(Start::Now);
-    let mut memory: Option<Frame> = None;
+    let mut memory = None;
     let mut begun = Begun::AwaitsKey;
     while running.is_watched() {
-        match next(&mut camera, &mut memory) {
-            Ok(true) => {}
-            Ok(false) | Err(Error::Ended) => continue,
+        let frame = match camera.next_in_memory(Policy::Every, LOOK_INTERVAL, &mut memory) {
+            Ok(Some(frame)) => frame,
+            Ok(None) | Err(Error::Ended) => continue,
             Err(error) => return Status::Trouble(error.to_string().into()),
-        }
-        let Some(frame) = &memory else { continue };
+        };
         if kind_of(frame.format().fourcc) != Some(source_kind(running.reader.kind)) {
             return Status::Changed;
         }
@@ -78,16 +77,6 @@ fn send(running: &Running, frame: &Frame, epoch: &Arc<Epoch>, wrapping: &mut Wra
         &[]
     };
     pack(&[begin, &head, &sample]);
-}
-
-fn next(camera: &mut Camera, frame: &mut Option<Frame>) -> Result<bool, sdvr::Error> {
-    match frame {
-        Some(frame) => camera.next_into(Policy::Every, LOOK_INTERVAL, frame),
-        None => {
-            *frame = camera.next(Policy::Every, LOOK_INTERVAL)?;
-            Ok(frame.is_some())
-        }
-    }
 }
 
 /// Whether this frame can be sent, and as what. Behind one that is missing nothing can be decoded before the next key frame.

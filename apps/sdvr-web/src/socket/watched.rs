@@ -1,11 +1,12 @@
 //! A camera that a page watches, and its frames on their way there.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sdvr::FourCc;
 
 use super::page::Page;
+use super::under_way::UnderWay;
 use crate::catalog::Known;
 use crate::counters::Counters;
 use crate::messages::Kind;
@@ -16,8 +17,7 @@ use crate::site::Site;
 pub(super) struct Watched {
     kinds: Vec<Kind>,
     state: State,
-    /// Epoch and number of frames that were sent and not shown, in that order.
-    under_way: VecDeque<(u32, u64)>,
+    under_way: UnderWay,
     epoch: Option<u32>,
 }
 
@@ -49,7 +49,7 @@ impl Watched {
         Self {
             kinds,
             state: State::Over,
-            under_way: VecDeque::new(),
+            under_way: UnderWay::new(),
             epoch: None,
         }
     }
@@ -97,9 +97,7 @@ impl Watched {
 
     /// A frame was shown, and with it all that were sent before.
     pub(super) fn shown(&mut self, epoch: u32, number: u64) {
-        if let Some(at) = self.under_way.iter().position(|it| *it == (epoch, number)) {
-            self.under_way.drain(..=at);
-        }
+        self.under_way.handle_shown(epoch, number, Instant::now());
     }
 
     pub(super) fn next(&mut self, counters: &Counters) -> Step {
@@ -111,7 +109,7 @@ impl Watched {
                 Step::Trouble(message)
             }
             State::Reading { watch, position } => {
-                let next = watch.next(position, self.under_way.len());
+                let next = watch.next(position, |window| self.under_way.has_room(window));
                 counters
                     .frames_skipped
                     .add(std::mem::take(&mut position.skipped));
@@ -133,7 +131,7 @@ impl Watched {
                             self.under_way.clear();
                             self.epoch = Some(epoch);
                         }
-                        self.under_way.push_back((epoch, frame.number));
+                        self.under_way.send(epoch, frame.number, Instant::now());
                         Step::Frame {
                             frame,
                             is_new_epoch,

@@ -100,6 +100,18 @@ impl TemporalUnits {
     }
 }
 
+/// Whether a temporal unit has a sequence header before anything but delimiters.
+pub(super) fn begins_with_sequence(unit: &[u8]) -> bool {
+    let mut fields = Fields::new(unit);
+    loop {
+        let kind = fields.rest().first().map(|first| first >> 3 & 0xf);
+        match (kind, kind == Some(TEMPORAL_DELIMITER)) {
+            (_, true) if take_obu(&mut fields).is_some() => {}
+            (kind, _) => return kind == Some(SEQUENCE_HEADER),
+        }
+    }
+}
+
 fn append_obu(obu: &Obu<'_>, to: &mut Vec<u8>) {
     let extension = obu.extension.map_or(0, |_| HAS_EXTENSION);
     to.push(obu.kind << 3 | extension | HAS_SIZE);

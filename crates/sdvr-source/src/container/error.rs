@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::play_from::PlayFromError;
+
 /// Why no frames, or no more, come out of a container.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -30,7 +32,7 @@ pub enum ContainerError {
     NoSamples,
     /// Video of another kind.
     #[error(
-        "its video is {0}, which is not carried; H.264, H.265, VP8, VP9, AV1 and MJPEG are. Convert it first: ffmpeg -i FILE -an -c:v libx264 -f matroska - | sdvrc -i -"
+        "its video is {0}, which is not carried; H.264, H.265, VP8, VP9, AV1, MJPEG and, in Matroska, uncompressed YUYV, NV12 and their like are. Convert it first: ffmpeg -i FILE -an -c:v libx264 -f matroska - | sdvrc -i -"
     )]
     Codec(String),
     /// Only who has its key can play it.
@@ -46,6 +48,9 @@ pub enum ContainerError {
         "this MP4 has its index behind its frames, and a pipe cannot go back to those; name the file instead of -, or have it written with: ffmpeg -i FILE -c copy -movflags +faststart"
     )]
     IndexAtEnd,
+    /// There is no such place in it, or nothing by which it could be found.
+    #[error(transparent)]
+    PlayFrom(#[from] PlayFromError),
     /// A pipe cannot go back.
     #[error(
         "the frames of this MP4 are not in the order in which they are played, and a pipe cannot go back; name the file instead of -"
@@ -58,7 +63,7 @@ pub enum ContainerError {
 pub struct Place {
     /// Bytes before it.
     pub offset: u64,
-    /// The track's number in the file, and how many of its samples were before this one.
+    /// The track's number in the file, and how many of its samples were before this one since playing began.
     pub sample: Option<(u64, u64)>,
 }
 

@@ -1,6 +1,6 @@
 //! Samples made into frames: what a decoder can be given one after the other, from any key frame on.
 
-use sdvr_frame::FrameFlags;
+use sdvr_frame::{FourCc, FrameFlags};
 
 use super::av1::TemporalUnits;
 use super::nal::NalUnits;
@@ -25,6 +25,10 @@ enum Kind {
     Vp8,
     Vp9,
     Jpeg,
+    /// Pixels: so many bytes at the least.
+    Raw {
+        least_bytes: u64,
+    },
 }
 
 impl Frames {
@@ -44,6 +48,9 @@ impl Frames {
             Codec::Vp8 => Kind::Vp8,
             Codec::Vp9 => Kind::Vp9,
             Codec::Jpeg => Kind::Jpeg,
+            Codec::Raw(fourcc) => Kind::Raw {
+                least_bytes: raw_bytes(fourcc, track)?,
+            },
         };
         let stripped = track.descriptions.iter().map(|one| one.stripped.clone());
         Ok(Self {
@@ -67,6 +74,14 @@ impl Frames {
         }
     }
 
+    /// How long every frame is, if it is pixels.
+    pub(crate) fn frame_bytes(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Raw { least_bytes } => usize::try_from(least_bytes).ok(),
+            _ => None,
+        }
+    }
+
     /// Puts the frame that a sample is into `frame`, in place of what is there.
     pub(crate) fn make(
         &mut self,
@@ -87,7 +102,7 @@ impl Frames {
         let is_key = match &mut self.kind {
             Kind::NalUnits(units) => return units.append(sample, description, frame),
             Kind::TemporalUnits(units) => return units.append(sample, frame),
-            Kind::Vp8 => sample.first().is_some_and(|first| first & 1 == 0),
+            Kind::Vp8 => is_vp8_key(sample),
             Kind::Vp9 => is_vp9_key(sample),
             Kind::Jpeg if !sample.starts_with(&[0xff, 0xd8]) => {
                 return Err(ContainerError::Malformed(
@@ -95,6 +110,13 @@ impl Frames {
                 ));
             }
             Kind::Jpeg => true,
+            Kind::Raw { least_bytes } if (sample.len() as u64) < *least_bytes => {
+                return Err(ContainerError::Malformed(
+                    "a frame of its uncompressed track is shorter than its size and format make it",
+                ));
+            }
+            // Rows behind the picture, as some devices add, are as little in the way as with a camera.
+            Kind::Raw { .. } => true,
         };
         frame.extend_from_slice(sample);
         Ok(if is_key {
@@ -103,6 +125,31 @@ impl Frames {
             FrameFlags::NONE
         })
     }
+}
+
+/// How long a frame of a track of pixels is.
+fn raw_bytes(fourcc: FourCc, track: &Track) -> Result<u64, ContainerError> {
+    fourcc
+        .raw_frame_bytes(track.width, track.height)
+        .filter(|&bytes| bytes > 0)
+        .ok_or(ContainerError::Malformed(
+            "its uncompressed track does not say how large its pictures are",
+        ))
+}
+
+/// Whether a frame of VP8, VP9 or AV1 that begins so is a key frame. Encoders put a sequence header before each one of AV1.
+pub(super) fn begins_key(codec: Codec, frame: &[u8]) -> bool {
+    match codec {
+        Codec::Vp8 => is_vp8_key(frame),
+        Codec::Vp9 => is_vp9_key(frame),
+        Codec::Av1 => super::av1::begins_with_sequence(frame),
+        Codec::H264 | Codec::H265 => false,
+        Codec::Jpeg | Codec::Raw(_) => true,
+    }
+}
+
+fn is_vp8_key(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & 1 == 0)
 }
 
 /// VP9, 6.2: a marker (2 bits, 10), the profile (2), of profile 3 a zero; `show_existing_frame`, `frame_type` (0 of a key frame). The first frame of

@@ -7,17 +7,25 @@
 //!
 //! The least significant byte comes first.
 
-use super::{Codec, ContainerError, Description, Sample, Step, Time, Track, View};
+use super::search::Sought;
+use super::{Codec, ContainerError, Description, Sample, Step, Time, Track, View, frames};
+use crate::play_from::PlayFrom;
 use crate::splitter::FRAME_MOST_BYTES;
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 12;
+/// Of a frame, what tells whether it is a key frame.
+const SHOWN_BYTES: usize = 16;
 
 /// Finds the frames of an IVF file.
 #[derive(Debug, Default)]
 pub(crate) struct Ivf {
     state: State,
     samples: u64,
+    /// While the place is looked for at which playing begins: by the offset of a frame's header.
+    search: Option<Sought<u64>>,
+    /// When the first frame is, if playing did not begin with it.
+    first_time: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +58,65 @@ impl Ivf {
         self.samples
     }
 
+    /// Looks for where to begin before any sample is handed out: from frame to frame.
+    pub(super) const fn search(&mut self, from: PlayFrom, file_bytes: u64) {
+        self.search = Some(Sought::new(from, file_bytes));
+    }
+
+    pub(super) const fn is_searching(&self) -> bool {
+        self.search.is_some()
+    }
+
+    pub(super) const fn first_time(&self) -> Option<i64> {
+        self.first_time
+    }
+
     pub(super) fn next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
+        let step = self.play_next(view)?;
+        let Some(search) = &mut self.search else {
+            return Ok(step);
+        };
+        let sample = match step {
+            Step::Sample(sample) => sample,
+            Step::Ended if search.has_begun() => return self.search_ended(),
+            step => return Ok(step),
+        };
+        // It is handed out again, if it is the one.
+        self.samples = sample.number;
+        let State::Frames(header) = &mut self.state else {
+            return Ok(step);
+        };
+        let behind = view.offset.saturating_add(sample.bytes as u64);
+        if behind > search.file_bytes && search.has_begun() {
+            return self.search_ended();
+        }
+        let count = sample.bytes.min(SHOWN_BYTES);
+        let Some(beginning) = view.bytes.get(..count) else {
+            header.next = Some(sample);
+            return view.need(count, "a frame");
+        };
+        let is_key = header
+            .track
+            .descriptions
+            .first()
+            .is_some_and(|description| frames::begins_key(description.codec, beginning));
+        let time = sample.time.nanoseconds();
+        let spot = view.offset.saturating_sub(FRAME_HEADER_BYTES as u64);
+        if search.see(time, is_key, spot, || None)? {
+            return self.search_ended();
+        }
+        Ok(Step::Seek(behind))
+    }
+
+    fn search_ended(&mut self) -> Result<Step, ContainerError> {
+        let Some(search) = self.search.take() else {
+            return Ok(Step::Ended);
+        };
+        self.first_time = search.first();
+        search.end(None).map(Step::Seek)
+    }
+
+    fn play_next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
         let header = match &mut self.state {
             State::Start => {
                 let Some(bytes) = view.bytes.first_chunk() else {

@@ -6,6 +6,7 @@
 
 mod block;
 mod ebml;
+mod search;
 mod tracks;
 
 use std::collections::VecDeque;
@@ -27,6 +28,9 @@ const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_a966;
 const TICK: u32 = 0x002a_d7b1;
+/// In nanoseconds since 2001.
+const DATE: u32 = 0x4461;
+const NS_TO_2001: i64 = 978_307_200_000_000_000;
 const TRACKS: u32 = 0x1654_ae6b;
 const CLUSTER: u32 = 0x1f43_b675;
 const CLUSTER_TIME: u32 = 0xe7;
@@ -43,6 +47,14 @@ pub(crate) struct Matroska {
     /// The block that is being handed out.
     block: Option<OpenBlock>,
     samples: u64,
+    /// When it was recorded: nanoseconds since 1970.
+    date: Option<i64>,
+    /// While the place is looked for at which playing begins.
+    search: Option<Box<search::Search>>,
+    /// When the first block is, if playing did not begin with it.
+    first_time: Option<i64>,
+    /// How many blocks of the cluster that comes next are before that place.
+    left_out: u32,
 }
 
 /// Frames of one block, which stand one behind the other from here.
@@ -60,6 +72,10 @@ impl Default for Matroska {
             cluster_time: 0,
             block: None,
             samples: 0,
+            date: None,
+            search: None,
+            first_time: None,
+            left_out: 0,
         }
     }
 }
@@ -77,23 +93,21 @@ impl Matroska {
     }
 
     pub(super) fn next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
+        match self.search {
+            Some(_) => self.search_next(view),
+            None => self.play_next(view),
+        }
+    }
+
+    fn play_next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
         if let Some(sample) = self.next_of_block() {
             return Ok(Step::Sample(sample));
         }
-        let header = match ebml::header(view.bytes) {
-            Parsed::Whole(header) => header,
-            Parsed::Wrong => {
-                return Err(ContainerError::Malformed(
-                    "no element begins where one should",
-                ));
-            }
-            Parsed::Short if view.is_end && view.bytes.is_empty() => return self.end(),
-            Parsed::Short if view.is_end => {
-                return Err(ContainerError::CutOff("an element's header"));
-            }
-            Parsed::Short => return Ok(Step::Need(ebml::HEADER_MOST_BYTES)),
-        };
-        self.handle_element(header, view)
+        match read_header(view)? {
+            Next::Header(header) => self.handle_element(header, view),
+            Next::Need(step) => Ok(step),
+            Next::End => self.end(),
+        }
     }
 
     fn end(&self) -> Result<Step, ContainerError> {
@@ -134,6 +148,8 @@ impl Matroska {
                 let tick = ebml::elements(body).find(|(id, _)| *id == TICK);
                 let tick = tick.and_then(|(_, body)| ebml::unsigned(body));
                 self.tick_ns = tick.filter(|&ns| ns > 0).unwrap_or(DEFAULT_TICK_NS);
+                let date = ebml::elements(body).find(|(id, _)| *id == DATE);
+                self.date = date.and_then(|(_, body)| since_1970(body));
             }
             TRACKS if self.chosen.is_none() => self.chosen = Some(tracks::choose(body)?),
             _ => {}
@@ -147,19 +163,15 @@ impl Matroska {
                 "frames stand before the list of tracks",
             ));
         };
-        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        let head_bytes = header
-            .bytes
-            .saturating_add(length.min(block::HEADER_MOST_BYTES));
-        let Some(head) = view.bytes.get(header.bytes..head_bytes) else {
-            return view.need(head_bytes, "a block's head");
-        };
-        let Some(head) = block::head(head) else {
-            return Err(ContainerError::Malformed(
-                "a block is too short for its head",
-            ));
+        let head = match read_head(header, view)? {
+            Ok(head) => head,
+            Err(step) => return Ok(step),
         };
         if head.track != chosen.track.number {
+            return Ok(Step::Skip(whole(header)));
+        }
+        if let Some(left) = self.left_out.checked_sub(1) {
+            self.left_out = left;
             return Ok(Step::Skip(whole(header)));
         }
         let length = bounded("a block", header.length, BLOCK_MOST_BYTES)?;
@@ -174,12 +186,17 @@ impl Matroska {
             };
             block::laced(head.lacing, body)?
         };
-        let ticks = i128::from(self.cluster_time).saturating_add(head.time.into());
         self.block = Some(OpenBlock {
-            time_ns: super::nanoseconds(ticks, self.tick_ns, 1_000_000_000),
+            time_ns: self.block_time(head),
             lengths: lengths.into(),
         });
         Ok(Step::Skip(frames_at.saturating_add(lacing_bytes) as u64))
+    }
+
+    /// When a block of this cluster is.
+    fn block_time(&self, head: block::Head) -> i64 {
+        let ticks = i128::from(self.cluster_time).saturating_add(head.time.into());
+        super::nanoseconds(ticks, self.tick_ns, 1_000_000_000)
     }
 
     /// The next frame of the block that is open.
@@ -203,6 +220,46 @@ impl Matroska {
             description: 0,
         })
     }
+}
+
+/// What stands where an element should.
+enum Next {
+    Header(Header),
+    /// Not enough to tell.
+    Need(Step),
+    End,
+}
+
+fn read_header(view: View<'_>) -> Result<Next, ContainerError> {
+    match ebml::header(view.bytes) {
+        Parsed::Whole(header) => Ok(Next::Header(header)),
+        Parsed::Wrong => Err(ContainerError::Malformed(
+            "no element begins where one should",
+        )),
+        Parsed::Short if view.is_end && view.bytes.is_empty() => Ok(Next::End),
+        Parsed::Short if view.is_end => Err(ContainerError::CutOff("an element's header")),
+        Parsed::Short => Ok(Next::Need(Step::Need(ebml::HEADER_MOST_BYTES))),
+    }
+}
+
+/// The head of the block that begins here, or what is needed for it.
+fn read_head(header: Header, view: View<'_>) -> Result<Result<block::Head, Step>, ContainerError> {
+    let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+    let head_bytes = header
+        .bytes
+        .saturating_add(length.min(block::HEADER_MOST_BYTES));
+    let Some(head) = view.bytes.get(header.bytes..head_bytes) else {
+        return view.need(head_bytes, "a block's head").map(Err);
+    };
+    block::head(head).map(Ok).ok_or(ContainerError::Malformed(
+        "a block is too short for its head",
+    ))
+}
+
+/// A date of this format, in nanoseconds since 1970; none where it is of no use.
+fn since_1970(date: &[u8]) -> Option<i64> {
+    let date = i64::from_be_bytes(date.try_into().ok()?);
+    date.checked_add(NS_TO_2001).filter(|&date| date > 0)
 }
 
 const fn whole(header: Header) -> u64 {

@@ -8,6 +8,8 @@ mod boxes;
 mod entry;
 mod fragment;
 mod movie;
+mod reference;
+mod search;
 mod tables;
 
 use std::collections::VecDeque;
@@ -22,6 +24,7 @@ use crate::splitter::FRAME_MOST_BYTES;
 /// Some twenty bytes a sample: a week of 25 frames a second.
 const MOOV_MOST_BYTES: u64 = 512 << 20;
 const MOOF_MOST_BYTES: u64 = 64 << 20;
+const REFERENCE_MOST_BYTES: u64 = 1 << 10;
 
 /// Finds the samples of the first video track.
 #[derive(Debug)]
@@ -35,6 +38,14 @@ pub(crate) struct Mp4 {
     /// When samples begin in a fragment that does not say.
     fragment_time: u64,
     samples: u64,
+    /// While the place is looked for at which playing begins.
+    search: Option<Box<search::Search>>,
+    /// When the first sample of the file is, if playing did not begin with it.
+    first_time: Option<i64>,
+    /// How many samples of the fragment that comes next are before that place.
+    left_out: u32,
+    /// A time in the file, and which date that was: nanoseconds since 1970.
+    reference: Option<(i64, i64)>,
 }
 
 /// Which samples are next.
@@ -72,6 +83,10 @@ impl Mp4 {
             resume: 0,
             fragment_time: 0,
             samples: 0,
+            search: None,
+            first_time: None,
+            left_out: 0,
+            reference: None,
         }
     }
 
@@ -88,6 +103,13 @@ impl Mp4 {
     }
 
     pub(super) fn next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
+        match self.search {
+            Some(_) => self.search_next(view),
+            None => self.play_next(view),
+        }
+    }
+
+    fn play_next(&mut self, view: View<'_>) -> Result<Step, ContainerError> {
         if let Some(located) = self.next_located()? {
             return self.play(located, view);
         }
@@ -240,7 +262,20 @@ impl Mp4 {
             b"moov" if self.movie.is_none() => {
                 let what = "the index (moov)";
                 return match body(header, view, what, MOOV_MOST_BYTES)? {
-                    Some(moov) => self.handle_moov(moov, header),
+                    Some(moov) => self.handle_moov(moov, end),
+                    None => view.need(count(header), what),
+                };
+            }
+            // Some say at each fragment when it was; the first one does.
+            b"prft" if self.movie.is_some() && self.reference.is_none() => {
+                let what = "the time of a fragment (prft)";
+                return match body(header, view, what, REFERENCE_MOST_BYTES)? {
+                    Some(prft) => {
+                        self.reference = self.movie.as_ref().and_then(|movie| {
+                            reference::parse(prft, movie.track.number, movie.ticks_per_second)
+                        });
+                        Ok(Step::Skip(count(header) as u64))
+                    }
                     None => view.need(count(header), what),
                 };
             }
@@ -263,7 +298,7 @@ impl Mp4 {
         }
     }
 
-    fn handle_moov(&mut self, moov: &[u8], header: Header) -> Result<Step, ContainerError> {
+    fn handle_moov(&mut self, moov: &[u8], end: u64) -> Result<Step, ContainerError> {
         let movie = Movie::parse(moov)?;
         self.playing = if movie.tables.count() > 0 {
             Playing::TablesWait
@@ -273,7 +308,10 @@ impl Mp4 {
             return Err(ContainerError::NoSamples);
         };
         self.movie = Some(movie);
-        Ok(Step::Skip(count(header) as u64))
+        if self.search.is_some() && matches!(self.playing, Playing::TablesWait) {
+            return self.search_tables(end);
+        }
+        Ok(Step::Seek(end))
     }
 
     fn handle_moof(
@@ -287,7 +325,8 @@ impl Mp4 {
                 "a fragment comes before the description of its tracks (moov): this is a segment without its beginning",
             ));
         };
-        let runs = fragment::runs(
+        let time = self.fragment_time;
+        let mut runs = fragment::runs(
             moof,
             offset,
             movie.track.number,
@@ -300,10 +339,21 @@ impl Mp4 {
             let (duration, ticks) = (run.first_duration(), movie.ticks_per_second);
             movie.track.rate = super::rate(1, duration.into(), ticks.into());
         }
+        let end = offset.saturating_add(count(header) as u64);
+        if self.search.is_some() {
+            return self.search_runs(runs, offset, time, end);
+        }
+        for _ in 0..std::mem::take(&mut self.left_out) {
+            while let Some(run) = runs.front_mut()
+                && run.next().is_none()
+            {
+                runs.pop_front();
+            }
+        }
         if !runs.is_empty() {
             self.playing = Playing::RunsWait(runs);
         }
-        Ok(Step::Skip(count(header) as u64))
+        Ok(Step::Seek(end))
     }
 }
 

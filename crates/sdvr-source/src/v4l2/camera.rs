@@ -94,6 +94,7 @@ impl Camera {
                 "--loop needs a file; a camera has no end",
             ));
         }
+        options.check_no_recording()?;
         if !path.exists() {
             return Err(missing(path).into());
         }

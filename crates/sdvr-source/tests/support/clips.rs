@@ -4,6 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const TEST: &str = "-f lavfi -i testsrc=size=96x64:rate=25:duration=1.2 -pix_fmt yuv420p";
+/// An odd width: colour of its last column is shared with nothing.
+const RAW: &str = "-f lavfi -i testsrc=size=95x63:rate=25:duration=1.2";
+/// Without frames that overtake others.
+const CLOSED: &str = "-c:v libx264 -preset ultrafast -threads 1 -g 10 -bf 0";
+const DATED: &str = "-metadata creation_time=2021-02-03T04:05:06Z";
+const HOUR: &str = "-f lavfi -i color=size=32x32:rate=2:duration=3600 -pix_fmt yuv420p";
 const H264: &str = "-c:v libx264 -preset veryfast -threads 1 -g 10 -bf 3";
 
 /// The options that make a clip; a first word that is another's name is its source.
@@ -37,6 +43,30 @@ fn recipe(name: &str) -> (Option<&'static str>, String) {
         "h264.mkv" => copy("h264.mp4", ""),
         "gaps.mkv" => copy("gaps.mp4", ""),
         "live.mkv" => copy("h264.mp4", "-f matroska -live 1"),
+        "unindexed.mp4" => copy(
+            "h264.mp4",
+            "-movflags +frag_keyframe+empty_moov+default_base_moof+skip_trailer",
+        ),
+        "groups.mkv" => copy(
+            "h264.mp4",
+            "-f matroska -write_crc32 0 -cluster_time_limit 300",
+        ),
+        "dated.mp4" | "dated.mkv" => encode(&format!("{CLOSED} {DATED}")),
+        "exact.mp4" => copy(
+            "dated.mp4",
+            "-metadata date=2021-02-03T04:05:06.789012345Z -metadata creation_time=2021-02-03T04:05:06Z",
+        ),
+        "hour.mp4" => (None, format!("{HOUR} {CLOSED} -g 20")),
+        "hour-fragments.mp4" => copy(
+            "hour.mp4",
+            "-movflags +empty_moov+default_base_moof -frag_duration 1000000",
+        ),
+        "hour-unindexed.mp4" => copy(
+            "hour.mp4",
+            "-movflags +empty_moov+default_base_moof+skip_trailer -frag_duration 1000000",
+        ),
+        "hour.mkv" => copy("hour.mp4", "-cluster_time_limit 1000"),
+        "hour-live.mkv" => copy("hour.mp4", "-f matroska -live 1 -cluster_time_limit 1000"),
         "h265.mp4" => encode(
             "-c:v libx265 -preset ultrafast -x265-params log-level=error:bframes=3:keyint=10:pools=1 -tag:v hvc1",
         ),
@@ -53,6 +83,11 @@ fn recipe(name: &str) -> (Option<&'static str>, String) {
         "mjpeg.mkv" => encode("-c:v mjpeg -pix_fmt yuvj420p"),
         "mjpeg.mp4" => copy("mjpeg.mkv", ""),
         "mjpeg.mov" => copy("mjpeg.mkv", ""),
+        "yuyv422.mkv" | "uyvy422.mkv" | "yvyu422.mkv" | "nv12.mkv" | "nv21.mkv" | "yuv420p.mkv"
+        | "gray.mkv" | "yuv422p.mkv" => {
+            let (pixels, _) = name.split_once('.').unwrap();
+            (None, format!("{RAW} -pix_fmt {pixels} -c:v rawvideo"))
+        }
         "sound.mp4" => (None, "-f lavfi -i sine=duration=0.2 -c:a aac".to_owned()),
         "with-sound.mp4" => (
             None,
@@ -116,6 +151,18 @@ pub(crate) fn packets(clip: &Path) -> Vec<Packet> {
         }
     };
     text.lines().map(packet).collect()
+}
+
+/// The bytes of every packet, one behind the other.
+pub(crate) fn packet_bytes(clip: &Path) -> Vec<u8> {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(clip)
+        .args(["-map", "0:v", "-c", "copy", "-f", "data", "-"])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    output.stdout
 }
 
 /// A hash of every picture that ffmpeg decodes out of a file.

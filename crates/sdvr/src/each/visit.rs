@@ -81,11 +81,10 @@ struct Working {
 }
 
 impl Visit {
-    /// `is_later` if it was not there in the beginning.
-    pub(super) fn came(&mut self, camera: CameraInfo, is_later: bool) {
+    pub(super) fn came(&mut self, camera: CameraInfo, start: Start) {
         self.there = Some(Presence {
             camera,
-            start: if is_later { Start::Oldest } else { Start::Now },
+            start,
             begin: Some(Timestamp::now()),
         });
     }

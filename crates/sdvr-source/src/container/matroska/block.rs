@@ -17,6 +17,8 @@ pub(super) struct Head {
     /// In ticks, from the cluster's.
     pub(super) time: i16,
     pub(super) lacing: Lacing,
+    /// As a block alone says it; in a group, what it refers to does.
+    pub(super) is_key: bool,
     /// Of the head itself.
     pub(super) bytes: usize,
 }
@@ -36,7 +38,8 @@ pub(super) fn head(block: &[u8]) -> Option<Head> {
     };
     let mut fields = Fields::new(block.get(track_bytes..)?);
     let time = fields.i16()?;
-    let lacing = match fields.u8()? & 6 {
+    let flags = fields.u8()?;
+    let lacing = match flags & 6 {
         0 => Lacing::None,
         2 => Lacing::Xiph,
         4 => Lacing::Fixed,
@@ -46,6 +49,7 @@ pub(super) fn head(block: &[u8]) -> Option<Head> {
         track,
         time,
         lacing,
+        is_key: flags & 0x80 != 0,
         bytes: track_bytes.checked_add(3)?,
     })
 }

@@ -3,7 +3,7 @@
 use sdvr_frame::FourCc;
 
 use super::ebml::{elements, unsigned};
-use crate::container::{Codec, ContainerError, Description, Track, rate};
+use crate::container::{Codec, ContainerError, Description, Track, rate, raw};
 
 const NS_PER_S: u64 = 1_000_000_000;
 const VIDEO: u64 = 1;
@@ -27,6 +27,8 @@ struct Entry<'a> {
     frame_ns: u64,
     size: (u32, u32),
     encodings: &'a [u8],
+    /// What uncompressed pixels are.
+    pixels: &'a [u8],
 }
 
 /// The first video track in the body of `Tracks`.
@@ -46,11 +48,9 @@ pub(super) fn choose(tracks: &[u8]) -> Result<Chosen, ContainerError> {
         b"V_MJPEG" => (Codec::Jpeg, &[][..]),
         b"V_MS/VFW/FOURCC" => match entry.private.get(BITMAP_CODEC) {
             Some(b"MJPG" | b"mjpg") => (Codec::Jpeg, &[][..]),
-            Some(&[a, b, c, d]) => {
-                return Err(ContainerError::Codec(FourCc([a, b, c, d]).to_string()));
-            }
-            _ => return Err(ContainerError::Codec("of an unknown kind".to_owned())),
+            other => (pixels(other)?, &[][..]),
         },
+        b"V_UNCOMPRESSED" => (pixels(Some(entry.pixels))?, &[][..]),
         other => return Err(ContainerError::Codec(shown(other))),
     };
     Ok(Chosen {
@@ -67,6 +67,17 @@ pub(super) fn choose(tracks: &[u8]) -> Result<Chosen, ContainerError> {
         },
         frame_ns: entry.frame_ns,
     })
+}
+
+/// The format of uncompressed frames, which are called so.
+fn pixels(name: Option<&[u8]>) -> Result<Codec, ContainerError> {
+    let Some(Ok(name)) = name.map(<[u8; 4]>::try_from) else {
+        return Err(ContainerError::Codec("of an unknown kind".to_owned()));
+    };
+    match raw::format_of(name) {
+        Some(fourcc) => Ok(Codec::Raw(fourcc)),
+        None => Err(ContainerError::Codec(FourCc(name).to_string())),
+    }
 }
 
 fn entry(body: &[u8]) -> Entry<'_> {
@@ -86,6 +97,7 @@ fn entry(body: &[u8]) -> Entry<'_> {
                     match id {
                         0xb0 => entry.size.0 = value.unwrap_or(0),
                         0xba => entry.size.1 = value.unwrap_or(0),
+                        0x002e_b524 => entry.pixels = body,
                         _ => {}
                     }
                 }

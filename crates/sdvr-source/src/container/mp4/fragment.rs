@@ -11,7 +11,7 @@ use crate::container::fields::Fields;
 const CUT_OFF: ContainerError = ContainerError::Malformed("a fragment's index is cut off");
 
 /// Samples that stand one behind the other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Run {
     /// Of what a sample may say: only what the flags tell is there.
     entries: Box<[u8]>,
@@ -21,6 +21,8 @@ pub(super) struct Run {
     offset: u64,
     time: u64,
     defaults: Defaults,
+    /// Of the first sample, where they are others than the rest's.
+    first_flags: Option<u32>,
 }
 
 const DATA_OFFSET: u32 = 1;
@@ -29,6 +31,8 @@ const DURATION: u32 = 0x100;
 const SIZE: u32 = 0x200;
 const FLAGS: u32 = 0x400;
 const SHOWN_LATER: u32 = 0x800;
+/// Of a sample's flags: whether others are needed to decode it.
+const IS_NO_KEY: u32 = 0x0001_0000;
 
 impl Run {
     /// The next sample; `None` behind the last.
@@ -41,6 +45,8 @@ impl Run {
         };
         let duration = value(DURATION, self.defaults.duration)?;
         let bytes = value(SIZE, self.defaults.bytes)?;
+        let flags = value(FLAGS, self.defaults.flags)?;
+        let flags = self.first_flags.take().unwrap_or(flags);
         let entry_bytes = entry_bytes(self.flags);
         self.at = self.at.saturating_add(entry_bytes);
         let located = Located {
@@ -50,6 +56,7 @@ impl Run {
             description: usize::try_from(self.defaults.description)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(1),
+            is_key: flags & IS_NO_KEY == 0,
         };
         self.offset = self.offset.saturating_add(bytes.into());
         self.time = self.time.saturating_add(duration.into());
@@ -171,6 +178,7 @@ impl TrackHeader {
         let description = value(2, defaults.description)?;
         let duration = value(8, defaults.duration)?;
         let bytes = value(0x10, defaults.bytes)?;
+        let sample_flags = value(0x20, defaults.flags)?;
         Some(Self {
             track,
             base,
@@ -179,6 +187,7 @@ impl TrackHeader {
                 description,
                 duration,
                 bytes,
+                flags: sample_flags,
             },
         })
     }
@@ -200,9 +209,10 @@ fn parse_run(trun: &[u8], base: u64, follows: u64, time: u64, defaults: Defaults
         0 => follows,
         _ => base.checked_add_signed(fields.i32()?.into())?,
     };
-    if flags & FIRST_FLAGS != 0 {
-        fields.u32()?;
-    }
+    let first_flags = match flags & FIRST_FLAGS {
+        0 => None,
+        _ => Some(fields.u32()?),
+    };
     let bytes = usize::try_from(count)
         .ok()?
         .checked_mul(entry_bytes(flags))?;
@@ -214,5 +224,6 @@ fn parse_run(trun: &[u8], base: u64, follows: u64, time: u64, defaults: Defaults
         offset,
         time,
         defaults,
+        first_flags,
     })
 }

@@ -14,6 +14,8 @@ pub(super) struct Located {
     /// In ticks of the track.
     pub(super) time: u64,
     pub(super) description: usize,
+    /// Whether decoding can begin with it.
+    pub(super) is_key: bool,
 }
 
 /// Entries of the same length.
@@ -113,11 +115,14 @@ pub(super) struct Tables {
     runs: Table,
     /// Offsets of 4 or 8 bytes.
     chunks: Table,
+    /// The numbers of key frames, from 1; where there is no such table, all are.
+    keys: Option<Table>,
     at: At,
 }
 
+/// How far the tables were read along.
 #[derive(Clone, Copy, Debug, Default)]
-struct At {
+pub(super) struct At {
     sample: usize,
     time: u64,
     /// Which entry of the durations, and how many samples of it are left behind this one.
@@ -130,6 +135,8 @@ struct At {
     left_in_chunk: u32,
     offset: u64,
     description: usize,
+    /// The entry of the next key frame.
+    key: usize,
 }
 
 impl Tables {
@@ -140,6 +147,7 @@ impl Tables {
             durations: Table::default(),
             runs: Table::default(),
             chunks: Table::default(),
+            keys: None,
             at: At::default(),
         };
         for found in boxes(stbl) {
@@ -175,12 +183,13 @@ impl Tables {
                     _ => Sizes::Each(Table::new(fields, count, 2)),
                 };
             }
-            b"stts" | b"stsc" | b"stco" | b"co64" => {
+            b"stts" | b"stsc" | b"stco" | b"co64" | b"stss" => {
                 fields.u32()?;
                 let count = fields.u32()?;
                 match &kind {
                     b"stts" => self.durations = Table::new(fields, count, 8),
                     b"stsc" => self.runs = Table::new(fields, count, 12),
+                    b"stss" => self.keys = Some(Table::new(fields, count, 4)),
                     b"stco" => self.chunks = Table::new(fields, count, 4),
                     _ => self.chunks = Table::new(fields, count, 8),
                 }
@@ -222,12 +231,14 @@ impl Tables {
             "its index ends before its samples",
         ))?;
         self.enter_duration();
+        let is_key = self.is_at_key();
         let at = &mut self.at;
         let located = Located {
             offset: at.offset,
             bytes,
             time: at.time,
             description: at.description,
+            is_key,
         };
         at.sample = at.sample.saturating_add(1);
         at.left_in_chunk = at.left_in_chunk.saturating_sub(1);
@@ -235,6 +246,36 @@ impl Tables {
         at.duration_left = at.duration_left.saturating_sub(1);
         at.time = at.time.saturating_add(at.duration);
         Ok(Some(located))
+    }
+
+    /// How far the samples were played.
+    pub(super) const fn at(&self) -> At {
+        self.at
+    }
+
+    /// Goes to where the samples were played to.
+    pub(super) const fn go_to(&mut self, at: At) {
+        self.at = at;
+    }
+
+    /// When the samples that were played end, in ticks.
+    pub(super) const fn time(&self) -> u64 {
+        self.at.time
+    }
+
+    /// Whether the next sample is a key frame.
+    fn is_at_key(&mut self) -> bool {
+        let Some(keys) = &self.keys else {
+            return true;
+        };
+        let number = (self.at.sample as u64).saturating_add(1);
+        while let Some(key) = keys.get(self.at.key).and_then(|mut entry| entry.u32()) {
+            if u64::from(key) >= number {
+                return u64::from(key) == number;
+            }
+            self.at.key = self.at.key.saturating_add(1);
+        }
+        false
     }
 
     /// Goes to the chunk that the next sample is in.

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use sdvr::{Camera, Layout, Picture, Range};
 
-use super::shape::Shape;
+use crate::shape::Shape;
 
 /// The header line of a YUV4MPEG2 source is its stream's extradata.
 const MAGIC: &[u8] = b"YUV4MPEG2";
@@ -15,13 +15,13 @@ const MAGIC: &[u8] = b"YUV4MPEG2";
 const UNKNOWN_RATE: (u32, u32) = (25, 1);
 
 /// The header of a camera whose source is such a stream.
-pub(super) fn header_of(camera: &Camera) -> Option<&[u8]> {
+pub(crate) fn header_of(camera: &Camera) -> Option<&[u8]> {
     let extradata = camera.info().map(|info| info.extradata.as_slice());
     extradata.filter(|extradata| extradata.starts_with(MAGIC))
 }
 
 /// Writes the header of a stream whose colour space has that name.
-pub(super) fn write_header(shape: &Shape, colours: &str, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_header(shape: &Shape, colours: &str, out: &mut impl Write) -> io::Result<()> {
     let (numerator, denominator) = match shape.rate.numerator {
         0 => UNKNOWN_RATE,
         numerator => (numerator, shape.rate.denominator),
@@ -35,7 +35,7 @@ pub(super) fn write_header(shape: &Shape, colours: &str, out: &mut impl Write) -
 
 /// The name of the colour space that a picture's planes are written in, and its range if it is not the usual one. `None` for pixels that are not
 /// brightness and colour.
-pub(super) fn colours(picture: &Picture) -> Option<String> {
+pub(crate) fn colours(picture: &Picture) -> Option<String> {
     let bits = picture.sample_bits();
     let space = match picture.layout() {
         Layout::Gray => "mono".to_owned(),
@@ -64,12 +64,21 @@ pub(super) fn colours(picture: &Picture) -> Option<String> {
 }
 
 /// Writes a frame. `planes` is memory that is used again.
-pub(super) fn write_frame(
+pub(crate) fn write_frame(
     picture: &Picture,
     planes: &mut Vec<u8>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     out.write_all(b"FRAME\n")?;
+    write_planes(picture, planes, out)
+}
+
+/// Writes a picture's planes; of pixels that are not brightness and colour, all of them as they lie. `planes` is memory that is used again.
+pub(crate) fn write_planes(
+    picture: &Picture,
+    planes: &mut Vec<u8>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     planes.clear();
     match picture.layout() {
         // Brightness, and two samples of colour for each pair of pixels.

@@ -5,23 +5,27 @@ use std::time::Duration;
 
 use sdvr::{Camera, DecodeError, Decoded, Error, Frame, FrameFlags, Pictures, Pixels, Policy};
 
-use super::shape::{Form, Shape};
-use super::y4m;
+use crate::shape::{Form, Shape};
+use crate::y4m;
 
 /// How frames are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Format {
     /// The bytes of one frame after the other, as the camera sent them.
     Raw,
     /// A YUV4MPEG2 stream: brightness and colour in planes, decoded where needed.
     Y4m,
     /// Decoded pictures, one after the other: red, green, blue, a byte each.
     Rgb,
+    /// Decoded pictures, one after the other: the planes of YUV4MPEG2 without its headers, or other pixels as they lie.
+    #[cfg_attr(feature = "clap", value(skip))]
+    Planes,
 }
 
 /// A camera that is read frame by frame, each as it came or as its picture.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub struct Feed {
     source: Source,
     wanted: Option<Format>,
 }
@@ -44,7 +48,7 @@ enum Source {
 
 /// What reading gave.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// A frame that can be written.
     Frame(Shape),
     /// None in time.
@@ -55,7 +59,7 @@ pub(crate) enum Taken {
 
 /// Why a frame cannot be written in the form that is wanted.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoPicture {
+pub enum NoPicture {
     /// It is damaged; the next may be better.
     #[error("{0}")]
     Damaged(Error),
@@ -66,10 +70,11 @@ pub(crate) enum NoPicture {
 
 impl Feed {
     /// Reads a camera that is there (or was); `None` writes frames as their source had them.
-    pub(crate) fn open(camera: Camera, wanted: Option<Format>) -> Self {
+    pub fn open(camera: Camera, wanted: Option<Format>) -> Self {
         let is_y4m = y4m::header_of(&camera).is_some();
         let source = match wanted {
             Some(Format::Rgb) => pictures(camera, Pixels::Rgb),
+            Some(Format::Planes) => pictures(camera, Pixels::Planes),
             Some(Format::Y4m) if !is_y4m => pictures(camera, Pixels::Planes),
             Some(Format::Raw | Format::Y4m) | None => Source::AsTheyCame {
                 camera,
@@ -80,20 +85,24 @@ impl Feed {
     }
 
     /// Whether the camera would be read in another way if it were opened now: it has come back as one of another kind.
-    pub(crate) fn is_outdated(&self) -> bool {
+    pub fn is_outdated(&self) -> bool {
         let is_y4m = y4m::header_of(self.camera()).is_some();
         let reads_as_it_came = matches!(self.source, Source::AsTheyCame { .. });
         self.wanted == Some(Format::Y4m) && is_y4m != reads_as_it_came
     }
 
-    pub(crate) const fn camera(&self) -> &Camera {
+    /// The camera that is read.
+    #[must_use]
+    pub const fn camera(&self) -> &Camera {
         match &self.source {
             Source::AsTheyCame { camera, .. } => camera,
             Source::Pictures { pictures, .. } => pictures.camera(),
         }
     }
 
-    pub(crate) fn into_camera(self) -> Camera {
+    /// The camera, to be read in another way.
+    #[must_use]
+    pub fn into_camera(self) -> Camera {
         match self.source {
             Source::AsTheyCame { camera, .. } => camera,
             Source::Pictures { pictures, .. } => pictures.into_camera(),
@@ -105,15 +114,12 @@ impl Feed {
     /// # Errors
     ///
     /// As [`Camera::next`].
-    pub(crate) fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Taken, Error> {
+    pub fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Taken, Error> {
         let has_come = match &mut self.source {
-            Source::AsTheyCame { camera, frame } => match frame {
-                Some(frame) => camera.next_into(policy, timeout, frame),
-                None => camera.next(policy, timeout).map(|next| {
-                    *frame = next;
-                    frame.is_some()
-                }),
-            },
+            Source::AsTheyCame { camera, frame } => {
+                let next = camera.next_in_memory(policy, timeout, frame);
+                next.map(|frame| frame.is_some())
+            }
             Source::Pictures { pictures, decoded } => match decoded {
                 Some(decoded) => pictures.next_into(policy, timeout, decoded),
                 None => pictures.next(policy, timeout).map(|next| {
@@ -143,7 +149,7 @@ impl Feed {
     }
 
     /// The frame that was taken last; `None` before the first.
-    pub(crate) fn frame(&self) -> Option<&Frame> {
+    pub fn frame(&self) -> Option<&Frame> {
         match &self.source {
             Source::AsTheyCame { frame, .. } => frame.as_ref(),
             Source::Pictures { decoded, .. } => decoded.as_ref().map(Decoded::frame),
@@ -151,7 +157,7 @@ impl Feed {
     }
 
     /// Whether frames are written as they came, and need those before them.
-    pub(crate) fn needs_all(&self) -> bool {
+    pub fn needs_all(&self) -> bool {
         let Source::AsTheyCame { camera, .. } = &self.source else {
             return false;
         };
@@ -160,7 +166,7 @@ impl Feed {
     }
 
     /// Whether the frame that was taken last is one at which nobody can begin: it is written as it came, and needs frames before it.
-    pub(crate) fn begins_late(&self) -> bool {
+    pub fn begins_late(&self) -> bool {
         let Source::AsTheyCame {
             frame: Some(frame), ..
         } = &self.source
@@ -171,7 +177,7 @@ impl Feed {
     }
 
     /// How many frames were not taken between the one before and this one: of its run, and where runs of the source meet.
-    pub(crate) fn missed(&self) -> (u64, u64) {
+    pub fn missed(&self) -> (u64, u64) {
         match &self.source {
             Source::AsTheyCame { frame, .. } => frame.as_ref().map_or((0, 0), |frame| {
                 (frame.missed(), frame.missed_between_runs())
@@ -183,7 +189,7 @@ impl Feed {
     }
 
     /// What was not told of before the end.
-    pub(crate) fn missed_at_end(&self) -> u64 {
+    pub fn missed_at_end(&self) -> u64 {
         match &self.source {
             Source::AsTheyCame { camera, .. } => camera.missed_at_end(),
             Source::Pictures { pictures, .. } => pictures.missed_at_end(),
@@ -207,11 +213,12 @@ impl Feed {
             }
             Source::Pictures { decoded, .. } => {
                 let picture = decoded.as_ref()?.picture();
-                let form = if self.wanted == Some(Format::Rgb) {
-                    Form::Rgb
-                } else {
-                    let colours = y4m::colours(picture)?;
-                    Form::Y4m { colours }
+                let form = match self.wanted {
+                    Some(Format::Rgb) => Form::Rgb,
+                    Some(Format::Planes) => Form::Planes(picture.layout()),
+                    _ => Form::Y4m {
+                        colours: y4m::colours(picture)?,
+                    },
                 };
                 (form, picture.width(), picture.height())
             }
@@ -229,9 +236,9 @@ impl Feed {
     /// # Errors
     ///
     /// When `out` does not take it.
-    pub(crate) fn write_header(shape: &Shape, out: &mut impl Write) -> io::Result<()> {
+    pub fn write_header(shape: &Shape, out: &mut impl Write) -> io::Result<()> {
         match &shape.form {
-            Form::Raw(_) | Form::Rgb => Ok(()),
+            Form::Raw(_) | Form::Planes(_) | Form::Rgb => Ok(()),
             Form::Y4mAsItCame { header, .. } => out.write_all(header),
             Form::Y4m { colours } => y4m::write_header(shape, colours, out),
         }
@@ -242,7 +249,7 @@ impl Feed {
     /// # Errors
     ///
     /// When `out` does not take it.
-    pub(crate) fn write(
+    pub fn write(
         &self,
         shape: &Shape,
         planes: &mut Vec<u8>,
@@ -260,10 +267,12 @@ impl Feed {
                 let Some(decoded) = decoded else {
                     return Ok(());
                 };
-                if matches!(form, Form::Y4m { .. }) {
-                    return y4m::write_frame(decoded.picture(), planes, out);
+                let picture = decoded.picture();
+                match form {
+                    Form::Y4m { .. } => y4m::write_frame(picture, planes, out),
+                    Form::Planes(_) => y4m::write_planes(picture, planes, out),
+                    _ => out.write_all(picture.bytes()),
                 }
-                out.write_all(decoded.picture().bytes())
             }
         }
     }

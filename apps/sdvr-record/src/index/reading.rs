@@ -1,0 +1,144 @@
+//! What is asked of an index.
+
+use rusqlite::OptionalExtension;
+
+use super::rebuild;
+use super::segment::{GAP_COLUMNS, SEGMENT_COLUMNS, read_gap, read_segment};
+use super::{Gap, Index, IndexError, Segment, SegmentId, Summary};
+use crate::UtcTime;
+
+impl Index {
+    /// Segments that are being written, or were when their recorder was ended.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read; so also below.
+    pub fn unfinished(&self) -> Result<Vec<Segment>, IndexError> {
+        self.segments_where("state = 'open' ORDER BY id", [])
+    }
+
+    /// One segment; `None` when it was removed.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn segment(&self, id: SegmentId) -> Result<Option<Segment>, IndexError> {
+        let found = self.segments_where("id = ?1", [id.0])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// All segments with frames from `from` to `to`, in the order in which they were recorded.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn segments(&self, from: UtcTime, to: UtcTime) -> Result<Vec<Segment>, IndexError> {
+        self.segments_where(
+            "begins <= ?2 AND (ends >= ?1 OR state = 'open') ORDER BY id",
+            [from.0, to.0],
+        )
+    }
+
+    /// The first of the finished segments in the order of recording after `after`.
+    pub(crate) fn oldest_finished(&self, after: SegmentId) -> Result<Option<Segment>, IndexError> {
+        let found =
+            self.segments_where("id > ?1 AND state <> 'open' ORDER BY id LIMIT 1", [after.0])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// When the first segment after `after` began whose last frame is not later than `now`.
+    pub(crate) fn next_not_in_future(
+        &self,
+        after: SegmentId,
+        now: UtcTime,
+    ) -> Result<Option<UtcTime>, IndexError> {
+        let sql = "SELECT begins FROM segments WHERE id > ?1 AND ends <= ?2 ORDER BY id LIMIT 1";
+        self.read(|connection| {
+            let found = connection
+                .prepare_cached(sql)?
+                .query_row([after.0, now.0], |row| row.get(0).map(UtcTime));
+            found.optional()
+        })
+    }
+
+    /// Gives the times of the segments, beginning with the one recorded last, until `take` has enough.
+    pub(crate) fn newest_times(
+        &self,
+        mut take: impl FnMut(UtcTime, UtcTime) -> bool,
+    ) -> Result<(), IndexError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT begins, ends FROM segments ORDER BY id DESC")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if !take(UtcTime(row.get(0)?), UtcTime(row.get(1)?)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What is missing in a segment or before it, in the order in which it was noted.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn gaps(&self, id: SegmentId) -> Result<Vec<Gap>, IndexError> {
+        let sql = format!("SELECT {GAP_COLUMNS} FROM gaps WHERE segment = ?1 ORDER BY id");
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([id.0], |row| read_gap(row).map(|(_, gap)| gap))?;
+            rows.collect()
+        })
+    }
+
+    /// All recordings together.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn summary(&self) -> Result<Summary, IndexError> {
+        let sql = "SELECT count(*), total(state <> 'complete'), min(begins), max(ends), \
+                   sum(frames), sum(lost), sum(bytes), (SELECT count(*) FROM gaps) FROM segments";
+        let count = |value: Option<i64>| u64::try_from(value.unwrap_or(0)).unwrap_or(0);
+        self.read(|connection| {
+            connection.query_row(sql, [], |row| {
+                let not_complete: f64 = row.get(1)?;
+                Ok(Summary {
+                    segments: count(row.get(0)?),
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a count of rows"
+                    )]
+                    not_complete: not_complete as u64,
+                    first: row.get::<_, Option<i64>>(2)?.map(UtcTime),
+                    last: row.get::<_, Option<i64>>(3)?.map(UtcTime),
+                    frames: count(row.get(4)?),
+                    lost: count(row.get(5)?),
+                    bytes: count(row.get(6)?),
+                    gaps: count(row.get(7)?),
+                })
+            })
+        })
+    }
+
+    fn segments_where(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Segment>, IndexError> {
+        let sql = format!("SELECT {SEGMENT_COLUMNS} FROM segments WHERE {condition}");
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(parameters, read_segment)?;
+            rows.collect()
+        })
+    }
+
+    /// The paths of all recordings that are there, whether the index knows them or not.
+    pub(crate) fn files_on_disk(&self) -> Result<Vec<String>, IndexError> {
+        rebuild::read_paths(&self.folder)
+    }
+}

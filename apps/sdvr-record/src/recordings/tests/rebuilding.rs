@@ -1,0 +1,278 @@
+//! Indexes that are lost, and what a recorder has left that was killed.
+
+use super::*;
+use crate::index::{Gap, GapReason, INDEX_FILE, IndexError, Recovery};
+
+const GAP: Gap = Gap {
+    begins: UtcTime(BEGIN),
+    ends: UtcTime(BEGIN + S),
+    frames: 10,
+    reason: GapReason::SlowDisk,
+};
+
+/// What files alone tell.
+fn of_files(segments: &[Segment]) -> Vec<Segment> {
+    let of_file = |(at, segment): (usize, &Segment)| Segment {
+        id: crate::index::SegmentId(i64::try_from(at).unwrap() + 1),
+        lost: 0,
+        checksum: None,
+        ..segment.clone()
+    };
+    segments.iter().enumerate().map(of_file).collect()
+}
+
+#[test]
+fn an_index_that_was_deleted_is_made_of_the_files() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    // Two days, and two in one second.
+    let recorded: Vec<Segment> = [0, 60, 120, 120, 86_400]
+        .iter()
+        .map(|at| film(&mut index, BEGIN + at * S, 25))
+        .collect();
+    drop(index);
+    for entry in fs::read_dir(place.path().join("door")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let mut said = Vec::new();
+    let index = Index::open_to_record(place.path(), &label("door"), &mut |line| {
+        said.push(line.to_owned())
+    })
+    .unwrap();
+    assert_eq!(all(&index), of_files(&recorded));
+    assert_eq!(
+        index.total_bytes(),
+        recorded.iter().map(|segment| segment.bytes).sum::<u64>()
+    );
+    assert_eq!(said.len(), 1, "{said:?}");
+    drop(index);
+    // It was written, and nothing more is said.
+    let index =
+        Index::open_to_record(place.path(), &label("door"), &mut |line| panic!("{line}")).unwrap();
+    assert_eq!(all(&index), of_files(&recorded));
+}
+
+#[test]
+fn an_index_that_is_no_database_is_put_aside() {
+    for content in [
+        &b"not a database"[..],
+        &[0; 4096],
+        b"SQLite format 3\0 and no more",
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let mut index = open(place.path(), "door");
+        let recorded = film(&mut index, BEGIN, 25);
+        drop(index);
+        let path = place.path().join("door").join(INDEX_FILE);
+        fs::write(&path, content).unwrap();
+        // Whoever only reads makes it anew as well.
+        let index = Index::open_to_read(place.path(), &label("door"), &mut |_| {}).unwrap();
+        assert_eq!(all(&index), of_files(&[recorded]));
+        let aside = place.path().join("door/index.sqlite.damaged-1");
+        assert_eq!(fs::read(aside).unwrap(), content);
+        open(place.path(), "door");
+    }
+}
+
+#[test]
+fn another_program_s_database_is_put_aside_and_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("door");
+    fs::create_dir(&folder).unwrap();
+    let other = rusqlite::Connection::open(folder.join(INDEX_FILE)).unwrap();
+    other
+        .execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('x');")
+        .unwrap();
+    drop(other);
+    let mut said = Vec::new();
+    let index = Index::open_to_record(place.path(), &label("door"), &mut |line| {
+        said.push(line.to_owned())
+    })
+    .unwrap();
+    assert!(
+        all(&index).is_empty() && said[0].contains("another program's"),
+        "{said:?}"
+    );
+    let kept = rusqlite::Connection::open(folder.join("index.sqlite.damaged-1")).unwrap();
+    let title: String = kept
+        .query_row("SELECT title FROM songs", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(title, "x");
+}
+
+#[test]
+fn an_index_that_is_taken_away_while_it_records_is_written_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let first = film(&mut index, BEGIN, 25);
+    index.note_gap(first.id, &GAP).unwrap();
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        fs::remove_file(place.path().join("door").join(name)).unwrap();
+    }
+    // Who looks meanwhile sees what the files tell, and does not get in the way.
+    let reader = Index::open_to_read(place.path(), &label("door"), &mut |_| {}).unwrap();
+    assert_eq!(all(&reader), of_files(std::slice::from_ref(&first)));
+    let second = film(&mut index, BEGIN + 60 * S, 25);
+    assert_eq!(all(&index), [first.clone(), second.clone()]);
+    drop(index);
+    let index =
+        Index::open_to_record(place.path(), &label("door"), &mut |line| panic!("{line}")).unwrap();
+    assert_eq!(all(&index), [first.clone(), second]);
+    assert_eq!(index.gaps(first.id).unwrap(), [GAP]);
+}
+
+#[test]
+fn files_that_the_index_does_not_know_are_added_to_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let mut recorded: Vec<Segment> = [0, 60]
+        .iter()
+        .map(|at| film(&mut index, BEGIN + at * S, 25))
+        .collect();
+    drop(index);
+    let door = place.path().join("door");
+    let save = place.path().join("save");
+    fs::create_dir(&save).unwrap();
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = fs::copy(door.join(name), save.join(name));
+    }
+    let mut index = open(place.path(), "door");
+    for at in [120, 86_400] {
+        recorded.push(film(&mut index, BEGIN + at * S, 25));
+    }
+    drop(index);
+    // As a power cut does that takes the index's last words.
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = fs::remove_file(door.join(name));
+        let _ = fs::copy(save.join(name), door.join(name));
+    }
+    let index = open(place.path(), "door");
+    let found = all(&index);
+    assert_eq!(found[..2], recorded[..2]);
+    assert_eq!(of_files(&found), of_files(&recorded));
+    assert_eq!(
+        index.total_bytes(),
+        recorded.iter().map(|segment| segment.bytes).sum::<u64>()
+    );
+}
+
+#[test]
+fn what_a_killed_recorder_has_left_is_completed() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let whole = film(&mut index, BEGIN, 25);
+    let about = about_of(&index, BEGIN + 60 * S);
+    let (cut, _, mut file) = begin_film(&mut index, &about, 25);
+    file.write_all(b"half a fragm").unwrap();
+    index.note_gap(cut.id, &GAP).unwrap();
+    // Nothing but its name; not even that; and what is no recording.
+    let about = about_of(&index, BEGIN + 120 * S);
+    let empty = index.begin_segment(&about, "mkv").unwrap();
+    fs::write(&empty.path, b"").unwrap();
+    index.begin_segment(&about, "mkv").unwrap();
+    let about = about_of(&index, BEGIN + 180 * S);
+    let other = index.begin_segment(&about, "mkv").unwrap();
+    fs::write(&other.path, b"something else entirely, and not short").unwrap();
+    drop(index);
+
+    let mut index = open(place.path(), "door");
+    let expected = Recovery {
+        recovered: 1,
+        empty: 2,
+        damaged: 1,
+    };
+    assert_eq!(index.recover_unfinished().unwrap(), expected);
+    assert!(!empty.path.exists() && other.path.exists());
+    let segments = all(&index);
+    assert_eq!(segments.len(), 3);
+    assert_eq!(segments[0], whole);
+    assert_eq!(
+        (segments[1].state, segments[1].frames, segments[1].lost),
+        (SegmentState::Recovered, 25, 10)
+    );
+    assert_eq!(segments[1].ends, UtcTime(BEGIN + 60 * S + 24 * INTERVAL));
+    assert_eq!(segments[1].bytes, cut.path.metadata().unwrap().len());
+    assert_eq!(segments[2].state, SegmentState::Damaged);
+    assert_eq!(index.recover_unfinished().unwrap(), Recovery::default());
+    let verified = crate::recordings::verify(&index, &mut |_, _| true).unwrap();
+    assert_eq!(
+        (verified.segments, verified.problems.len()),
+        (3, 1),
+        "{verified:?}"
+    );
+}
+
+#[test]
+fn it_is_read_where_nothing_can_be_written() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let recorded = film(&mut index, BEGIN, 25);
+    drop(index);
+    let door = place.path().join("door");
+    let writable = fs::metadata(&door).unwrap().permissions();
+    let set = |mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&door, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(
+            door.join(INDEX_FILE),
+            fs::Permissions::from_mode(mode & 0o666),
+        )
+        .unwrap();
+    };
+    // Root writes there all the same; then nothing is shown by this.
+    set(0o500);
+    let index = Index::open_to_read(place.path(), &label("door"), &mut |_| {}).unwrap();
+    assert_eq!(all(&index), std::slice::from_ref(&recorded));
+    drop(index);
+    set(0o700);
+    fs::remove_file(door.join(INDEX_FILE)).unwrap();
+    fs::create_dir(door.join(INDEX_FILE)).unwrap();
+    let error = Index::open_to_record(place.path(), &label("door"), &mut |_| {}).unwrap_err();
+    assert!(
+        matches!(error, IndexError::Io { .. } | IndexError::Database { .. }),
+        "{error}"
+    );
+    fs::set_permissions(&door, writable).unwrap();
+}
+
+#[test]
+fn files_of_decoded_pictures_are_recordings_with_a_list_beside_them() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let begun = index.begin_segment(&about, "y4m").unwrap();
+    fs::write(&begun.path, b"YUV4MPEG2 W64 H48\nFRAME\n").unwrap();
+    let list = begun.path.with_extension("times.csv");
+    fs::write(
+        &list,
+        "frame,captured\n0,2026-11-23T14:05:00Z\n1,2026-11-23T14:05:01Z\n",
+    )
+    .unwrap();
+    drop(index);
+    let mut index = open(place.path(), "door");
+    index.recover_unfinished().unwrap();
+    let segment = all(&index)[0].clone();
+    assert_eq!(
+        (segment.state, segment.frames, segment.ends),
+        (SegmentState::Recovered, 2, UtcTime(BEGIN + S))
+    );
+    assert!(
+        crate::recordings::verify(&index, &mut |_, _| true)
+            .unwrap()
+            .problems
+            .is_empty()
+    );
+    drop(index);
+    fs::remove_file(place.path().join("door").join(INDEX_FILE)).unwrap();
+    let mut index = open(place.path(), "door");
+    let made = all(&index);
+    assert_eq!(
+        (made.len(), made[0].frames, made[0].ends),
+        (1, 2, segment.ends)
+    );
+    index.remove_segment(&made[0]).unwrap();
+    assert!(!begun.path.exists() && !list.exists());
+}

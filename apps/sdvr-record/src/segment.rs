@@ -1,0 +1,383 @@
+//! A file that is being written.
+//!
+//! It only ever grows, by whole fragments, each in one write: cut off anywhere it plays to the last whole one. When it ends, what players like to know beforehand is
+//! written into its head, whose length was settled in the beginning.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use sdvr_frame::StreamFormat;
+use twox_hash::XxHash3_128;
+
+use crate::container::{Added, Ending, Fragment, Muxer, NotRecordable};
+use crate::index::IndexError;
+use crate::options::Sync;
+use crate::plain::{PlainForm, PlainMuxer, times_path};
+use crate::sample::{About, Sample, UtcTime};
+
+/// What a crash may cost at most.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// No more waits to be written, however little time has passed.
+const WAITING_BYTES_MOST: u64 = 8 << 20;
+
+/// A file that is being written.
+pub(crate) struct SegmentWriter {
+    file: File,
+    path: PathBuf,
+    sync: Sync,
+    muxer: AnyMuxer,
+    /// Of a file that does not say when its frames were taken: where that stands.
+    times: Option<File>,
+    head: Vec<u8>,
+    /// What is whole, from the beginning of the file.
+    written_bytes: u64,
+    /// Of what is behind the head.
+    hash: XxHash3_128,
+    /// Could not be written yet.
+    stuck: Option<Fragment>,
+    waiting: Written,
+    written: Written,
+    begins: UtcTime,
+    ends: UtcTime,
+    last_write: Instant,
+}
+
+/// What puts frames together.
+#[derive(Debug)]
+pub(crate) enum AnyMuxer {
+    Container(Muxer),
+    Plain(PlainMuxer),
+}
+
+impl AnyMuxer {
+    /// For a file that begins with `first`; `plain` says what it is if it is of decoded pictures.
+    pub(crate) fn begin(
+        about: &About,
+        first: &Sample<'_>,
+        plain: Option<&PlainForm>,
+    ) -> Result<Self, NotRecordable> {
+        Ok(match plain {
+            Some(form) => Self::Plain(PlainMuxer::new(form.clone())),
+            None => Self::Container(Muxer::begin(about, first)?),
+        })
+    }
+
+    pub(crate) fn extension(&self) -> &'static str {
+        match self {
+            Self::Container(muxer) => muxer.kind().extension(),
+            Self::Plain(muxer) => muxer.form().extension,
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        match self {
+            Self::Container(muxer) => muxer.head(),
+            Self::Plain(muxer) => &muxer.form().head,
+        }
+    }
+
+    fn add(&mut self, captured: UtcTime, is_key: bool, bytes: Vec<u8>) -> Added {
+        match self {
+            Self::Container(muxer) => muxer.add(captured, is_key, bytes),
+            Self::Plain(muxer) => {
+                muxer.add(captured, bytes);
+                Added::Taken
+            }
+        }
+    }
+
+    fn take_fragment(&mut self) -> Fragment {
+        match self {
+            Self::Container(muxer) => muxer.take_fragment(),
+            Self::Plain(muxer) => muxer.take_fragment(),
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Container(muxer) => muxer.ending(),
+            Self::Plain(_) => Ending {
+                tail: Vec::new(),
+                patches: Vec::new(),
+            },
+        }
+    }
+}
+
+/// Frames, and their bytes as the camera sent them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A file that is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished {
+    pub(crate) begins: UtcTime,
+    /// When its last frame was captured.
+    pub(crate) ends: UtcTime,
+    pub(crate) frames: u64,
+    /// Of the whole file.
+    pub(crate) bytes: u64,
+    pub(crate) head_bytes: u64,
+    /// XXH3-128 of what is behind the head, and then of the head.
+    pub(crate) checksum: u128,
+}
+
+/// Why no file could be begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateError {
+    #[error(transparent)]
+    NotRecordable(#[from] NotRecordable),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("cannot make {}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+impl CreateError {
+    /// Whether there is no room on the disk: when something is removed, the same may succeed.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::NotRecordable(_) => false,
+            Self::Index(error) => error.is_disk_full(),
+            Self::Io { error, .. } => is_disk_full(error),
+        }
+    }
+}
+
+/// Whether there is no room on the disk, or no more for this user.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+impl SegmentWriter {
+    /// Makes the file and writes its head. The first frame has still to be added.
+    pub(crate) fn create(
+        path: &Path,
+        begins: UtcTime,
+        muxer: AnyMuxer,
+        sync: Sync,
+    ) -> Result<Self, CreateError> {
+        let head = muxer.head().to_vec();
+        let failed = |error| CreateError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let file = create(path).map_err(failed)?;
+        let times = match &muxer {
+            AnyMuxer::Container(_) => None,
+            AnyMuxer::Plain(_) => Some(create(&times_path(path)).map_err(failed)?),
+        };
+        if let Err(error) = file.write_all_at(&head, 0) {
+            // Nothing is in it.
+            let _ = std::fs::remove_file(path);
+            return Err(failed(error));
+        }
+        if sync != Sync::Never {
+            // Its name, too, is to be there after a power cut.
+            let folder = path.parent().and_then(|folder| File::open(folder).ok());
+            if let Some(folder) = folder {
+                let _ = folder.sync_all();
+            }
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            sync,
+            muxer,
+            times,
+            written_bytes: head.len() as u64,
+            head,
+            hash: XxHash3_128::new(),
+            stuck: None,
+            waiting: Written::default(),
+            written: Written::default(),
+            begins,
+            ends: begins,
+            last_write: Instant::now(),
+        })
+    }
+
+    /// Whether the file can hold this frame.
+    pub(crate) fn fits(
+        &self,
+        format: &StreamFormat,
+        sample: &Sample<'_>,
+        plain: Option<&PlainForm>,
+    ) -> bool {
+        match &self.muxer {
+            AnyMuxer::Container(muxer) => plain.is_none() && muxer.fits(format, sample),
+            AnyMuxer::Plain(muxer) => plain == Some(muxer.form()),
+        }
+    }
+
+    /// Takes a frame; it is written later.
+    pub(crate) fn add(&mut self, captured: UtcTime, is_key: bool, bytes: Vec<u8>) -> Added {
+        let length = bytes.len() as u64;
+        let added = self.muxer.add(captured, is_key, bytes);
+        if !matches!(added, Added::Taken) {
+            return added;
+        }
+        self.ends = self.ends.max(captured);
+        self.waiting.frames = self.waiting.frames.saturating_add(1);
+        self.waiting.bytes = self.waiting.bytes.saturating_add(length);
+        added
+    }
+
+    /// How long until something has to be written; `None` when nothing waits.
+    pub(crate) fn write_due_in(&self) -> Option<Duration> {
+        if self.waiting.frames == 0 {
+            return None;
+        }
+        if self.waiting.bytes >= WAITING_BYTES_MOST {
+            return Some(Duration::ZERO);
+        }
+        Some(WRITE_INTERVAL.saturating_sub(self.last_write.elapsed()))
+    }
+
+    /// Writes what waits. Blocks for as long as the disk does. What could not be written waits on, and the file is as it was before.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        self.last_write = Instant::now();
+        let fragment = match self.stuck.take() {
+            Some(fragment) => fragment,
+            None if self.waiting.frames == 0 => return Ok(()),
+            None => self.muxer.take_fragment(),
+        };
+        if let Err(error) = self.append(&fragment) {
+            self.stuck = Some(fragment);
+            return Err(error);
+        }
+        self.written.frames = self.written.frames.saturating_add(self.waiting.frames);
+        self.written.bytes = self.written.bytes.saturating_add(self.waiting.bytes);
+        self.waiting = Written::default();
+        self.last_write = Instant::now();
+        Ok(())
+    }
+
+    fn append(&mut self, fragment: &Fragment) -> io::Result<()> {
+        let parts = fragment.io_slices();
+        let written = write_all_at(&self.file, &parts, self.written_bytes).and_then(|()| {
+            if self.sync == Sync::Write {
+                self.file.sync_data()
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = written {
+            // A part of a fragment is of no use to anybody, and takes room.
+            let _ = self.file.set_len(self.written_bytes);
+            return Err(error);
+        }
+        if let (Some(times), AnyMuxer::Plain(muxer)) = (&mut self.times, &mut self.muxer) {
+            // The frames are there: where the list does not take their times, they have none.
+            let _ = times.write_all(muxer.take_lines().as_bytes());
+        }
+        for part in &parts {
+            self.hash.write(part);
+            self.written_bytes = self.written_bytes.saturating_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Completes the file with what is written of it; frames that still wait are given up, see [`Self::waiting`].
+    ///
+    /// # Errors
+    ///
+    /// It is not complete then, and can be made so later as after a crash.
+    pub(crate) fn finish(mut self) -> io::Result<Finished> {
+        let ending = self.muxer.ending();
+        if let Err(error) = self.file.write_all_at(&ending.tail, self.written_bytes) {
+            let _ = self.file.set_len(self.written_bytes);
+            return Err(error);
+        }
+        self.hash.write(&ending.tail);
+        self.written_bytes = self.written_bytes.saturating_add(ending.tail.len() as u64);
+        if self.sync != Sync::Never {
+            // Before the head, which says that the rest is there.
+            self.file.sync_data()?;
+        }
+        for (offset, bytes) in &ending.patches {
+            self.file.write_all_at(bytes, *offset)?;
+            let begin = usize::try_from(*offset).unwrap_or(usize::MAX);
+            let end = begin.saturating_add(bytes.len());
+            if let Some(place) = self.head.get_mut(begin..end) {
+                place.copy_from_slice(bytes);
+            }
+        }
+        if self.sync != Sync::Never {
+            self.file.sync_all()?;
+        }
+        self.hash.write(&self.head);
+        Ok(Finished {
+            begins: self.begins,
+            ends: self.ends,
+            frames: self.written.frames,
+            bytes: self.written_bytes,
+            head_bytes: self.head.len() as u64,
+            checksum: self.hash.finish_128(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) const fn begins(&self) -> UtcTime {
+        self.begins
+    }
+
+    /// When the newest frame was captured that it has, or will have.
+    pub(crate) const fn ends(&self) -> UtcTime {
+        self.ends
+    }
+
+    /// What was taken and is not written.
+    pub(crate) const fn waiting(&self) -> Written {
+        self.waiting
+    }
+
+    /// Bytes that are in the file.
+    pub(crate) const fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+}
+
+/// Makes a file that only its owner reads, where nothing is yet.
+fn create(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+/// Writes all parts, in one call of the system as a rule.
+fn write_all_at(file: &File, parts: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    /// More parts at a time are not taken.
+    const PARTS_MOST: usize = 1024;
+    let mut left: Vec<IoSlice<'_>> = parts.to_vec();
+    let mut left = &mut left[..];
+    while !left.is_empty() {
+        let (some, _) = left.split_at(left.len().min(PARTS_MOST));
+        let written = match rustix::io::pwritev(file, some, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        offset = offset.saturating_add(written as u64);
+        IoSlice::advance_slices(&mut left, written);
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! A camera's frames in the form in which other programs take them: as they came, or decoded as planes, as YUV4MPEG2 or as RGB.
+#![forbid(unsafe_code)]
+
+mod feed;
+mod shape;
+mod y4m;
+
+pub use feed::{Feed, Format, NoPicture, Taken};
+pub use shape::{Form, Shape, fraction};

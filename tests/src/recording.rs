@@ -1,0 +1,96 @@
+//! `sdvr record`, and what is in its files by the word of programs that are not ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Running, System, text};
+
+impl System {
+    /// Starts `sdvr record` into `folder`.
+    pub fn start_recorder(&self, folder: &Path, arguments: &[&str]) -> Running {
+        let mut command = self.command("sdvr");
+        command.arg("record").arg("-o").arg(folder).args(arguments);
+        self.start(&mut command, "record")
+    }
+}
+
+/// All files of a camera, in the order of their names.
+#[must_use]
+pub fn files(folder: &Path, label: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = entries(&folder.join(label))
+        .filter(|day| day.is_dir())
+        .flat_map(|day| entries(&day).collect::<Vec<_>>())
+        .collect();
+    files.sort();
+    files
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path())
+}
+
+/// When each frame of a file is shown, in nanoseconds since its first, by ffprobe.
+///
+/// # Panics
+///
+/// When ffprobe says that something is wrong with the file.
+#[must_use]
+pub fn times(file: &Path) -> Vec<i64> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries"])
+        .args(["packet=pts_time", "-of", "csv=p=0"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}: {output:?}", file.display());
+    assert_eq!(text(&output.stderr), "", "{}", file.display());
+    let times: Vec<i64> = text(&output.stdout)
+        .lines()
+        .map(|line| nanoseconds(line.trim_end_matches(',')))
+        .collect();
+    let first = times.first().copied().unwrap_or(0);
+    times.iter().map(|time| time - first).collect()
+}
+
+/// `1.234567` as nanoseconds.
+fn nanoseconds(seconds: &str) -> i64 {
+    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let part: String = format!("{part:0<9}").chars().take(9).collect();
+    whole.parse::<i64>().unwrap() * 1_000_000_000 + part.parse::<i64>().unwrap()
+}
+
+/// Decodes all of a file by ffmpeg.
+///
+/// # Panics
+///
+/// When ffmpeg says that something is wrong with it.
+pub fn decode(file: &Path) {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(file)
+        .args(["-f", "null", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}: {output:?}", file.display());
+    assert_eq!(text(&output.stderr), "", "{}", file.display());
+}
+
+/// The streams and the container of a file by ffprobe.
+#[must_use]
+pub fn probe(file: &Path) -> serde_json::Value {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_format",
+            "-show_streams",
+            "-of",
+            "json",
+        ])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}: {output:?}", file.display());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
