@@ -64,6 +64,7 @@ impl Package {
 
 const PACKAGES: &[Package] = &[
     Package::new("ffmpeg", "ffprobe", "to make and to check footage"),
+    Package::new("mkvtoolnix", "mkvinfo", "to check recordings"),
     Package::new("g++", "g++", "to build programs in C++ with the library"),
     Package::new("make", "make", "to build the examples in C"),
     Package::new("cmake", "cmake", "to build the examples in C++"),

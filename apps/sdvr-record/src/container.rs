@@ -88,7 +88,7 @@ pub enum NotRecordable {
 /// A part of a file, from a place where playing can begin if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// Where in the file it begins.
+    /// Where in the file it begins. Between it and the one before there may be some bytes that mean nothing.
     pub offset: u64,
     /// How long it is.
     pub bytes: u64,

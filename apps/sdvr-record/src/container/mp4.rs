@@ -33,9 +33,10 @@ pub(super) struct Muxer {
     ticks: Ticks,
     /// Fragments that are done, and wait to be written.
     done: Vec<Vec<u8>>,
-    /// Their places are counted from the first of them.
     stretches: Vec<Stretch>,
     done_bytes: u64,
+    /// Where in the file the next one begins.
+    end: u64,
     open: Open,
     sequence: u32,
 }
@@ -65,6 +66,7 @@ impl Muxer {
             done: Vec::new(),
             stretches: Vec::new(),
             done_bytes: 0,
+            end: head.len() as u64,
             open: Open::default(),
             sequence: 0,
         };
@@ -138,24 +140,28 @@ impl Muxer {
         };
         last.duration = u32::try_from(self.ticks.interval()).unwrap_or(u32::MAX);
         self.sequence = self.sequence.wrapping_add(1);
+        let padding = fragment::padding(self.end, samples.len());
         let head = fragment::write(self.sequence, first, &samples, payload.len());
+        let offset = self.end.saturating_add(padding.len() as u64);
         let bytes = (head.len() as u64).saturating_add(payload.len() as u64);
         self.stretches.push(Stretch {
-            offset: self.done_bytes,
+            offset,
             bytes,
             first: self.ticks.date(first),
             frames: u32::try_from(samples.len()).unwrap_or(u32::MAX),
             key,
         });
-        self.done_bytes = self.done_bytes.saturating_add(bytes);
-        self.done.extend([head, payload]);
+        let all_bytes = bytes.saturating_add(padding.len() as u64);
+        self.done_bytes = self.done_bytes.saturating_add(all_bytes);
+        self.end = self.end.saturating_add(all_bytes);
+        let pieces = [padding, head, payload].into_iter();
+        self.done.extend(pieces.filter(|piece| !piece.is_empty()));
     }
 
     /// What waits, which counts as written from now on.
     pub(super) fn take(&mut self, media: &mut Media) -> Fragment {
         self.close();
-        for mut stretch in self.stretches.drain(..) {
-            stretch.offset = stretch.offset.saturating_add(media.end);
+        for stretch in self.stretches.drain(..) {
             media.frames = media.frames.saturating_add(stretch.frames.into());
             media.stretches.push(stretch);
         }

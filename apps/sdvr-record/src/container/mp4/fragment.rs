@@ -10,21 +10,31 @@
 //!      | n "trun" 000701 count, place of the first byte | 20 bytes
 //!      +------------------------------------------------+
 //!      | duration, bytes, flags                         | 12 bytes, count times
-//!      +------------+-----------------------------------+------------
-//!      | n "mdat"   | the frames, one behind the other
-//!      +------------+------------------------------------------------
+//!      +------------+------------+----------------------+
+//!      | 8 "free"   | n "mdat"   | the frames, one behind the other
+//!      +------------+------------+-------------------------------------
 //! ```
 //!
 //! Numbers are big-endian, of four bytes where nothing else is said. The time is that of the first frame, in microseconds since that of the file.
+//!
+//! ffmpeg reads all of a file's indexes before it plays, and refuses a file in which one is cut off within `tfhd` or `trun`. So there is a box of nothing
+//! behind those, for who cuts in front of `mdat`, and a box of nothing before a fragment if the index would else go beyond a page: what a kill,
+//! a full disk or a power cut leaves of a file ends with a page.
 
 use super::super::fields::Fields;
 use super::TRACK;
-use super::boxes::{HEADER_BYTES, boxed};
+use super::boxes::{HEADER_BYTES, boxed, header};
 
 /// Up to the first sample.
 pub(super) const FIXED_BYTES: usize = 88;
 /// What is said of a sample.
 pub(super) const SAMPLE_BYTES: usize = 12;
+/// From the last sample to the frames.
+pub(super) const BEHIND_BYTES: usize = 16;
+/// What files are written by.
+const PAGE_BYTES: usize = 4096;
+/// A box of nothing.
+const NOTHING: [u8; 8] = *b"\0\0\0\x08free";
 
 /// The place is counted from the beginning of the fragment.
 const BASE_IS_MOOF: u32 = 0x02_0000;
@@ -51,11 +61,31 @@ pub(super) struct Start {
     pub(super) count: u32,
 }
 
+/// What comes before a fragment of so many samples that begins behind `offset`: nothing, or a box of it.
+pub(super) fn padding(offset: u64, count: usize) -> Vec<u8> {
+    let page = PAGE_BYTES as u64;
+    let index_bytes = count
+        .saturating_mul(SAMPLE_BYTES)
+        .saturating_add(FIXED_BYTES + BEHIND_BYTES);
+    let used = usize::try_from(offset % page).unwrap_or(0);
+    let left = PAGE_BYTES.saturating_sub(used);
+    if index_bytes <= left || index_bytes > PAGE_BYTES {
+        return Vec::new();
+    }
+    boxed(b"free", &vec![0; left.saturating_sub(HEADER_BYTES)])
+}
+
+/// The length of the box of nothing that may come before a fragment.
+pub(super) fn parse_padding(bytes: &[u8]) -> Option<u64> {
+    let (length, kind) = header(bytes)?;
+    (kind == *b"free" && length <= PAGE_BYTES as u64).then_some(length)
+}
+
 /// All that comes before the frames' bytes, of which there are `payload_bytes`.
 pub(super) fn write(sequence: u32, time: u64, samples: &[Sample], payload_bytes: usize) -> Vec<u8> {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes();
     let table_bytes = samples.len().saturating_mul(SAMPLE_BYTES);
-    let moof_bytes = table_bytes.saturating_add(FIXED_BYTES);
+    let moof_bytes = table_bytes.saturating_add(FIXED_BYTES + NOTHING.len());
     let mut run = Vec::with_capacity(table_bytes.saturating_add(12));
     run.extend(RUN_FLAGS.to_be_bytes());
     run.extend(number(samples.len()));
@@ -80,6 +110,7 @@ pub(super) fn write(sequence: u32, time: u64, samples: &[Sample], payload_bytes:
     let fragment = [
         boxed(b"mfhd", &words(0, sequence)),
         boxed(b"traf", &track.concat()),
+        NOTHING.to_vec(),
     ];
     let mut bytes = boxed(b"moof", &fragment.concat());
     bytes.extend(number(payload_bytes.saturating_add(HEADER_BYTES)));
@@ -107,8 +138,8 @@ pub(super) fn parse_start(bytes: &[u8]) -> Option<Start> {
     let moof = u64::from(moof_bytes);
     let table = u64::from(count).checked_mul(SAMPLE_BYTES as u64)?;
     let is_right = count > 0
-        && Some(moof) == table.checked_add(FIXED_BYTES as u64)
-        && Some(traf_bytes) == moof_bytes.checked_sub(24)
+        && Some(moof) == table.checked_add((FIXED_BYTES + NOTHING.len()) as u64)
+        && Some(traf_bytes) == moof_bytes.checked_sub(32)
         && Some(u64::from(trun_bytes)) == table.checked_add(20)
         && Some(u64::from(place)) == moof.checked_add(HEADER_BYTES as u64);
     is_right.then_some(Start { time, count })
@@ -132,6 +163,7 @@ pub(super) fn parse_samples(start: Start, bytes: &[u8]) -> Option<(Vec<Sample>, 
             is_key: flags == DEPENDS_ON_NONE,
         });
     }
+    fields.expect(&NOTHING)?;
     let mdat_bytes = u64::from(fields.u32()?);
     fields.expect(b"mdat")?;
     let is_right = payload_bytes.checked_add(HEADER_BYTES as u64) == Some(mdat_bytes);
@@ -162,7 +194,7 @@ mod tests {
         };
         assert_eq!(start, expected);
         assert_eq!(parse_samples(start, rest), Some((samples(), 1000)));
-        assert_eq!(rest.len(), 2 * SAMPLE_BYTES + HEADER_BYTES);
+        assert_eq!(rest.len(), 2 * SAMPLE_BYTES + BEHIND_BYTES);
     }
 
     #[test]
@@ -186,5 +218,27 @@ mod tests {
             parse_samples(parsed, &write(7, 5, &samples(), 999)[FIXED_BYTES..]),
             None
         );
+    }
+
+    #[test]
+    fn an_index_is_in_one_page_if_it_fits_in_any() {
+        for count in [1, 30, 300, 332, 400] {
+            for offset in (0..3 * PAGE_BYTES).map(|offset| offset as u64) {
+                let padding = padding(offset, count);
+                if !padding.is_empty() {
+                    assert_eq!(parse_padding(&padding), Some(padding.len() as u64));
+                }
+                let index_bytes = FIXED_BYTES + count * SAMPLE_BYTES + BEHIND_BYTES;
+                let begins = offset + padding.len() as u64;
+                let ends = begins + index_bytes as u64 - 1;
+                let page = |place| place / PAGE_BYTES as u64;
+                // A box of nothing has eight bytes at least, which may be too many by some.
+                let is_in_one = page(begins) == page(ends) || begins % PAGE_BYTES as u64 == 7;
+                assert!(
+                    is_in_one || index_bytes > PAGE_BYTES - 8,
+                    "{count}, {offset}"
+                );
+            }
+        }
     }
 }

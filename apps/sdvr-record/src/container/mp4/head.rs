@@ -33,7 +33,8 @@ const VISUAL_BYTES: usize = 78;
 /// The places in a head that lengths are written to when the file ends.
 pub(super) fn duration_places(head: &[u8]) -> impl Iterator<Item = u64> {
     DURATIONS.iter().filter_map(|(path, before)| {
-        let (at, _) = find_within(head, path)?;
+        let (at, body) = find_within(head, path)?;
+        body.get(*before..before.checked_add(size_of::<u64>())?)?;
         u64::try_from(at.checked_add(*before)?).ok()
     })
 }

@@ -6,7 +6,7 @@ use super::super::scan::{Head, Input, SampleAt};
 use super::super::ticks::Ticks;
 use super::super::{Key, Media, ScanError, Stretch};
 use super::boxes::{self, HEADER_BYTES};
-use super::fragment::{self, FIXED_BYTES, SAMPLE_BYTES, Sample};
+use super::fragment::{self, BEHIND_BYTES, FIXED_BYTES, SAMPLE_BYTES, Sample};
 use super::head;
 
 /// Whether a file begins as an MP4 does.
@@ -23,9 +23,9 @@ pub(in super::super) fn scan(input: &Input<'_>) -> Result<(Head, Media), ScanErr
     };
     let mut ticks = Ticks::new(&head.about);
     while let Some(found) = fragment_at(input, media.end)? {
-        let stretch = found.stretch(media.end, &mut ticks);
+        let stretch = found.stretch(&mut ticks);
         media.frames = media.frames.saturating_add(stretch.frames.into());
-        media.end = media.end.saturating_add(stretch.bytes);
+        media.end = stretch.offset.saturating_add(stretch.bytes);
         media.stretches.push(stretch);
         let last = ticks.last().unwrap_or(0);
         media.last = Some(ticks.date(last));
@@ -63,6 +63,8 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
 
 /// A whole fragment.
 struct Found {
+    /// Where it begins, behind what may be before it.
+    offset: u64,
     time: u64,
     samples: Vec<Sample>,
     /// Of the whole fragment.
@@ -70,14 +72,18 @@ struct Found {
 }
 
 /// The fragment at this place; `None` where none is, or not all of it.
-fn fragment_at(input: &Input<'_>, offset: u64) -> io::Result<Option<Found>> {
-    let start = input.read(offset, FIXED_BYTES)?;
+fn fragment_at(input: &Input<'_>, mut offset: u64) -> io::Result<Option<Found>> {
+    let mut start = input.read(offset, FIXED_BYTES)?;
+    if let Some(padding) = fragment::parse_padding(&start) {
+        offset = offset.saturating_add(padding);
+        start = input.read(offset, FIXED_BYTES)?;
+    }
     let Some(start) = fragment::parse_start(&start) else {
         return Ok(None);
     };
     let table_bytes = u64::from(start.count).saturating_mul(SAMPLE_BYTES as u64);
     let rest_at = offset.saturating_add(FIXED_BYTES as u64);
-    let rest_bytes = table_bytes.saturating_add(HEADER_BYTES as u64);
+    let rest_bytes = table_bytes.saturating_add(BEHIND_BYTES as u64);
     if rest_at.saturating_add(rest_bytes) > input.bytes() {
         return Ok(None);
     }
@@ -92,6 +98,7 @@ fn fragment_at(input: &Input<'_>, offset: u64) -> io::Result<Option<Found>> {
         return Ok(None);
     }
     Ok(Some(Found {
+        offset,
         time: start.time,
         samples,
         bytes,
@@ -108,7 +115,7 @@ impl Found {
         })
     }
 
-    fn stretch(&self, offset: u64, ticks: &mut Ticks) -> Stretch {
+    fn stretch(&self, ticks: &mut Ticks) -> Stretch {
         let mut key = None;
         for (index, (time, sample)) in self.times().zip(&self.samples).enumerate() {
             ticks.went_on(time);
@@ -120,7 +127,7 @@ impl Found {
             }
         }
         Stretch {
-            offset,
+            offset: self.offset,
             bytes: self.bytes,
             first: ticks.date(self.time),
             frames: u32::try_from(self.samples.len()).unwrap_or(u32::MAX),
@@ -139,7 +146,7 @@ pub(in super::super) fn samples(
         return Ok(Vec::new());
     };
     let payload: u64 = found.samples.iter().map(|one| u64::from(one.bytes)).sum();
-    let end = stretch.offset.saturating_add(found.bytes);
+    let end = found.offset.saturating_add(found.bytes);
     let mut at = end.saturating_sub(payload);
     let mut samples = Vec::with_capacity(found.samples.len());
     for (time, sample) in found.times().zip(&found.samples) {
