@@ -137,6 +137,9 @@ fn record_what_is_there(
             Ok(Got::Frame(frame)) => {
                 pace.count(frame.bytes.len(), frame.published);
                 recorder.take(frame);
+                if let Some(unused) = recorder.take_unused() {
+                    input.give_memory(unused);
+                }
             }
             Ok(Got::Nothing) => return !input.camera().has_gone(),
             Ok(Got::Damaged(error)) => recorder.count_damaged(&error),

@@ -39,6 +39,8 @@ pub(crate) struct SegmentWriter {
     hash: XxHash3_128,
     /// Could not be written yet.
     stuck: Option<Fragment>,
+    /// Memory of the last frames that were written.
+    unused: Vec<Vec<u8>>,
     waiting: Written,
     written: Written,
     begins: UtcTime,
@@ -200,6 +202,7 @@ impl SegmentWriter {
             head,
             hash: XxHash3_128::new(),
             stuck: None,
+            unused: Vec::new(),
             waiting: Written::default(),
             written: Written::default(),
             begins,
@@ -234,12 +237,22 @@ impl SegmentWriter {
         added
     }
 
+    /// Whether so many bytes wait that they have to be written at once.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.waiting.bytes >= WAITING_BYTES_MOST
+    }
+
+    /// Memory of a frame that was written.
+    pub(crate) fn take_unused(&mut self) -> Option<Vec<u8>> {
+        self.unused.pop()
+    }
+
     /// How long until something has to be written; `None` when nothing waits.
     pub(crate) fn write_due_in(&self) -> Option<Duration> {
         if self.waiting.frames == 0 {
             return None;
         }
-        if self.waiting.bytes >= WAITING_BYTES_MOST {
+        if self.is_full() {
             return Some(Duration::ZERO);
         }
         Some(WRITE_INTERVAL.saturating_sub(self.last_write.elapsed()))
@@ -261,6 +274,8 @@ impl SegmentWriter {
         self.written.bytes = self.written.bytes.saturating_add(self.waiting.bytes);
         self.waiting = Written::default();
         self.last_write = Instant::now();
+        self.unused = fragment.into_buffers();
+        self.unused.retain(|memory| memory.capacity() > 4096);
         Ok(())
     }
 

@@ -272,7 +272,18 @@ impl<'a> CameraRecorder<'a> {
                 "frame {number} is larger than a file can hold, and was left out"
             )),
         }
-        self.write_if_due();
+        // Many bytes are not held back, but a second's frames are written together.
+        if recording.writer.is_full() {
+            self.write();
+        }
+    }
+
+    /// Memory of a frame that was written.
+    pub(super) fn take_unused(&mut self) -> Option<Vec<u8>> {
+        match &mut self.state {
+            State::Recording(recording) => recording.writer.take_unused(),
+            _ => None,
+        }
     }
 
     /// Begins a file with this frame, if one can begin with it. False if not.

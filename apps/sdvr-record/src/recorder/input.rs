@@ -15,8 +15,15 @@ use crate::plain::PlainForm;
     reason = "there is one a camera, and it is never moved"
 )]
 pub(super) enum Input {
-    AsTheyCame(Camera),
-    Decoded { feed: Feed, planes: Vec<u8> },
+    AsTheyCame {
+        camera: Camera,
+        /// For the next frame.
+        memory: Vec<u8>,
+    },
+    Decoded {
+        feed: Feed,
+        planes: Vec<u8>,
+    },
 }
 
 /// What reading gave.
@@ -32,7 +39,12 @@ pub(super) enum Got {
 impl Input {
     pub(super) fn new(camera: Camera, form: Form) -> Self {
         let format = match form {
-            Form::AsTheyCame => return Self::AsTheyCame(camera),
+            Form::AsTheyCame => {
+                return Self::AsTheyCame {
+                    camera,
+                    memory: Vec::new(),
+                };
+            }
             Form::Planes => Format::Planes,
             Form::Y4m => Format::Y4m,
         };
@@ -44,16 +56,25 @@ impl Input {
 
     pub(super) const fn camera(&self) -> &Camera {
         match self {
-            Self::AsTheyCame(camera) => camera,
+            Self::AsTheyCame { camera, .. } => camera,
             Self::Decoded { feed, .. } => feed.camera(),
+        }
+    }
+
+    /// Memory of a frame that is not needed any more: the next frame needs none of the system then, which would fill it with zeros first.
+    pub(super) fn give_memory(&mut self, unused: Vec<u8>) {
+        if let Self::AsTheyCame { memory, .. } = self
+            && memory.capacity() < unused.capacity()
+        {
+            *memory = unused;
         }
     }
 
     /// The next of all frames.
     pub(super) fn next(&mut self, timeout: Duration) -> Result<Got, Error> {
         match self {
-            Self::AsTheyCame(camera) => {
-                let next = camera.next(Policy::Every, timeout)?;
+            Self::AsTheyCame { camera, memory } => {
+                let next = camera.next_taking(Policy::Every, timeout, memory)?;
                 Ok(next.map_or(Got::Nothing, |frame| Got::Frame(Taken::new(frame))))
             }
             Self::Decoded { feed, planes } => Ok(match feed.next(Policy::Every, timeout)? {
