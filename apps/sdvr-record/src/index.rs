@@ -39,6 +39,8 @@ pub struct Index {
     total_bytes: u64,
     /// Of the one that is being written, as far as the recorder has told.
     open_bytes: u64,
+    /// Large files that were removed. The system frees what they have when they are closed, which takes it long: that is for when nobody waits for the index.
+    removed: Vec<File>,
     /// The database's file when it was opened; `None` of a reader.
     identity: Option<recovery::Identity>,
     /// Keeps other recorders out. None of a reader.

@@ -67,6 +67,7 @@ impl Index {
                     folder,
                     total_bytes,
                     open_bytes: 0,
+                    removed: Vec::new(),
                     identity: None,
                     lock_of_recorder: None,
                 });
@@ -90,6 +91,7 @@ impl Index {
             folder,
             total_bytes: 0,
             open_bytes: 0,
+            removed: Vec::new(),
             identity: None,
             lock_of_recorder: None,
         };
@@ -132,6 +134,7 @@ impl Index {
             folder,
             total_bytes: total_bytes.unwrap_or(0),
             open_bytes: 0,
+            removed: Vec::new(),
             identity: Identity::of(&path),
             lock_of_recorder: lock,
         };

@@ -1,6 +1,6 @@
 //! What the recorder enters.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -16,6 +16,10 @@ use crate::{About, UtcTime};
 
 /// How often a name is looked for that no file has.
 const NAMES_TRIED: u32 = 100_000;
+/// It takes the system long to free a file of so many bytes.
+const LARGE_BYTES: u64 = 16 << 20;
+/// Of so many files at a time that is put off.
+const HELD_MOST: usize = 64;
 
 impl Index {
     /// Enters a segment that is about to be written, and makes the folder of its day. `extension` is one of [`EXTENSIONS`].
@@ -160,6 +164,11 @@ impl Index {
         Ok(())
     }
 
+    /// Large files that were removed: what they have is free when they are dropped, which takes a while and needs no index.
+    pub(crate) fn take_removed(&mut self) -> Vec<File> {
+        std::mem::take(&mut self.removed)
+    }
+
     /// Removes a segment: its file, then what the index says of it, then the folder of its day if that is empty. A file that is not there is as good as
     /// removed. Cut off anywhere, what is left is removed when this is done again.
     ///
@@ -170,6 +179,9 @@ impl Index {
         let file = self.file(segment);
         if pictures::are_in(&segment.path) {
             remove_file(&times_path(&file))?;
+        }
+        if segment.bytes >= LARGE_BYTES && self.removed.len() < HELD_MOST {
+            self.removed.extend(File::open(&file));
         }
         remove_file(&file)?;
         self.forget_segment(segment.id)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -251,7 +251,15 @@ impl Shared {
             .map(|index| index.lock().unwrap_or_else(PoisonError::into_inner))
             .collect();
         let mut indexes: Vec<&mut Index> = guards.iter_mut().map(|guard| &mut **guard).collect();
-        work(&mut indexes)
+        let done = work(&mut indexes);
+        let removed: Vec<Vec<File>> = indexes
+            .into_iter()
+            .map(|index| index.take_removed())
+            .collect();
+        // Cameras that begin or end a file wait for these no longer than they must.
+        drop(guards);
+        drop(removed);
+        done
     }
 }
 

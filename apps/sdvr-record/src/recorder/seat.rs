@@ -184,7 +184,10 @@ impl Seat {
 
     /// Bytes of the file that is being written.
     pub(super) fn set_open_bytes(&self, bytes: u64) {
-        self.index().set_open_bytes(bytes);
+        // Nobody waits for that: who holds the index may be busy with others' files.
+        if let Ok(mut index) = self.index.try_lock() {
+            index.set_open_bytes(bytes);
+        }
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
