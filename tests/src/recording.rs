@@ -2,15 +2,30 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use crate::{Running, System, text};
+use crate::{Running, System, text, wait_until};
+
+/// How often it looks for cameras, and a little more.
+const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 
 impl System {
-    /// Starts `sdvr record` into `folder`.
+    /// Starts `sdvr record` into `folder`, and waits until it has looked for cameras, or has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does neither.
     pub fn start_recorder(&self, folder: &Path, arguments: &[&str]) -> Running {
         let mut command = self.command("sdvr");
         command.arg("record").arg("-o").arg(folder).args(arguments);
-        self.start(&mut command, "record")
+        let mut recorder = self.start(&mut command, "record");
+        let page = self.shm().join(format!("recorder-{}", recorder.id()));
+        wait_until("the recorder is ready", || {
+            page.metadata().is_ok_and(|page| page.len() > 0) || !recorder.runs()
+        });
+        // It looks five times a second, from before that on.
+        std::thread::sleep(LOOK_INTERVAL);
+        recorder
     }
 }
 

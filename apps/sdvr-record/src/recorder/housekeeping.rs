@@ -11,13 +11,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
-use rustix::fs::{Access, access};
 use sdvr_frame::{Fingerprint, StreamId, StreamLabel, Timestamp};
 
 use super::clock::Dates;
 use super::shared::Shared;
 use crate::index::{Index, IndexError, Recovery, camera_folders};
 use crate::retention::{HostClock, Removed, Retention};
+use crate::segment::is_disk_full;
 use crate::status::StatusPage;
 
 /// How often it is looked for what is to be removed.
@@ -88,11 +88,14 @@ pub(super) fn check_directory(directory: &Path) -> anyhow::Result<()> {
     if !directory.is_dir() {
         bail!("{shown} is no directory; -o names one");
     }
-    access(
-        directory,
-        Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
-    )
-    .with_context(|| format!("nothing can be recorded in {shown}"))
+    // Rights do not tell all: there are folders in which not even root makes files.
+    let probe = directory.join(format!(".sdvr-record-{}", std::process::id()));
+    match File::options().write(true).create_new(true).open(&probe) {
+        Ok(_) => Ok(std::fs::remove_file(&probe)?),
+        // It is recorded when there is room.
+        Err(error) if is_disk_full(&error) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("nothing can be recorded in {shown}")),
+    }
 }
 
 /// A camera has a file, an index of four, a ring: as many descriptors as this process may have.
