@@ -67,7 +67,7 @@ pub struct Completed {
     pub ends: UtcTime,
     /// Frames in it.
     pub frames: u64,
-    /// Frames that were captured meanwhile and are not in it.
+    /// Frames that arrived meanwhile and were not recorded: the disk was too slow or full.
     pub lost: u64,
     /// The file's.
     pub bytes: u64,
@@ -90,7 +90,7 @@ pub struct Summary {
     pub last: Option<UtcTime>,
     /// Frames in finished segments.
     pub frames: u64,
-    /// Frames that were captured meanwhile and are not in them.
+    /// Frames that arrived meanwhile and were not recorded: the disk was too slow or full.
     pub lost: u64,
     /// Stretches in which frames are missing.
     pub gaps: u64,

@@ -182,14 +182,7 @@ impl Index {
             .as_ref()
             .and_then(|path| path.split_once('/'))
             .map(|(day, _)| day);
-        let is_known = |path: &str| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?1)";
-            self.read(|connection| {
-                connection
-                    .prepare_cached(sql)?
-                    .query_row([path], |row| row.get(0))
-            })
-        };
+        let is_known = |path: &str| self.has_path(path);
         let is_day_known = |day: &str| {
             // '0' is the character after '/'.
             let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path > ?1 || '/' AND path < ?1 || '0')";

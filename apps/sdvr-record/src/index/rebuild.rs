@@ -15,7 +15,7 @@ use super::pictures::{self, Pictures};
 use super::segment::{
     GAP_COLUMNS, Gap, SEGMENT_COLUMNS, Segment, SegmentId, SegmentState, read_gap, read_segment,
 };
-use crate::container::{self, ScanError};
+use crate::container::{self, End, ScanError};
 
 /// How often it is said how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -201,10 +201,10 @@ fn look_at(folder: &Path, path: &str) -> Option<Segment> {
     Some(Segment {
         id: SegmentId(0),
         path: path.to_owned(),
-        state: if scan.is_ended {
-            SegmentState::Complete
-        } else {
-            SegmentState::Open
+        state: match scan.end {
+            End::Ended => SegmentState::Complete,
+            End::CutOff => SegmentState::Open,
+            End::Damaged => SegmentState::Damaged,
         },
         begins: scan.about.begins,
         ends: scan.last.unwrap_or(scan.about.begins),

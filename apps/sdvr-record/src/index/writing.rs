@@ -69,6 +69,8 @@ impl Index {
             let is_taken = EXTENSIONS
                 .iter()
                 .any(|extension| file.with_extension(extension).symlink_metadata().is_ok());
+            // Nor may there be the list of another one's pictures.
+            let is_taken = is_taken || times_path(&file).symlink_metadata().is_ok();
             if !is_taken && !self.has_path(&path)? {
                 return Ok(path);
             }

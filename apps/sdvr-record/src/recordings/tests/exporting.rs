@@ -31,7 +31,7 @@ impl Out {
     /// The times of its frames, of which each is what it was.
     fn times(&self) -> Vec<i64> {
         let file = fs::File::open(self.file()).unwrap();
-        assert!(container::scan(&file).unwrap().is_ended);
+        assert!(container::scan(&file).unwrap().is_ended());
         let mut frames = container::frames(&file).unwrap();
         let mut times = Vec::new();
         while let Some(at) = frames.try_next().unwrap() {

@@ -166,7 +166,7 @@ fn what_a_killed_recorder_has_left_is_completed() {
     let whole = film(&mut index, BEGIN, 25);
     let about = about_of(&index, BEGIN + 60 * S);
     let (cut, _, mut file) = begin_film(&mut index, &about, 25);
-    file.write_all(b"half a fragm").unwrap();
+    file.write_all(&[0x1f, 0x43, 0xb6, 0x75, 1, 0, 0]).unwrap();
     index.note_gap(cut.id, &GAP).unwrap();
     // Nothing but its name; not even that; and what is no recording.
     let about = about_of(&index, BEGIN + 120 * S);
@@ -203,6 +203,103 @@ fn what_a_killed_recorder_has_left_is_completed() {
         (3, 1),
         "{verified:?}"
     );
+}
+
+/// A hole of zeros in the middle, in a file that was finished and in one that was not: all behind it stays, and what is before it is exported.
+#[test]
+fn damaged_files_stay_as_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let finished = film(&mut index, BEGIN, 25);
+    let about = about_of(&index, BEGIN + 60 * S);
+    let (open_one, _, _) = begin_film(&mut index, &about, 25);
+    let mut contents = Vec::new();
+    for path in [&index.file(&finished), &open_one.path] {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 500].fill(0);
+        fs::write(path, &bytes).unwrap();
+        contents.push((path.clone(), bytes));
+    }
+    drop(index);
+    fs::remove_file(place.path().join("door").join(INDEX_FILE)).unwrap();
+    let mut index = open(place.path(), "door");
+    assert_eq!(index.recover_unfinished().unwrap(), Recovery::default());
+    for (path, bytes) in contents {
+        assert!(fs::read(path).unwrap() == bytes);
+    }
+    for segment in all(&index) {
+        assert_eq!(segment.state, SegmentState::Damaged);
+        assert!(segment.frames > 5 && segment.frames < 25, "{segment:?}");
+        assert!(segment.ends > segment.begins);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_completed_does_not_keep_others_from_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let mut begun = Vec::new();
+    for n in 0..3 {
+        let about = about_of(&index, BEGIN + n * 60 * S);
+        begun.push(begin_film(&mut index, &about, 25).0);
+    }
+    // A folder cannot be written as a file is, not even by root.
+    fs::remove_file(&begun[0].path).unwrap();
+    fs::create_dir(&begun[0].path).unwrap();
+    let error = index.recover_unfinished().unwrap_err();
+    let IndexError::NotRecovered { done, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(done.recovered, 2);
+    let states: Vec<_> = all(&index).iter().map(|segment| segment.state).collect();
+    let recovered = SegmentState::Recovered;
+    assert_eq!(states, [SegmentState::Open, recovered, recovered]);
+}
+
+/// What did not reach this host is no loss of the recorder's.
+#[test]
+fn lost_frames_are_those_that_arrived_and_were_not_recorded() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let (begun, _, _) = begin_film(&mut index, &about, 25);
+    let reasons = [
+        (GapReason::Link, 1),
+        (GapReason::SlowDisk, 2),
+        (GapReason::Source, 4),
+        (GapReason::DiskFull, 8),
+        (GapReason::Clock, 16),
+    ];
+    for (reason, frames) in reasons {
+        let gap = Gap {
+            reason,
+            frames,
+            ..GAP
+        };
+        index.note_gap(begun.id, &gap).unwrap();
+    }
+    index.recover_unfinished().unwrap();
+    assert_eq!(all(&index)[0].lost, 10);
+}
+
+#[test]
+fn the_checksum_of_a_long_file_is_not_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let begun = index.begin_segment(&about, "raw").unwrap();
+    // A hole, which takes no room.
+    let file = fs::File::create(&begun.path).unwrap();
+    file.set_len((64 << 20) + 1).unwrap();
+    let about = about_of(&index, BEGIN + 60 * S);
+    begin_film(&mut index, &about, 25);
+    index.recover_unfinished().unwrap();
+    let has_checksum: Vec<_> = all(&index)
+        .iter()
+        .map(|segment| segment.checksum.is_some())
+        .collect();
+    assert_eq!(has_checksum, [false, true]);
 }
 
 #[test]
