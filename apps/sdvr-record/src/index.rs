@@ -5,6 +5,7 @@
 
 mod error;
 mod layout;
+mod mending;
 mod opening;
 pub(crate) mod pictures;
 mod reading;
@@ -43,6 +44,14 @@ pub struct Index {
     removed: Vec<File>,
     /// The database's file when it was opened; `None` of a reader.
     identity: Option<recovery::Identity>,
+    /// The segment that is being written, as it was entered when it began.
+    begun: Option<Segment>,
+    /// The greatest number that was given to a segment since it was opened; 0 before.
+    last_id: SegmentId,
+    /// Where a damaged one was put in whose place none could be made yet: it is still needed for that.
+    aside: Option<PathBuf>,
+    /// What people should know and nobody was told yet.
+    notices: Vec<String>,
     /// Keeps other recorders out. None of a reader.
     lock_of_recorder: Option<File>,
 }

@@ -27,6 +27,12 @@ impl Index {
         Ok(found.into_iter().next())
     }
 
+    /// The segment whose file has this path.
+    pub(super) fn segment_at(&self, path: &str) -> Result<Option<Segment>, IndexError> {
+        let found = self.segments_where("path = ?1", [path])?;
+        Ok(found.into_iter().next())
+    }
+
     /// All segments with frames from `from` to `to`, in the order in which they were recorded.
     ///
     /// # Errors

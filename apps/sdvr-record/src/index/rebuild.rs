@@ -39,6 +39,14 @@ impl Salvage {
         salvage
     }
 
+    /// What is known to be missing in a segment; forgotten here.
+    pub(super) fn take_gaps(&mut self, path: &str) -> Vec<Gap> {
+        let known = self.0.get_mut(path);
+        known
+            .map(|(_, gaps)| std::mem::take(gaps))
+            .unwrap_or_default()
+    }
+
     fn read(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut gaps: HashMap<SegmentId, Vec<Gap>> = HashMap::new();
         let mut read_gaps = || -> rusqlite::Result<()> {
@@ -91,6 +99,10 @@ pub(super) fn gather(
         }
         match salvage.0.remove(path) {
             Some(known) if is_still(folder, &known.0) => remembered.push(known),
+            // The file says more of itself by now, but not what is missing.
+            Some((segment, gaps)) if segment.state == SegmentState::Open => {
+                found.extend(look_at(folder, path).map(|segment| (segment, gaps)));
+            }
             _ => found.extend(look_at(folder, path).map(|segment| (segment, Vec::new()))),
         }
     }

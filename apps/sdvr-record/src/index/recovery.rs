@@ -49,28 +49,30 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// [`IndexError::NotRecovered`] when the index or a file cannot be written. All other files are completed none the less, and that one can be tried
-    /// again.
+    /// [`IndexError::NotRecovered`] when a file cannot be read or written: all others are completed none the less. Other [`IndexError`]s when the index
+    /// cannot be. What is done stays done, and the rest can be tried again.
     pub fn recover_unfinished(&mut self) -> Result<Recovery, IndexError> {
         let mut done = Recovery::default();
+        // If the index is made anew, all is looked at again: numbers are others, and what is done is done.
+        self.mended(|index| index.recover_all(&mut done))
+    }
+
+    fn recover_all(&mut self, done: &mut Recovery) -> Result<Recovery, IndexError> {
         let mut first_error = None;
         for segment in self.unfinished()? {
-            match self.recover_one(&segment, &mut done) {
+            match self.recover_one(&segment, done) {
                 Ok(()) => {}
                 // One file that cannot be read is no reason to leave the others as they are.
                 Err(error @ IndexError::Io { .. }) => {
                     first_error.get_or_insert(error);
                 }
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                    break;
-                }
+                Err(error) => return Err(error),
             }
         }
         match first_error {
-            None => Ok(done),
+            None => Ok(*done),
             Some(error) => Err(IndexError::NotRecovered {
-                done,
+                done: *done,
                 error: Box::new(error),
             }),
         }
@@ -99,11 +101,11 @@ impl Index {
                 done.recovered = done.recovered.saturating_add(1);
             }
             Ok(_) | Err(ScanError::NoHead) => {
-                self.remove_segment(segment)?;
+                self.remove_now(segment)?;
                 done.empty = done.empty.saturating_add(1);
             }
             Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                self.forget_segment(segment.id)?;
+                self.forget_now(segment.id)?;
                 done.empty = done.empty.saturating_add(1);
             }
             Err(ScanError::Io(error)) => return Err(IndexError::io("complete", &path, error)),
@@ -133,7 +135,7 @@ impl Index {
             head_bytes: scan.map_or(0, |scan| scan.head_bytes),
             checksum: None,
         };
-        self.complete_segment(segment.id, &damaged)
+        self.complete_now(segment.id, &damaged)
     }
 
     /// Frames that arrived and were not recorded, as far as that was noted.
@@ -178,7 +180,7 @@ impl Index {
             head_bytes,
             checksum,
         };
-        self.complete_segment(segment.id, &completed)
+        self.complete_now(segment.id, &completed)
     }
 
     /// Writes the index again if its file was taken away: what is entered would be gone with the program. What it is made of is still there as long as
@@ -202,9 +204,11 @@ impl Index {
         self.connection
             .execute("VACUUM INTO ?1", [&name])
             .map_err(|error| database("write", &copy, error))?;
-        // Another one that is there by now was made of the files alone, and knows less.
+        // Another one that is there by now was made of the files alone, and knows less. A log alone is of neither, and would be taken for the new one's.
         if path.exists() {
             opening::put_aside(&path)?;
+        } else {
+            opening::put_log_aside(&path, &layout::name_aside(&path))?;
         }
         fs::rename(&copy, &path).map_err(|error| IndexError::io("make", &path, error))?;
         self.connection = opening::reopen(&path, &self.label)?;

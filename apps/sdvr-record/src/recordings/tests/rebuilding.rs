@@ -124,6 +124,113 @@ fn an_index_that_is_taken_away_while_it_records_is_written_again() {
     assert_eq!(index.gaps(first.id).unwrap(), [GAP]);
 }
 
+/// The log that was left beside it is of the one that was taken away, and must not be taken for the new one's.
+#[test]
+fn an_index_of_which_only_the_log_is_left_is_written_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let mut recorded: Vec<Segment> = (0..20)
+        .map(|n| film(&mut index, BEGIN + n * 60 * S, 2))
+        .collect();
+    let folder = place.path().join("door");
+    for name in ["index.sqlite-wal", "index.sqlite-shm"] {
+        fs::copy(folder.join(name), place.path().join(name)).unwrap();
+    }
+    recorded.extend((20..40).map(|n| film(&mut index, BEGIN + n * 60 * S, 2)));
+    // An older log than the one that is in use, as a backup that is played back leaves it.
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    for name in ["index.sqlite-wal", "index.sqlite-shm"] {
+        fs::rename(place.path().join(name), folder.join(name)).unwrap();
+    }
+    recorded.push(film(&mut index, BEGIN + 40 * 60 * S, 2));
+    assert!(all(&index) == recorded);
+    drop(index);
+    let index =
+        Index::open_to_record(place.path(), &label("door"), &mut |line| panic!("{line}")).unwrap();
+    assert!(all(&index) == recorded);
+}
+
+/// Overwrites what the index has on the disk while it is open.
+fn damage(folder: &std::path::Path) {
+    let path = folder.join(INDEX_FILE);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    // All of it in the one file, and what was read before read again.
+    let _: i64 = other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    other
+        .execute_batch("CREATE TABLE x (y); DROP TABLE x;")
+        .unwrap();
+    let _: i64 = other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let bytes = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    file.write_all_at(&vec![0xa5; bytes - 4096], 4096).unwrap();
+}
+
+#[test]
+fn an_index_that_is_damaged_while_it_records_is_made_anew_and_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("door");
+    let mut index = open(place.path(), "door");
+    let mut recorded: Vec<Segment> = (0..5)
+        .map(|n| film(&mut index, BEGIN + n * 60 * S, 25))
+        .collect();
+    // Numbers are not those that counting gives.
+    index.remove_segment(&recorded.remove(1)).unwrap();
+    let about = about_of(&index, BEGIN + 600 * S);
+    let (begun, muxer, _file) = begin_film(&mut index, &about, 25);
+    damage(&folder);
+    index.note_gap(begun.id, &GAP).unwrap();
+    let completed = Completed {
+        state: SegmentState::Complete,
+        begins: about.begins,
+        ends: UtcTime(about.begins.0 + 24 * INTERVAL),
+        frames: 25,
+        lost: 10,
+        bytes: begun.path.metadata().unwrap().len(),
+        head_bytes: muxer.head().len() as u64,
+        checksum: None,
+    };
+    index.complete_segment(begun.id, &completed).unwrap();
+    assert_eq!(index.gaps(begun.id).unwrap(), [GAP]);
+    assert_eq!(index.take_notices().len(), 1);
+    let found = all(&index);
+    assert_eq!(of_files(&found[..4]), of_files(&recorded));
+    assert_eq!((found[4].id, found[4].lost), (begun.id, 10));
+    // The next one begins, is completed and removed in damaged ones, too.
+    damage(&folder);
+    let next = film(&mut index, BEGIN + 660 * S, 25);
+    assert!(next.id > begun.id);
+    damage(&folder);
+    index.remove_segment(&next).unwrap();
+    assert!(!index.file(&next).exists());
+    let found = all(&index);
+    assert_eq!(found.len(), 5);
+    assert_eq!(of_files(&found[..4]), of_files(&recorded));
+    let bytes: u64 = found.iter().map(|segment| segment.bytes).sum();
+    assert_eq!(index.total_bytes(), bytes);
+    drop(index);
+    Index::open_to_record(place.path(), &label("door"), &mut |line| panic!("{line}")).unwrap();
+}
+
+#[test]
+fn an_index_that_alone_is_taken_away_is_written_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let first = film(&mut index, BEGIN, 25);
+    fs::remove_file(place.path().join("door").join(INDEX_FILE)).unwrap();
+    let second = film(&mut index, BEGIN + 60 * S, 25);
+    assert_eq!(all(&index), [first.clone(), second.clone()]);
+    drop(index);
+    let index =
+        Index::open_to_record(place.path(), &label("door"), &mut |line| panic!("{line}")).unwrap();
+    assert_eq!(all(&index), [first, second]);
+}
+
 #[test]
 fn files_that_the_index_does_not_know_are_added_to_it() {
     let place = tempfile::tempdir().unwrap();
