@@ -50,6 +50,8 @@ pub struct Index {
     last_id: SegmentId,
     /// Where a damaged one was put in whose place none could be made yet: it is still needed for that.
     aside: Option<PathBuf>,
+    /// What is known of the times of the newest segments; `None` when they may have changed.
+    newest_times: Option<Option<NewestTimes>>,
     /// What people should know and nobody was told yet.
     notices: Vec<String>,
     /// Keeps other recorders out. None of a reader.
@@ -84,6 +86,15 @@ pub struct Completed {
     pub head_bytes: u64,
     /// Of all of them; `None` when nobody has read them.
     pub checksum: Option<Checksum>,
+}
+
+/// What the times of the newest segments say of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewestTimes {
+    /// When the last frame was captured of the segment that was recorded last.
+    pub(crate) ends: UtcTime,
+    /// Which time it would be now if the clock had not made a leap forward among them.
+    pub(crate) leap_from: Option<UtcTime>,
 }
 
 /// All of a camera's recordings together.
@@ -150,6 +161,7 @@ impl Index {
         what: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
         let path = self.folder.join(INDEX_FILE);
+        self.newest_times = None;
         let change = || {
             let transaction = self.connection.transaction()?;
             let result = what(&transaction)?;

@@ -100,6 +100,7 @@ impl Index {
             begun: None,
             last_id: SegmentId(0),
             aside: None,
+            newest_times: None,
             notices: Vec::new(),
             lock_of_recorder: None,
         }
