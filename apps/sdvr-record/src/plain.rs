@@ -61,6 +61,11 @@ impl PlainMuxer {
     }
 
     /// The lines of it, and in the beginning the one that says what they are.
+    pub(crate) fn lines(&self) -> &str {
+        &self.lines
+    }
+
+    /// The same, which are not needed any more.
     pub(crate) fn take_lines(&mut self) -> String {
         std::mem::take(&mut self.lines)
     }

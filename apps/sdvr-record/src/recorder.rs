@@ -6,20 +6,23 @@ mod events;
 mod history;
 mod housekeeping;
 mod input;
+mod missing;
 mod pace;
+mod pause;
 mod seat;
 mod shared;
 mod taken;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sdvr::{Camera, CameraInfo, EachCamera, Error, Start};
 
 use self::camera::CameraRecorder;
 use self::events::Triggers;
+use self::housekeeping::{NoPlace, Place, Remover, Teller};
 use self::input::{Got, Input};
 use self::pace::{Depth, Pace};
 use self::seat::Seat;
@@ -29,6 +32,8 @@ use crate::status::StatusPage;
 
 /// How long a frame is waited for before other things are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How soon it is tried again what could not be done.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked for events, and whether to end.
 const EVENT_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -82,31 +87,29 @@ pub fn run(
         .only(is_meant)
         .start(move |camera| record(&recorded, camera))
         .context("cannot start a thread")?;
-    let mut housekeeper = housekeeping::Housekeeper::new(&shared, page);
+    let remover = Remover::start(&shared).context("cannot start a thread")?;
+    let mut teller = Teller::new(&shared, page);
     while !is_to_end() {
         if let Some(triggers) = &mut triggers {
             triggers.look(&shared.events);
         }
-        housekeeper.turn();
+        teller.turn();
         std::thread::sleep(EVENT_INTERVAL);
     }
     each.stop();
-    housekeeper.say_sum();
+    remover.end();
+    teller.say_sum();
     Ok(())
 }
 
 /// Records one camera until it goes.
 fn record(shared: &Arc<Shared>, camera: Camera) {
-    let Some(info) = camera.info() else { return };
-    let (label, fingerprint, stream) = (info.label.clone(), info.origin.fingerprint(), info.stream);
-    let place = match shared.place_for(&label, fingerprint, stream) {
-        Ok(place) => place,
-        Err(error) => {
-            shared.say(format_args!("{label}: cannot be recorded: {error}"));
-            return;
-        }
+    let Some(place) = wait_for_place(shared, &camera) else {
+        return;
     };
-    let seat = Seat::new(shared, &place.label, fingerprint, Arc::clone(&place.index));
+    let fingerprint = camera.info().and_then(|info| info.origin.fingerprint());
+    let names = camera.label().to_owned();
+    let seat = Seat::new(shared, &place, fingerprint, names);
     let mut recorder = CameraRecorder::new(shared, seat);
     let mut input = Input::new(camera, shared.options.form);
     let mut pace = Pace::default();
@@ -122,7 +125,27 @@ fn record(shared: &Arc<Shared>, camera: Camera) {
         }
     }
     recorder.leave();
-    shared.give_back(&place.label);
+}
+
+/// Where a camera is recorded; waits while there is no such place, and says once why. `None` when the camera goes meanwhile.
+fn wait_for_place<'a>(shared: &'a Shared, camera: &Camera) -> Option<Place<'a>> {
+    let info = camera.info()?;
+    let mut is_said = false;
+    while !camera.has_gone() {
+        let error = match shared.place_for(&info.label, info.origin.fingerprint(), info.stream) {
+            Ok(place) => return Some(place),
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut is_said, true) {
+            let label = &info.label;
+            shared.say(format_args!("{label}: cannot be recorded: {error}"));
+        }
+        let is_full = matches!(&error, NoPlace::Index(error) if error.is_disk_full());
+        if !is_full || !shared.make_room(&shared.options.directory) {
+            std::thread::sleep(TRY_AGAIN);
+        }
+    }
+    None
 }
 
 /// Records the frames that are there, or waits for one. False when the camera has gone.
@@ -131,8 +154,10 @@ fn record_what_is_there(
     recorder: &mut CameraRecorder<'_>,
     pace: &mut Pace,
 ) -> bool {
+    let began = Instant::now();
     let mut timeout = LOOK_INTERVAL.min(recorder.due_in().unwrap_or(LOOK_INTERVAL));
-    loop {
+    // Who never catches up has other things to do, too.
+    while began.elapsed() <= LOOK_INTERVAL {
         match input.next(timeout) {
             Ok(Got::Frame(frame)) => {
                 pace.count(frame.bytes.len(), frame.published);
@@ -143,17 +168,16 @@ fn record_what_is_there(
             }
             Ok(Got::Nothing) => return !input.camera().has_gone(),
             Ok(Got::Damaged(error)) => recorder.count_damaged(&error),
-            Ok(Got::NeverAPicture(why)) => {
-                recorder.say_unrecordable(&why);
-                return false;
-            }
+            Ok(Got::NeverAPicture(why)) => recorder.count_unrecordable(&why),
             Err(Error::Ended) => recorder.end(),
             Err(error) => {
                 recorder.say_unrecordable(&error.to_string());
-                return false;
+                std::thread::sleep(TRY_AGAIN);
+                return !input.camera().has_gone();
             }
         }
         // Of what has gathered none is waited for.
         timeout = Duration::ZERO;
     }
+    true
 }

@@ -4,7 +4,7 @@
 //! written into its head, whose length was settled in the beginning.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub(crate) struct SegmentWriter {
     sync: Sync,
     muxer: AnyMuxer,
     /// Of a file that does not say when its frames were taken: where that stands.
-    times: Option<File>,
+    times: Option<Times>,
     head: Vec<u8>,
     /// What is whole, from the beginning of the file.
     written_bytes: u64,
@@ -45,6 +45,8 @@ pub(crate) struct SegmentWriter {
     written: Written,
     begins: UtcTime,
     ends: UtcTime,
+    /// When the newest frame was captured that is in the file.
+    written_ends: UtcTime,
     last_write: Instant,
 }
 
@@ -175,16 +177,19 @@ impl SegmentWriter {
             path: path.to_owned(),
             error,
         };
-        let file = create(path).map_err(failed)?;
+        // The list first: a file without one says less than a list without a file.
         let times = match &muxer {
             AnyMuxer::Container(_) => None,
-            AnyMuxer::Plain(_) => Some(create(&times_path(path)).map_err(failed)?),
+            AnyMuxer::Plain(_) => Some(Times::create(path).map_err(failed)?),
         };
-        if let Err(error) = file.write_all_at(&head, 0) {
-            // Nothing is in it.
-            let _ = std::fs::remove_file(path);
-            return Err(failed(error));
-        }
+        let made = create(path).and_then(|file| file.write_all_at(&head, 0).map(|()| file));
+        let file = made.map_err(|error| {
+            // Nothing is in it; if another's was there, that stays.
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                remove(path);
+            }
+            failed(error)
+        })?;
         if sync != Sync::Never {
             // Its name, too, is to be there after a power cut.
             let folder = path.parent().and_then(|folder| File::open(folder).ok());
@@ -207,6 +212,7 @@ impl SegmentWriter {
             written: Written::default(),
             begins,
             ends: begins,
+            written_ends: begins,
             last_write: Instant::now(),
         })
     }
@@ -273,7 +279,7 @@ impl SegmentWriter {
         self.written.frames = self.written.frames.saturating_add(self.waiting.frames);
         self.written.bytes = self.written.bytes.saturating_add(self.waiting.bytes);
         self.waiting = Written::default();
-        self.last_write = Instant::now();
+        self.written_ends = self.ends;
         self.unused = fragment.into_buffers();
         self.unused.retain(|memory| memory.capacity() > 4096);
         Ok(())
@@ -281,21 +287,23 @@ impl SegmentWriter {
 
     fn append(&mut self, fragment: &Fragment) -> io::Result<()> {
         let parts = fragment.io_slices();
-        let written = write_all_at(&self.file, &parts, self.written_bytes).and_then(|()| {
-            if self.sync == Sync::Write {
-                self.file.sync_data()
-            } else {
-                Ok(())
-            }
-        });
+        let is_synced = self.sync == Sync::Write;
+        let mut written = write_all_at(&self.file, &parts, self.written_bytes);
+        if is_synced {
+            written = written.and_then(|()| self.file.sync_data());
+        }
+        if let (Ok(()), Some(times), AnyMuxer::Plain(muxer)) =
+            (&written, &mut self.times, &self.muxer)
+        {
+            written = times.append(muxer.lines(), is_synced);
+        }
         if let Err(error) = written {
             // A part of a fragment is of no use to anybody, and takes room.
             let _ = self.file.set_len(self.written_bytes);
             return Err(error);
         }
-        if let (Some(times), AnyMuxer::Plain(muxer)) = (&mut self.times, &mut self.muxer) {
-            // The frames are there: where the list does not take their times, they have none.
-            let _ = times.write_all(muxer.take_lines().as_bytes());
+        if let AnyMuxer::Plain(muxer) = &mut self.muxer {
+            muxer.take_lines();
         }
         for part in &parts {
             self.hash.write(part);
@@ -310,6 +318,10 @@ impl SegmentWriter {
     ///
     /// It is not complete then, and can be made so later as after a crash.
     pub(crate) fn finish(mut self) -> io::Result<Finished> {
+        if self.stuck.is_some() {
+            // What it would say of itself is of frames that are not in it: whoever completes it later looks.
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let ending = self.muxer.ending();
         if let Err(error) = self.file.write_all_at(&ending.tail, self.written_bytes) {
             let _ = self.file.set_len(self.written_bytes);
@@ -335,7 +347,7 @@ impl SegmentWriter {
         self.hash.write(&self.head);
         Ok(Finished {
             begins: self.begins,
-            ends: self.ends,
+            ends: self.written_ends,
             frames: self.written.frames,
             bytes: self.written_bytes,
             head_bytes: self.head.len() as u64,
@@ -351,9 +363,19 @@ impl SegmentWriter {
         self.begins
     }
 
-    /// When the newest frame was captured that it has, or will have.
-    pub(crate) const fn ends(&self) -> UtcTime {
-        self.ends
+    /// When the newest frame was captured that is in the file; that of the first while there is none.
+    pub(crate) const fn written_ends(&self) -> UtcTime {
+        self.written_ends
+    }
+
+    /// What is in the file.
+    pub(crate) const fn written(&self) -> Written {
+        self.written
+    }
+
+    /// Removes the file.
+    pub(crate) fn discard(self) {
+        remove(&self.path);
     }
 
     /// What was taken and is not written.
@@ -365,6 +387,42 @@ impl SegmentWriter {
     pub(crate) const fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
+}
+
+/// The list of times beside a file that does not say them.
+#[derive(Debug)]
+struct Times {
+    file: File,
+    bytes: u64,
+}
+
+impl Times {
+    /// For the file at `path`.
+    fn create(path: &Path) -> io::Result<Self> {
+        let file = create(&times_path(path))?;
+        Ok(Self { file, bytes: 0 })
+    }
+
+    /// Adds these lines, all of them or none.
+    fn append(&mut self, lines: &str, is_synced: bool) -> io::Result<()> {
+        let mut written = self.file.write_all_at(lines.as_bytes(), self.bytes);
+        if is_synced {
+            written = written.and_then(|()| self.file.sync_data());
+        }
+        match written {
+            Ok(()) => self.bytes = self.bytes.saturating_add(lines.len() as u64),
+            Err(_) => {
+                let _ = self.file.set_len(self.bytes);
+            }
+        }
+        written
+    }
+}
+
+/// Removes a file, and the list of times beside it if there is one.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    let _ = std::fs::remove_file(times_path(path));
 }
 
 /// Makes a file that only its owner reads, where nothing is yet.

@@ -6,21 +6,19 @@ use sdvr_frame::InstanceId;
 
 use super::clock::Dates;
 use super::history::History;
+use super::missing::{Gaps, Losses};
+use super::pause::Pause;
 use super::seat::Seat;
 use super::shared::Shared;
-use super::taken::{Missing, Taken};
+use super::taken::Taken;
 use crate::container::Added;
-use crate::index::{Gap, GapReason, SegmentId};
+use crate::index::{GapReason, SegmentId};
 use crate::sample::{About, Sample, UtcTime};
 use crate::segment::{AnyMuxer, CreateError, SegmentWriter, is_disk_full};
 use crate::status::RecordingState;
 
 /// A stream in which no frame came with which one can begin for so long is spoken of.
 const KEY_AWAITED_MOST: Duration = Duration::from_secs(10);
-/// How often it is tried whether the disk takes something again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How often losses are spoken of.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Records the frames of one camera.
 pub(super) struct CameraRecorder<'a> {
@@ -28,28 +26,40 @@ pub(super) struct CameraRecorder<'a> {
     seat: Seat,
     state: State,
     history: Option<History>,
-    /// What is missing before the next frame that is recorded.
-    gap: Option<OpenGap>,
+    /// Up to which event frames were recorded.
+    events: u64,
+    gaps: Gaps,
     losses: Losses,
-    /// Frames that gave no picture.
-    damaged: u64,
-    /// The run of which it was said that it cannot be recorded.
+    /// Whether the next frame is the first of a run, or the first since the camera came.
+    is_first: bool,
+    /// Frames that were not recorded before it went on, which is said when something is written.
+    resumed: Option<Pause>,
+    /// A file could not be completed.
+    has_unfinished: bool,
+    said: Said,
+}
+
+/// What is said once.
+#[derive(Default)]
+struct Said {
+    /// Of each run.
     unrecordable: Option<InstanceId>,
+    left_out: Option<InstanceId>,
+    is_damage: bool,
+    is_shortened: bool,
+    never: Option<String>,
 }
 
 /// What becomes of frames.
 enum State {
-    /// Nothing can begin yet.
+    /// Nothing can begin yet; since when frames come with which nothing can.
     AwaitsKey {
-        since: Instant,
+        since: Option<Instant>,
         is_said: bool,
     },
     Recording(Box<Recording>),
     /// Nothing can be written.
-    Paused {
-        try_again: Instant,
-        lost: u64,
-    },
+    Paused(Pause),
 }
 
 /// A file that is being written.
@@ -60,71 +70,82 @@ struct Recording {
     instance: InstanceId,
 }
 
-/// Frames that are in no file.
-#[derive(Clone, Copy)]
-struct OpenGap {
-    begins: UtcTime,
-    frames: u64,
-    reason: GapReason,
-}
-
-/// Frames that came too fast for the disk, as far as nobody was told.
-#[derive(Default)]
-struct Losses {
-    unsaid: u64,
-    said: Option<Instant>,
+/// Why a file ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// It cannot hold the next frame.
+    Fit,
+    /// It is long enough.
+    Length,
+    /// The host's clock was set.
+    Clock,
 }
 
 impl<'a> CameraRecorder<'a> {
     pub(super) fn new(shared: &'a Shared, seat: Seat) -> Self {
         Self {
             shared,
-            seat,
             state: State::awaits_key(),
             history: shared.new_history(),
-            gap: None,
+            events: shared.events.count(),
+            gaps: Gaps::default(),
             losses: Losses::default(),
-            damaged: 0,
-            unrecordable: None,
+            is_first: true,
+            resumed: None,
+            has_unfinished: false,
+            said: Said::default(),
+            seat,
         }
     }
 
     /// Takes a frame: writes it down later, keeps it, or lets it go.
     pub(super) fn take(&mut self, frame: Taken) {
-        self.count_missing(&frame);
+        self.record_events();
         let Some(history) = &mut self.history else {
             return self.record(frame);
         };
-        if self.shared.events.is_on(&self.seat.names()) {
-            // The frames before it first. While it is on there are none.
-            for earlier in history.take() {
-                self.record(earlier);
-            }
+        if self.shared.events.is_on(&self.seat.names(), frame.captured) {
             return self.record(frame);
         }
         history.push(frame);
-        if history.take_shortened() {
+        if history.take_shortened() && !std::mem::replace(&mut self.said.is_shortened, true) {
             self.seat.say(format_args!(
                 "there is no room in memory for all of --pre-roll; --pre-roll-memory gives more"
             ));
         }
         self.end_segment();
+        if matches!(self.state, State::Paused(_)) {
+            // Nobody wants anything written.
+            self.state = State::awaits_key();
+        }
     }
 
-    /// Writes what waits, if it has waited long enough.
-    fn write_if_due(&mut self) {
-        if self.due_in() == Some(Duration::ZERO) {
-            self.write();
+    /// Records what was there before an event, if one has happened.
+    fn record_events(&mut self) {
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        let events = self.shared.events.count_of(&self.seat.names(), self.events);
+        if events == self.events {
+            return;
+        }
+        self.events = events;
+        for earlier in history.take() {
+            self.record(earlier);
         }
     }
 
     /// Does what is due, when there are no frames for a moment.
     pub(super) fn turn(&mut self) {
-        self.write_if_due();
-        if let State::AwaitsKey { since, is_said } = &mut self.state
+        self.record_events();
+        if self.due_in() == Some(Duration::ZERO) {
+            self.write();
+        }
+        if let State::AwaitsKey {
+            since: Some(since),
+            is_said,
+        } = &mut self.state
             && !*is_said
-            && self.history.is_none()
-            && self.unrecordable.is_none()
             && since.elapsed() > KEY_AWAITED_MOST
         {
             *is_said = true;
@@ -148,23 +169,32 @@ impl<'a> CameraRecorder<'a> {
     /// A frame gave no picture: it is not in the file.
     pub(super) fn count_damaged(&mut self, error: &sdvr::Error) {
         self.seat.count_lost(1);
-        if self.damaged == 0 {
+        if !std::mem::replace(&mut self.said.is_damage, true) {
             self.seat.say(format_args!(
                 "{error}; frames that give no picture are left out"
             ));
         }
-        self.damaged = self.damaged.saturating_add(1);
+    }
+
+    /// Frames of this camera give no pictures at all.
+    pub(super) fn count_unrecordable(&mut self, why: &str) {
+        self.seat.count_lost(1);
+        self.say_unrecordable(why);
     }
 
     /// Nothing of this camera can be recorded.
-    pub(super) fn say_unrecordable(&self, why: &str) {
-        self.seat.say(format_args!("cannot be recorded: {why}"));
+    pub(super) fn say_unrecordable(&mut self, why: &str) {
+        if self.said.never.as_deref() != Some(why) {
+            self.seat.say(format_args!("cannot be recorded: {why}"));
+            self.said.never = Some(why.to_owned());
+        }
     }
 
     /// The run of the source is over, or the camera has gone: what is recorded of it is completed.
     pub(super) fn end(&mut self) {
         self.end_segment();
         self.losses.say(&self.seat);
+        self.is_first = true;
         if let Some(history) = &mut self.history {
             history.take();
         }
@@ -173,11 +203,15 @@ impl<'a> CameraRecorder<'a> {
     /// As [`Self::end`], for ever.
     pub(super) fn leave(mut self) {
         self.end();
-        if let State::Paused { lost, .. } = self.state
-            && lost > 0
-        {
+        if let State::Paused(pause) = &self.state {
+            let lost = pause.lost;
             self.seat
                 .say(format_args!("{lost} frames were not recorded"));
+        }
+        if let Some(last) = self.seat.last_recorded() {
+            for gap in self.gaps.take(last) {
+                self.seat.note_last_gap(&gap);
+            }
         }
         self.seat.tell(RecordingState::Gone);
     }
@@ -185,96 +219,84 @@ impl<'a> CameraRecorder<'a> {
     fn status(&self) -> RecordingState {
         match (&self.state, &self.history) {
             (State::Recording(_), _) => RecordingState::Recording,
-            (State::Paused { .. }, _) => RecordingState::Paused,
+            (State::Paused(_), _) => RecordingState::Paused,
             (State::AwaitsKey { .. }, Some(_)) => RecordingState::AwaitsEvent,
             (State::AwaitsKey { .. }, None) => RecordingState::AwaitsKey,
         }
     }
 
     fn count_missing(&mut self, frame: &Taken) {
-        let Missing { on_the_way, unread } = frame.missing;
-        if unread > 0 {
-            self.losses.unsaid = self.losses.unsaid.saturating_add(unread);
-            self.seat.count_lost(unread);
-            self.miss(frame, unread, GapReason::SlowDisk);
+        let missing = frame.missing;
+        if missing.unread > 0 {
+            self.losses.add(missing.unread);
+            self.seat.count_lost(missing.unread);
+            self.miss(frame, missing.unread, GapReason::SlowDisk);
         }
-        if on_the_way > 0 {
-            self.miss(frame, on_the_way, GapReason::Link);
+        if missing.on_the_way > 0 {
+            self.miss(frame, missing.on_the_way, GapReason::Link);
+        }
+        // Between events nothing is recorded, which is no gap.
+        let is_first = std::mem::take(&mut self.is_first) || missing.between_runs > 0;
+        if is_first && self.history.is_none() && self.seat.last_recorded().is_some() {
+            self.miss(frame, missing.between_runs, GapReason::Source);
         }
     }
 
     /// Frames are missing before this one; or this one is.
     fn miss(&mut self, frame: &Taken, frames: u64, reason: GapReason) {
-        let begins = match &self.state {
-            State::Recording(recording) => recording.writer.ends(),
-            _ => frame.dates.date(frame.captured),
-        };
-        match &mut self.gap {
-            Some(gap) if gap.reason == reason => gap.frames = gap.frames.saturating_add(frames),
-            gap => {
-                let open = OpenGap {
-                    begins,
-                    frames,
-                    reason,
-                };
-                if let Some(before) = gap.replace(open) {
-                    self.note_gap(before, frame.dates.date(frame.captured));
-                }
-            }
-        }
-    }
-
-    fn note_gap(&mut self, gap: OpenGap, ends: UtcTime) {
-        let gap = Gap {
-            begins: gap.begins,
-            ends,
-            frames: gap.frames,
-            reason: gap.reason,
-        };
-        let id = match &self.state {
-            State::Recording(recording) => Some(recording.id),
-            _ => None,
-        };
-        self.seat.note_gap(id, &gap);
+        let date = frame.dates.date(frame.captured);
+        let begins = self.seat.last_recorded().unwrap_or(date);
+        self.gaps.add(begins, frames, reason);
     }
 
     fn record(&mut self, frame: Taken) {
+        self.count_missing(&frame);
+        if frame.bytes.is_empty() {
+            return self.leave_out(&frame, "it is empty");
+        }
         if let State::Recording(recording) = &self.state
-            && let Some(clock_step_ns) = recording.ends_before(&frame, self.shared.options.segment)
+            && let Some(cut) = recording.ends_before(&frame, self.shared.options.segment)
+            // The file goes on rather than that nothing is recorded.
+            && (cut == Cut::Fit || self.muxer_for(&frame).is_ok())
         {
-            let ends = recording.writer.ends();
             self.end_segment();
-            if clock_step_ns != 0 {
-                self.gap = Some(OpenGap {
-                    begins: ends,
-                    frames: 0,
-                    reason: GapReason::Clock,
-                });
+            if cut == Cut::Clock {
+                self.miss(&frame, 0, GapReason::Clock);
             }
         }
         if !matches!(self.state, State::Recording(_)) && !self.begin(&frame) {
             return;
         }
-        if let Some(gap) = self.gap.take() {
-            self.note_gap(gap, frame.dates.date(frame.captured));
-        }
         let State::Recording(recording) = &mut self.state else {
             return;
         };
         let captured = recording.dates.date(frame.captured);
-        let number = frame.number;
+        for gap in self.gaps.take(captured) {
+            self.seat.note_gap(recording.id, &gap);
+        }
+        let (number, instance) = (frame.number, frame.instance);
         match recording.writer.add(captured, frame.is_key, frame.bytes) {
             Added::Taken => {}
-            Added::Empty => self
-                .seat
-                .say(format_args!("frame {number} is empty, and was left out")),
-            Added::TooLarge => self.seat.say(format_args!(
-                "frame {number} is larger than a file can hold, and was left out"
-            )),
+            Added::Empty => self.say_left_out(instance, number.0, "there is no picture in it"),
+            Added::TooLarge => {
+                self.say_left_out(instance, number.0, "it is larger than a file can hold");
+            }
         }
         // Many bytes are not held back, but a second's frames are written together.
-        if recording.writer.is_full() {
+        if matches!(&self.state, State::Recording(recording) if recording.writer.is_full()) {
             self.write();
+        }
+    }
+
+    fn leave_out(&mut self, frame: &Taken, why: &str) {
+        self.say_left_out(frame.instance, frame.number.0, why);
+    }
+
+    fn say_left_out(&mut self, instance: InstanceId, number: u64, why: &str) {
+        if self.said.left_out.replace(instance) != Some(instance) {
+            self.seat.say(format_args!(
+                "frame {number} was left out, {why}; others like it are left out silently"
+            ));
         }
     }
 
@@ -288,86 +310,111 @@ impl<'a> CameraRecorder<'a> {
 
     /// Begins a file with this frame, if one can begin with it. False if not.
     fn begin(&mut self, frame: &Taken) -> bool {
-        if self.unrecordable == Some(frame.instance) {
-            return false;
-        }
-        if let State::Paused { try_again, lost } = &mut self.state
-            && Instant::now() < *try_again
-        {
-            *lost = lost.saturating_add(1);
-            self.seat.count_lost(1);
-            return false;
-        }
-        if !frame.is_key {
-            if let State::Paused { lost, .. } = &mut self.state {
-                *lost = lost.saturating_add(1);
-                self.seat.count_lost(1);
-            }
-            return false;
-        }
-        let about = About {
-            label: self.seat.label.clone(),
-            fingerprint: self.seat.fingerprint,
-            format: frame.format,
-            begins: frame.dates.date(frame.captured),
-        };
-        if matches!(self.state, State::Paused { .. }) {
-            self.seat.recover_unfinished();
-        }
-        match self.open(&about, frame) {
-            Ok(recording) => {
-                if let State::Paused { lost, .. } = self.state {
-                    self.seat
-                        .say(format_args!("recording again; {lost} frames are missing"));
-                    self.gap = Some(OpenGap {
-                        begins: about.begins,
-                        frames: lost,
-                        reason: GapReason::DiskFull,
-                    });
+        match &mut self.state {
+            State::Paused(pause) => {
+                if !frame.is_key || !pause.may_try(self.seat.folder()) {
+                    return self.lose(frame);
                 }
-                self.state = State::Recording(Box::new(recording));
+            }
+            State::AwaitsKey { since, .. } if !frame.is_key => {
+                since.get_or_insert_with(Instant::now);
+                return false;
+            }
+            _ => {}
+        }
+        if std::mem::take(&mut self.has_unfinished) {
+            self.has_unfinished = !self.seat.recover_unfinished();
+        }
+        let begins = frame.dates.date(frame.captured);
+        match self.open(frame) {
+            Ok(recording) => {
+                let before =
+                    std::mem::replace(&mut self.state, State::Recording(Box::new(recording)));
+                if let State::Paused(pause) = before {
+                    self.resumed = Some(pause);
+                }
                 true
             }
             Err(CreateError::NotRecordable(why)) => {
-                self.unrecordable = Some(frame.instance);
-                self.seat.say(format_args!("cannot be recorded: {why}"));
+                self.seat.count_lost(1);
+                if self.said.unrecordable.replace(frame.instance) != Some(frame.instance) {
+                    self.seat.say(format_args!("cannot be recorded: {why}"));
+                }
                 false
             }
             Err(error) => {
-                self.pause(&error.to_string(), 1);
+                let not_taken = error.is_disk_full().then_some(frame.bytes.len() as u64);
+                self.pause(&error.to_string(), not_taken, begins, 1);
                 false
             }
         }
     }
 
-    fn open(&mut self, about: &About, frame: &Taken) -> Result<Recording, CreateError> {
+    /// This frame is not recorded.
+    fn lose(&mut self, frame: &Taken) -> bool {
+        if let State::Paused(pause) = &mut self.state {
+            pause.lost = pause.lost.saturating_add(1);
+        }
+        self.seat.count_lost(1);
+        self.miss(frame, 1, GapReason::DiskFull);
+        false
+    }
+
+    fn about(&self, frame: &Taken) -> About {
+        About {
+            label: self.seat.label.clone(),
+            fingerprint: self.seat.fingerprint,
+            format: frame.format,
+            begins: frame.dates.date(frame.captured),
+        }
+    }
+
+    /// What a file would be made with that begins with this frame.
+    fn muxer_for(&self, frame: &Taken) -> Result<AnyMuxer, CreateError> {
+        let about = self.about(frame);
         let first = Sample {
             captured: about.begins,
             is_key: frame.is_key,
             bytes: &frame.bytes,
         };
-        let sync = self.shared.options.sync;
-        let make = |seat: &mut Seat| {
-            let muxer = AnyMuxer::begin(about, &first, frame.plain.as_ref())?;
-            let place = seat.begin_segment(about, muxer.extension())?;
-            SegmentWriter::create(&place.path, about.begins, muxer, sync)
-                .map(|writer| (place.id, writer))
-                .inspect_err(|_| seat.forget_segment(place.id))
-        };
-        let mut made = make(&mut self.seat);
-        while let Err(error) = &made
-            && error.is_disk_full()
-            && self.shared.make_room()
-        {
-            made = make(&mut self.seat);
+        Ok(AnyMuxer::begin(&about, &first, frame.plain.as_ref())?)
+    }
+
+    fn open(&mut self, frame: &Taken) -> Result<Recording, CreateError> {
+        loop {
+            let muxer = self.muxer_for(frame)?;
+            let about = self.about(frame);
+            let error = match self.make(&about, muxer) {
+                Ok((id, writer)) => {
+                    return Ok(Recording {
+                        writer,
+                        id,
+                        dates: frame.dates,
+                        instance: frame.instance,
+                    });
+                }
+                Err(error) => error,
+            };
+            if !error.is_disk_full() || !self.shared.make_room(self.seat.folder()) {
+                return Err(error);
+            }
         }
-        let (id, writer) = made?;
-        Ok(Recording {
-            writer,
-            id,
-            dates: frame.dates,
-            instance: frame.instance,
-        })
+    }
+
+    fn make(
+        &mut self,
+        about: &About,
+        muxer: AnyMuxer,
+    ) -> Result<(SegmentId, SegmentWriter), CreateError> {
+        let begun = self.seat.begin_segment(about, muxer.extension())?;
+        let sync = self.shared.options.sync;
+        match SegmentWriter::create(&begun.path, about.begins, muxer, sync) {
+            Ok(writer) => Ok((begun.id, writer)),
+            Err(error) => {
+                self.seat.forget_segment(begun.id);
+                Err(error)
+            }
+        }
     }
 
     /// Writes what waits; if there is no room for it, nothing more is recorded until there is.
@@ -379,85 +426,98 @@ impl<'a> CameraRecorder<'a> {
         let mut written = recording.writer.write();
         while let Err(error) = &written
             && is_disk_full(error)
-            && self.shared.make_room()
+            && self.shared.make_room(self.seat.folder())
         {
             written = recording.writer.write();
         }
         match written {
             Ok(()) => {
-                self.seat.count_written(waiting);
+                self.seat
+                    .count_written(waiting, recording.writer.written_ends());
                 self.seat.set_open_bytes(recording.writer.written_bytes());
+                if let Some(pause) = self.resumed.take() {
+                    let lost = pause.lost;
+                    self.seat
+                        .say(format_args!("recording again; {lost} frames are missing"));
+                }
             }
             Err(error) => {
-                let why = format!(
-                    "cannot write to {}: {error}",
-                    recording.writer.path().display()
-                );
-                let lost = waiting.frames;
+                let path = recording.writer.path().display();
+                let why = format!("cannot write to {path}: {error}");
+                let not_taken = is_disk_full(&error).then_some(waiting.bytes);
+                let since = recording.writer.written_ends();
                 self.finish();
-                self.pause(&why, lost);
+                self.pause(&why, not_taken, since, waiting.frames);
             }
         }
     }
 
     /// Writes what waits, and completes the file.
     fn end_segment(&mut self) {
-        if matches!(self.state, State::Recording(_)) {
-            self.write();
-            self.finish();
-        }
+        self.write();
+        self.finish();
     }
 
-    /// Completes the file. If that is not possible now, it is done when the recorder begins the next time.
+    /// Completes the file. If that is not possible now, it is done before the next one begins.
     fn finish(&mut self) {
+        let State::Recording(recording) = &mut self.state else {
+            return;
+        };
+        let (id, is_empty) = (recording.id, recording.writer.written().frames == 0);
         let awaits_key = State::awaits_key();
         let State::Recording(recording) = std::mem::replace(&mut self.state, awaits_key) else {
             return;
         };
-        let path = recording.writer.path().to_owned();
-        let finished = recording.writer.finish();
-        match finished {
-            Ok(finished) => self.seat.complete_segment(recording.id, &finished),
-            Err(error) => self.seat.say(format_args!(
-                "{} is as it was written, and could not be completed: {error}",
-                path.display()
-            )),
+        if is_empty {
+            recording.writer.discard();
+            return self.seat.forget_segment(id);
+        }
+        match recording.writer.finish() {
+            Ok(finished) => self.has_unfinished |= !self.seat.complete_segment(id, &finished),
+            // It is as it was written.
+            Err(_) => self.has_unfinished = true,
         }
     }
 
-    /// Says once that nothing can be recorded, and why.
-    fn pause(&mut self, why: &str, lost: u64) {
+    /// Says once that nothing can be recorded, and why. Frames are missing from then on.
+    fn pause(&mut self, why: &str, not_taken: Option<u64>, since: UtcTime, lost: u64) {
         self.seat.count_lost(lost);
-        let try_again = Instant::now() + TRY_AGAIN;
-        if let State::Paused {
-            try_again: next,
-            lost: before,
-        } = &mut self.state
-        {
-            *next = try_again;
-            *before = before.saturating_add(lost);
-            return;
-        }
-        self.seat.say(format_args!(
-            "PAUSED, nothing is recorded until it is mended: {why}{}",
-            self.shared.room_hint()
-        ));
-        self.state = State::Paused { try_again, lost };
+        self.gaps.add(since, lost, GapReason::DiskFull);
+        let awaits_key = State::awaits_key();
+        let before = match std::mem::replace(&mut self.state, awaits_key) {
+            State::Paused(pause) => Some(pause),
+            _ => self.resumed.take(),
+        };
+        let mut pause = match before {
+            Some(mut pause) => {
+                pause.prolong(not_taken);
+                pause
+            }
+            None => {
+                let hint = not_taken.map_or("", |_| self.shared.room_hint());
+                self.seat.say(format_args!(
+                    "PAUSED, nothing is recorded until it is mended: {why}{hint}"
+                ));
+                Pause::new(not_taken)
+            }
+        };
+        pause.lost = pause.lost.saturating_add(lost);
+        self.state = State::Paused(pause);
     }
 }
 
 impl State {
-    fn awaits_key() -> Self {
+    const fn awaits_key() -> Self {
         Self::AwaitsKey {
-            since: Instant::now(),
+            since: None,
             is_said: false,
         }
     }
 }
 
 impl Recording {
-    /// Whether the file ends before this frame: then by how many nanoseconds the host's clock was set meanwhile, or 0.
-    fn ends_before(&self, frame: &Taken, length: Duration) -> Option<i64> {
+    /// Whether the file ends before this frame, and why.
+    fn ends_before(&self, frame: &Taken, length: Duration) -> Option<Cut> {
         let captured = self.dates.date(frame.captured);
         let sample = Sample {
             captured,
@@ -469,37 +529,16 @@ impl Recording {
                 .writer
                 .fits(&frame.format, &sample, frame.plain.as_ref())
         {
-            return Some(0);
+            return Some(Cut::Fit);
         }
         if !frame.is_key {
             return None;
         }
+        if self.dates.step_to(frame.dates).is_some() {
+            return Some(Cut::Clock);
+        }
         let lasted_ns = captured.0.saturating_sub(self.writer.begins().0);
-        let is_full = u128::try_from(lasted_ns).is_ok_and(|lasted| lasted >= length.as_nanos());
-        match self.dates.step_to(frame.dates) {
-            Some(step_ns) => Some(step_ns),
-            None => is_full.then_some(0),
-        }
-    }
-}
-
-impl Losses {
-    fn say_if_due(&mut self, seat: &Seat) {
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-            self.say(seat);
-        }
-    }
-
-    fn say(&mut self, seat: &Seat) {
-        if self.unsaid > 0 {
-            seat.say(format_args!(
-                "{} frames were not recorded: the disk, or this machine, was too slow for them",
-                self.unsaid
-            ));
-            *self = Self {
-                unsaid: 0,
-                said: Some(Instant::now()),
-            };
-        }
+        let is_long = u128::try_from(lasted_ns).is_ok_and(|lasted| lasted >= length.as_nanos());
+        is_long.then_some(Cut::Length)
     }
 }

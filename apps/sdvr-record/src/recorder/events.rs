@@ -11,63 +11,87 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use sdvr_frame::Timestamp;
 
+/// Who writes into the pipe for ever does not keep us there.
+const READS_MOST: usize = 16;
 /// A line in the pipe that is longer is not a camera's name.
 const LINE_BYTES_MOST: usize = 1024;
 
-/// Until when cameras are recorded.
+/// What has happened, and until when it is recorded.
 #[derive(Debug)]
 pub(super) struct Events {
     /// For how long after an event.
     length: Duration,
-    until: Mutex<Until>,
+    happened: Mutex<Happened>,
 }
 
 #[derive(Debug, Default)]
-struct Until {
-    all: Option<Timestamp>,
-    /// Those that were called by a name of theirs.
-    named: Vec<(String, Timestamp)>,
+struct Happened {
     count: u64,
+    /// The last of all cameras, and the last of each that was named.
+    last: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct Event {
+    /// `None`: all.
+    camera: Option<String>,
+    number: u64,
+    /// Frames that were captured before this are recorded.
+    until: Timestamp,
+}
+
+impl Event {
+    fn is_of(&self, names: &[&str]) -> bool {
+        let camera = self.camera.as_deref();
+        camera.is_none_or(|camera| names.contains(&camera))
+    }
 }
 
 impl Events {
     pub(super) fn new(length: Duration) -> Self {
         Self {
             length,
-            until: Mutex::default(),
+            happened: Mutex::default(),
         }
     }
 
     /// An event of all cameras, or of one that is called so.
     pub(super) fn happen(&self, camera: Option<&str>) {
         let now = Timestamp::now();
-        let until = now + self.length;
-        let mut state = self.state();
-        state.count = state.count.saturating_add(1);
-        match camera {
-            None => state.all = Some(until),
-            Some(camera) => {
-                state
-                    .named
-                    .retain(|(name, end)| name != camera && *end > now);
-                state.named.push((camera.to_owned(), until));
-            }
-        }
+        let mut happened = self.happened();
+        happened.count = happened.count.saturating_add(1);
+        let event = Event {
+            camera: camera.map(str::to_owned),
+            number: happened.count,
+            until: now + self.length,
+        };
+        happened
+            .last
+            .retain(|other| other.camera != event.camera && other.until > now);
+        happened.last.push(event);
     }
 
-    /// Whether a camera with these names is recorded now.
-    pub(super) fn is_on(&self, names: &[&str]) -> bool {
-        let now = Timestamp::now();
-        let state = self.state();
-        state.all.is_some_and(|until| now < until)
-            || state
-                .named
-                .iter()
-                .any(|(name, until)| now < *until && names.contains(&name.as_str()))
+    /// How many have happened.
+    pub(super) fn count(&self) -> u64 {
+        self.happened().count
     }
 
-    fn state(&self) -> MutexGuard<'_, Until> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The number of the last event of a camera with these names; `before` if there was none since that one.
+    pub(super) fn count_of(&self, names: &[&str], before: u64) -> u64 {
+        let happened = self.happened();
+        let own = happened.last.iter().filter(|event| event.is_of(names));
+        own.map(|event| event.number).fold(before, u64::max)
+    }
+
+    /// Whether a frame that was captured then by a camera with these names is recorded.
+    pub(super) fn is_on(&self, names: &[&str], captured: Timestamp) -> bool {
+        let happened = self.happened();
+        let mut own = happened.last.iter().filter(|event| event.is_of(names));
+        own.any(|event| captured < event.until)
+    }
+
+    fn happened(&self) -> MutexGuard<'_, Happened> {
+        self.happened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,7 +129,7 @@ impl Triggers {
     pub(super) fn look(&mut self, events: &Events) {
         if let Some(signals) = &self.signals {
             // Relaxed: nothing else hangs on it.
-            for _ in 0..signals.swap(0, Ordering::Relaxed).min(1) {
+            if signals.swap(0, Ordering::Relaxed) > 0 {
                 events.happen(None);
             }
         }
@@ -150,7 +174,7 @@ impl Place {
             }
             Self::Pipe { pipe, line } => {
                 let mut buffer = [0; 4096];
-                loop {
+                for _ in 0..READS_MOST {
                     match pipe.read(&mut buffer) {
                         Ok(0) => return,
                         Ok(length) => {
@@ -196,15 +220,19 @@ mod tests {
     #[test]
     fn an_event_is_of_all_cameras_or_of_one() {
         let events = Events::new(LONG);
-        assert!(!events.is_on(&["door"]));
+        assert!(!events.is_on(&["door"], Timestamp::now()));
         events.happen(Some("door"));
-        assert!(events.is_on(&["door", "SHA256:x"]));
-        assert!(!events.is_on(&["yard"]));
+        assert!(events.is_on(&["door", "SHA256:x"], Timestamp::now()));
+        assert!(!events.is_on(&["yard"], Timestamp::now()));
         events.happen(None);
-        assert!(events.is_on(&["yard"]));
+        assert!(events.is_on(&["yard"], Timestamp::now()));
+        assert_eq!(events.count_of(&["yard"], 0), 2);
+        assert_eq!(events.count_of(&["yard"], 7), 7, "known already");
         let short = Events::new(Duration::ZERO);
         short.happen(None);
-        assert!(!short.is_on(&["yard"]));
+        assert!(!short.is_on(&["yard"], Timestamp::now()));
+        // What came before, and is taken only now, belongs to it.
+        assert!(short.is_on(&["yard"], Timestamp::from_nanoseconds(0)));
     }
 
     #[test]
@@ -215,7 +243,7 @@ mod tests {
         let looked = |triggers: &mut Triggers| {
             let events = Events::new(LONG);
             triggers.look(&events);
-            events.is_on(&["door"])
+            events.is_on(&["door"], Timestamp::now())
         };
         assert!(!looked(&mut triggers));
         std::fs::write(&path, "").unwrap();
@@ -239,15 +267,17 @@ mod tests {
         // Two programs, one after the other, and a line in two parts.
         std::fs::write(&path, "do").unwrap();
         triggers.look(&events);
-        assert!(!events.is_on(&["door"]));
+        assert!(!events.is_on(&["door"], Timestamp::now()));
         let mut second = File::options().write(true).open(&path).unwrap();
         second.write_all(b"or\n").unwrap();
         drop(second);
         triggers.look(&events);
-        assert!(events.is_on(&["door"]) && !events.is_on(&["yard"]));
+        assert!(
+            events.is_on(&["door"], Timestamp::now()) && !events.is_on(&["yard"], Timestamp::now())
+        );
         std::fs::write(&path, "\n").unwrap();
         triggers.look(&events);
-        assert!(events.is_on(&["yard"]));
+        assert!(events.is_on(&["yard"], Timestamp::now()));
     }
 
     #[test]
@@ -256,9 +286,9 @@ mod tests {
         let mut triggers = Triggers::new(Some(Arc::clone(&signals)), None).unwrap();
         let events = Events::new(LONG);
         triggers.look(&events);
-        assert!(events.is_on(&["door"]));
+        assert!(events.is_on(&["door"], Timestamp::now()));
         let events = Events::new(LONG);
         triggers.look(&events);
-        assert!(!events.is_on(&["door"]));
+        assert!(!events.is_on(&["door"], Timestamp::now()));
     }
 }

@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
@@ -25,23 +27,51 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// So much is made room for when the disk is full: not for each write anew.
 const ROOM_BYTES: u64 = 64 << 20;
 
-/// Where a camera is recorded.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
+/// Where a camera is recorded, until this is dropped.
+pub(super) struct Place<'a> {
+    shared: &'a Shared,
     /// As what.
     pub(super) label: StreamLabel,
     pub(super) index: Arc<Mutex<Index>>,
 }
 
-/// Folders that are open, by the labels as which they are recorded, and who records there now.
-#[derive(Debug, Default)]
-pub(super) struct Places(BTreeMap<StreamLabel, (Arc<Mutex<Index>>, Option<Owner>)>);
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.shared.places().0.get_mut(&self.label) {
+            folder.is_taken = false;
+        }
+    }
+}
 
-/// Who records into a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner {
-    fingerprint: Option<Fingerprint>,
-    stream: StreamId,
+/// Why a camera cannot be recorded now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoPlace {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(
+        "this recorder already records a camera of that label; give one of the two another, or record it into another directory"
+    )]
+    Taken,
+}
+
+/// Folders that are open, by the labels as which they are recorded.
+#[derive(Debug, Default)]
+pub(super) struct Places(BTreeMap<StreamLabel, Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    index: Arc<Mutex<Index>>,
+    /// Somebody records there now.
+    is_taken: bool,
+}
+
+impl Folder {
+    fn new(index: Index) -> Self {
+        Self {
+            index: Arc::new(Mutex::new(index)),
+            is_taken: false,
+        }
+    }
 }
 
 /// Whether files can be made there; makes the directory if only it is missing.
@@ -83,8 +113,7 @@ pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
     for label in labels {
         match shared.open(&label) {
             Ok(index) => {
-                let index = Arc::new(Mutex::new(index));
-                places.0.insert(label, (index, None));
+                places.0.insert(label, Folder::new(index));
             }
             // Another recorder's camera.
             Err(IndexError::InUse(_)) => {}
@@ -138,70 +167,52 @@ impl Shared {
         label: &StreamLabel,
         fingerprint: Option<Fingerprint>,
         stream: StreamId,
-    ) -> Result<Place, IndexError> {
-        let owner = Owner {
-            fingerprint,
-            stream,
-        };
-        let mut places = self.places();
-        let mut labels = vec![label.clone()];
-        if stream != StreamId(0) {
-            labels = more_exact(label, &format!("stream-{}", stream.0))
-                .into_iter()
-                .collect();
-        }
-        if let Some(fingerprint) = fingerprint {
-            let letters = fingerprint.to_string();
-            let letters: String = letters
-                .trim_start_matches("SHA256:")
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .take(12)
-                .collect();
-            let exact = labels.first().and_then(|label| more_exact(label, &letters));
-            labels.extend(exact);
-        }
-        let mut last = Err(IndexError::InUse(self.options.directory.clone()));
-        for label in labels {
-            let index = match places.0.entry(label.clone()) {
-                Entry::Occupied(mut place) => {
-                    let (index, recorded) = place.get_mut();
-                    if recorded.is_some_and(|other| other != owner) {
-                        continue;
-                    }
-                    *recorded = Some(owner);
-                    Arc::clone(index)
-                }
-                Entry::Vacant(place) => match self.open(&label) {
-                    Ok(index) => {
-                        let index = Arc::new(Mutex::new(index));
-                        place.insert((Arc::clone(&index), Some(owner)));
-                        index
-                    }
-                    Err(error) => {
-                        last = Err(error);
-                        break;
-                    }
-                },
+    ) -> Result<Place<'_>, NoPlace> {
+        for label in labels_for(label, fingerprint, stream) {
+            let mut places = self.places();
+            let folder = match places.0.entry(label.clone()) {
+                Entry::Occupied(folder) => folder.into_mut(),
+                Entry::Vacant(place) => place.insert(Folder::new(self.open(&label)?)),
             };
-            return Ok(Place { label, index });
+            if !std::mem::replace(&mut folder.is_taken, true) {
+                let index = Arc::clone(&folder.index);
+                return Ok(Place {
+                    shared: self,
+                    label,
+                    index,
+                });
+            }
         }
-        last
+        Err(NoPlace::Taken)
     }
 
-    /// A camera has gone: another may be recorded in its folder.
-    pub(super) fn give_back(&self, label: &StreamLabel) {
-        if let Some((_, recorded)) = self.places().0.get_mut(label) {
-            *recorded = None;
-        }
-    }
-
-    /// Removes the oldest recordings for the sake of new ones, if the user has allowed that. False when nothing was removed.
-    pub(super) fn make_room(&self) -> bool {
+    /// Removes the oldest recordings of the disk that a folder is on, for the sake of new ones, if the user has allowed that. False when nothing was removed.
+    pub(super) fn make_room(&self, folder: &Path) -> bool {
         if !self.options.retention.has_limits() {
             return false;
         }
-        let removed = self.with_indexes(|indexes| Retention::free(indexes, ROOM_BYTES));
+        // Relaxed: who reads an old number removes a little more than he needs.
+        let before = self.rooms_made.load(Ordering::Relaxed);
+        let disk = disk_of(folder);
+        let removed = self.with_indexes(|indexes| {
+            if self.rooms_made.load(Ordering::Relaxed) != before {
+                // Somebody else did so meanwhile.
+                return None;
+            }
+            let mut same_disk: Vec<&mut Index> = indexes
+                .iter_mut()
+                .filter(|index| disk_of(index.folder()) == disk)
+                .map(|index| &mut **index)
+                .collect();
+            let removed = Retention::free(&mut same_disk, ROOM_BYTES);
+            if removed.segments > 0 {
+                self.rooms_made.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(removed)
+        });
+        let Some(removed) = removed else {
+            return true;
+        };
         self.say_removed(&removed, "the disk is full");
         removed.segments > 0
     }
@@ -242,7 +253,7 @@ impl Shared {
             places
                 .0
                 .values()
-                .map(|(index, _)| Arc::clone(index))
+                .map(|folder| Arc::clone(&folder.index))
                 .collect()
         };
         let _alone = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,46 +274,116 @@ impl Shared {
     }
 }
 
+/// As what a camera may be recorded, what is best first.
+fn labels_for(
+    label: &StreamLabel,
+    fingerprint: Option<Fingerprint>,
+    stream: StreamId,
+) -> Vec<StreamLabel> {
+    let mut labels = match stream {
+        StreamId(0) => vec![label.clone()],
+        StreamId(number) => more_exact(label, &format!("stream-{number}"))
+            .into_iter()
+            .collect(),
+    };
+    if let Some(fingerprint) = fingerprint {
+        let text = fingerprint.to_string();
+        let letters: String = text
+            .trim_start_matches("SHA256:")
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(12)
+            .collect();
+        let exact = labels.first().and_then(|label| more_exact(label, &letters));
+        labels.extend(exact);
+    }
+    labels
+}
+
 /// A label that says more.
 fn more_exact(label: &StreamLabel, what: &str) -> Option<StreamLabel> {
     format!("{label}/{what}").parse().ok()
 }
 
-/// What is to be done again and again.
-pub(super) struct Housekeeper {
-    shared: Arc<Shared>,
-    page: Option<StatusPage>,
-    clock: HostClock,
-    next_status: Instant,
-    next_removal: Instant,
+/// Which disk a folder is on.
+fn disk_of(folder: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    folder.metadata().ok().map(|metadata| metadata.dev())
 }
 
-impl Housekeeper {
+/// Removes what is too old or too much, until it is told to end; on a thread of its own, since that may take long.
+pub(super) struct Remover {
+    must_end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Remover {
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
+        let must_end = Arc::new(AtomicBool::new(false));
+        if !shared.options.retention.has_limits() {
+            return Ok(Self {
+                must_end,
+                thread: None,
+            });
+        }
+        let (shared, is_told) = (Arc::clone(shared), Arc::clone(&must_end));
+        let thread = std::thread::Builder::new()
+            .name("remover".to_owned())
+            .spawn(move || {
+                let (wall, running) = now();
+                let mut clock = HostClock::new(wall, running);
+                // Relaxed: nothing but the flag is looked at.
+                while !is_told.load(Ordering::Relaxed) {
+                    let (wall, running) = now();
+                    clock.advance(wall, running);
+                    shared.apply_retention(&clock);
+                    std::thread::park_timeout(REMOVE_INTERVAL);
+                }
+            })?;
+        Ok(Self {
+            must_end,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn end(self) {
+        self.must_end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread {
+            thread.thread().unpark();
+            // A panic was told by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells figures, for `sdvr top`.
+pub(super) struct Teller {
+    shared: Arc<Shared>,
+    page: Option<StatusPage>,
+    next: Instant,
+}
+
+impl Teller {
     pub(super) fn new(shared: &Arc<Shared>, page: Option<StatusPage>) -> Self {
-        let (wall, running) = now();
         Self {
             shared: Arc::clone(shared),
             page,
-            clock: HostClock::new(wall, running),
-            next_status: Instant::now(),
-            next_removal: Instant::now(),
+            next: Instant::now(),
         }
     }
 
     pub(super) fn turn(&mut self) {
         let time = Instant::now();
-        if time >= self.next_status {
-            self.next_status = time + STATUS_INTERVAL;
-            let (wall, running) = now();
-            self.clock.advance(wall, running);
-            if let Some(page) = &self.page {
-                // It is for people who look; nothing hangs on it.
-                let _ = page.write(&self.shared.status());
-            }
+        if time < self.next {
+            return;
         }
-        if time >= self.next_removal && self.shared.options.retention.has_limits() {
-            self.next_removal = time + REMOVE_INTERVAL;
-            self.shared.apply_retention(&self.clock);
+        self.next = time + STATUS_INTERVAL;
+        if let Some(page) = &self.page {
+            // It is for people who look; nothing hangs on it.
+            let _ = page.write(&self.shared.status());
         }
     }
 

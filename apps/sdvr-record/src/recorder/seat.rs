@@ -1,15 +1,16 @@
 //! A camera's place in what is recorded: its folder, its index and its figures.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sdvr_frame::{Fingerprint, StreamLabel};
 
+use super::housekeeping::Place;
 use super::shared::Shared;
-use crate::index::{Checksum, Completed, Gap, Index, IndexError, SegmentId, SegmentState};
-use crate::sample::About;
+use crate::index::{Begun, Checksum, Completed, Gap, Index, IndexError, SegmentId, SegmentState};
+use crate::sample::{About, UtcTime};
 use crate::segment::{Finished, Written};
 use crate::status::{CameraStatus, RecordingState};
 
@@ -22,6 +23,8 @@ pub(super) struct Figures {
     bytes: AtomicU64,
     lost: AtomicU64,
     state: Mutex<RecordingState>,
+    /// When the newest frame was captured that was written.
+    last_recorded: Mutex<Option<UtcTime>>,
 }
 
 // All are relaxed: the numbers stand for themselves.
@@ -34,6 +37,7 @@ impl Figures {
             bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             state: Mutex::new(RecordingState::AwaitsKey),
+            last_recorded: Mutex::default(),
         }
     }
 
@@ -41,7 +45,7 @@ impl Figures {
         CameraStatus {
             label: self.label.clone(),
             fingerprint: self.fingerprint.clone(),
-            state: *self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            state: *lock(&self.state),
             frames: self.frames.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
@@ -54,48 +58,50 @@ pub(super) struct Seat {
     shared: Arc<Shared>,
     /// Under which it is recorded.
     pub(super) label: StreamLabel,
+    /// What people call it.
+    name: String,
     pub(super) fingerprint: Option<Fingerprint>,
     fingerprint_text: Option<String>,
-    pub(super) index: Arc<Mutex<Index>>,
+    index: Arc<Mutex<Index>>,
+    folder: PathBuf,
     figures: Arc<Figures>,
-    /// Gaps before the file that comes next.
-    gaps: Vec<Gap>,
+    /// The file that was begun last.
+    last: Option<SegmentId>,
     /// Frames that are missing in the file that is being written.
     lost: u64,
     is_index_problem_said: bool,
 }
 
-/// A place for a file.
-pub(super) struct Place {
-    pub(super) id: SegmentId,
-    pub(super) path: PathBuf,
-}
-
 impl Seat {
     pub(super) fn new(
         shared: &Arc<Shared>,
-        label: &StreamLabel,
+        place: &Place<'_>,
         fingerprint: Option<Fingerprint>,
-        index: Arc<Mutex<Index>>,
+        name: String,
     ) -> Self {
+        let (label, index) = (&place.label, Arc::clone(&place.index));
+        let folder = lock(&index).folder().to_owned();
         let fingerprint_text = fingerprint.map(|it| it.to_string());
         Self {
             shared: Arc::clone(shared),
             label: label.clone(),
+            name,
             fingerprint,
-            index,
             figures: shared.figures_of(label.as_str(), fingerprint_text.as_deref()),
             fingerprint_text,
-            gaps: Vec::new(),
+            folder,
+            index,
+            last: None,
             lost: 0,
             is_index_problem_said: false,
         }
     }
 
     /// By what people call it.
-    pub(super) fn names(&self) -> [&str; 2] {
+    pub(super) fn names(&self) -> [&str; 3] {
         let label = self.label.as_str();
-        [label, self.fingerprint_text.as_deref().unwrap_or(label)]
+        let fingerprint = self.fingerprint_text.as_deref().unwrap_or(label);
+        [label, &self.name, fingerprint]
     }
 
     pub(super) fn say(&self, line: fmt::Arguments<'_>) {
@@ -103,20 +109,24 @@ impl Seat {
     }
 
     pub(super) fn tell(&self, state: RecordingState) {
-        *self
-            .figures
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = state;
+        *lock(&self.figures.state) = state;
     }
 
-    pub(super) fn count_written(&self, written: Written) {
-        self.figures
-            .frames
-            .fetch_add(written.frames, Ordering::Relaxed);
-        self.figures
-            .bytes
-            .fetch_add(written.bytes, Ordering::Relaxed);
+    /// Frames were written, the newest of which was captured then.
+    pub(super) fn count_written(&self, written: Written, ends: UtcTime) {
+        let figures = &self.figures;
+        figures.frames.fetch_add(written.frames, Ordering::Relaxed);
+        figures.bytes.fetch_add(written.bytes, Ordering::Relaxed);
+        *lock(&figures.last_recorded) = Some(ends);
+    }
+
+    /// When the newest frame was captured that was written, also before the camera went and came back.
+    pub(super) fn last_recorded(&self) -> Option<UtcTime> {
+        *lock(&self.figures.last_recorded)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn count_lost(&mut self, frames: u64) {
@@ -129,22 +139,16 @@ impl Seat {
         &mut self,
         about: &About,
         extension: &str,
-    ) -> Result<Place, IndexError> {
+    ) -> Result<Begun, IndexError> {
         let begun = self.index().begin_segment(about, extension)?;
-        let (id, path) = (begun.id, begun.path);
-        for gap in std::mem::take(&mut self.gaps) {
-            self.note_gap(Some(id), &gap);
-        }
-        Ok(Place { id, path })
+        self.last = Some(begun.id);
+        Ok(begun)
     }
 
-    /// Completes what could not be completed when its disk was full.
-    pub(super) fn recover_unfinished(&self) {
-        let recovered = self.index().recover_unfinished();
+    /// Completes what could not be completed when its disk was full. Whether that is done.
+    pub(super) fn recover_unfinished(&self) -> bool {
         // If the disk is full still, that is known.
-        if recovered.is_ok() {
-            self.shared.say_recovered(&self.label, recovered);
-        }
+        self.index().recover_unfinished().is_ok()
     }
 
     /// No file could be made at this place.
@@ -153,18 +157,21 @@ impl Seat {
         self.say_problem(forgotten);
     }
 
-    /// Notes a gap in this file, or before the next one.
-    pub(super) fn note_gap(&mut self, id: Option<SegmentId>, gap: &Gap) {
-        match id {
-            Some(id) => {
-                let noted = self.index().note_gap(id, gap);
-                self.say_problem(noted);
-            }
-            None => self.gaps.push(*gap),
+    /// Notes a gap in this file.
+    pub(super) fn note_gap(&mut self, id: SegmentId, gap: &Gap) {
+        let noted = self.index().note_gap(id, gap);
+        self.say_problem(noted);
+    }
+
+    /// Notes a gap behind the last frame that was recorded.
+    pub(super) fn note_last_gap(&mut self, gap: &Gap) {
+        if let Some(id) = self.last {
+            self.note_gap(id, gap);
         }
     }
 
-    pub(super) fn complete_segment(&mut self, id: SegmentId, finished: &Finished) {
+    /// Enters what a file has. Whether that is done.
+    pub(super) fn complete_segment(&mut self, id: SegmentId, finished: &Finished) -> bool {
         let lost = std::mem::take(&mut self.lost);
         let completed = self.index().complete_segment(
             id,
@@ -179,7 +186,9 @@ impl Seat {
                 checksum: Some(Checksum(finished.checksum)),
             },
         );
+        let is_done = completed.is_ok();
         self.say_problem(completed);
+        is_done
     }
 
     /// Bytes of the file that is being written.
@@ -191,7 +200,7 @@ impl Seat {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.index)
     }
 
     /// The index is not needed to record: it is said once that it cannot be written, and it is made anew of the files later.
@@ -205,4 +214,8 @@ impl Seat {
             }
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

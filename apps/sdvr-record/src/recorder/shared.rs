@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::events::Events;
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     /// One at a time looks for what is to be removed.
     pub(super) removing: Mutex<()>,
     places: Mutex<Places>,
+    /// How often room was made on a full disk.
+    pub(super) rooms_made: AtomicU64,
 }
 
 impl Shared {
@@ -38,6 +41,7 @@ impl Shared {
             figures: Mutex::default(),
             removing: Mutex::new(()),
             places: Mutex::default(),
+            rooms_made: AtomicU64::new(0),
         }
     }
 

@@ -30,8 +30,10 @@ pub(super) struct Taken {
 pub(super) struct Missing {
     /// Captured, and never arrived at the daemon.
     pub(super) on_the_way: u64,
-    /// Arrived, and not read in time: who records was too slow, or not there.
+    /// Arrived, and not read in time: who records was too slow.
     pub(super) unread: u64,
+    /// At the end of the run before, whatever the reason.
+    pub(super) between_runs: u64,
 }
 
 impl Taken {
@@ -73,9 +75,8 @@ impl Taken {
             is_key: true,
             missing: Missing {
                 on_the_way,
-                unread: missed
-                    .saturating_sub(on_the_way)
-                    .saturating_add(between_runs),
+                unread: missed.saturating_sub(on_the_way),
+                between_runs,
             },
             bytes: Vec::new(),
             plain: None,
