@@ -20,7 +20,7 @@ use sdvr_frame::{FourCc, StreamFormat};
 
 pub use fragment::{Added, Fragment};
 pub use frames::{FrameAt, Frames, frames};
-pub use scan::{Recovered, Scan, ScanError, recover, scan};
+pub use scan::{End, Recovered, Scan, ScanError, recover, scan};
 
 use crate::sample::{About, Sample, UtcTime};
 use ticks::Ticks;

@@ -5,6 +5,7 @@
 
 mod error;
 mod layout;
+mod mending;
 mod opening;
 pub(crate) mod pictures;
 mod reading;
@@ -43,6 +44,16 @@ pub struct Index {
     removed: Vec<File>,
     /// The database's file when it was opened; `None` of a reader.
     identity: Option<recovery::Identity>,
+    /// The segment that is being written, as it was entered when it began.
+    begun: Option<Segment>,
+    /// The greatest number that was given to a segment since it was opened; 0 before.
+    last_id: SegmentId,
+    /// Where a damaged one was put in whose place none could be made yet: it is still needed for that.
+    aside: Option<PathBuf>,
+    /// What is known of the times of the newest segments; `None` when they may have changed.
+    newest_times: Option<Option<NewestTimes>>,
+    /// What people should know and nobody was told yet.
+    notices: Vec<String>,
     /// Keeps other recorders out. None of a reader.
     lock_of_recorder: Option<File>,
 }
@@ -67,7 +78,7 @@ pub struct Completed {
     pub ends: UtcTime,
     /// Frames in it.
     pub frames: u64,
-    /// Frames that were captured meanwhile and are not in it.
+    /// Frames that arrived meanwhile and were not recorded: the disk was too slow or full.
     pub lost: u64,
     /// The file's.
     pub bytes: u64,
@@ -75,6 +86,15 @@ pub struct Completed {
     pub head_bytes: u64,
     /// Of all of them; `None` when nobody has read them.
     pub checksum: Option<Checksum>,
+}
+
+/// What the times of the newest segments say of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewestTimes {
+    /// When the last frame was captured of the segment that was recorded last.
+    pub(crate) ends: UtcTime,
+    /// Which time it would be now if the clock had not made a leap forward among them.
+    pub(crate) leap_from: Option<UtcTime>,
 }
 
 /// All of a camera's recordings together.
@@ -90,7 +110,7 @@ pub struct Summary {
     pub last: Option<UtcTime>,
     /// Frames in finished segments.
     pub frames: u64,
-    /// Frames that were captured meanwhile and are not in them.
+    /// Frames that arrived meanwhile and were not recorded: the disk was too slow or full.
     pub lost: u64,
     /// Stretches in which frames are missing.
     pub gaps: u64,
@@ -141,6 +161,7 @@ impl Index {
         what: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
         let path = self.folder.join(INDEX_FILE);
+        self.newest_times = None;
         let change = || {
             let transaction = self.connection.transaction()?;
             let result = what(&transaction)?;

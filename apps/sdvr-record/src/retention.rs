@@ -10,7 +10,7 @@ use std::time::Duration;
 use sdvr_frame::Timestamp;
 
 use crate::UtcTime;
-use crate::index::{Index, IndexError, Segment, SegmentId};
+use crate::index::{Index, IndexError, NewestTimes, Segment, SegmentId};
 
 /// A step forward from one recording to the next, or to now, that is longer may be a clock that was set.
 const DOUBTED_STEP: Duration = Duration::from_hours(24);
@@ -20,6 +20,12 @@ const BELIEVED_AFTER: Duration = Duration::from_hours(24);
 
 /// No recording counts for more in that: its own times may be those of a clock that was set meanwhile.
 const COUNTED_MOST: Duration = Duration::from_hours(1);
+
+/// Of no camera more segments are removed at a time: whoever removes them holds the indexes, and cameras that begin or end a file wait for those.
+const REMOVED_MOST: u64 = 16;
+
+/// So many segments whose files cannot be removed are passed over. Where there are more, nothing can be removed at all.
+const PASSED_OVER_MOST: u32 = 1024;
 
 /// What is kept of recordings. Without limits all is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct Removed {
     pub bytes: u64,
     /// A clock that is ahead of the recordings and not believed: where time goes on from instead. Something may be kept for longer meanwhile.
     pub doubted_clock: Option<UtcTime>,
+    /// Whether more is to be removed now, which the next call does.
+    pub is_more: bool,
     /// What could not be removed, and is tried again the next time. Of each camera the first.
     pub failures: Vec<IndexError>,
 }
@@ -63,28 +71,28 @@ impl Retention {
 
     /// Removes what is beyond the limits, oldest first, and never what is being written. Cut off anywhere, the next call goes on.
     ///
-    /// `cameras` are all that share the limits. A camera of which something cannot be removed is left alone then, and the others are seen to.
+    /// `cameras` are all that share the limits. A segment that cannot be removed is passed over, and a camera whose index fails is left alone then.
+    /// Of each camera a few segments are removed at a time, see [`Removed::is_more`].
     pub fn apply(&self, cameras: &mut [&mut Index], clock: &HostClock) -> Removed {
         let mut removed = Removed::default();
-        let mut stuck = vec![false; cameras.len()];
-        if let Some(keep) = self.keep {
-            let (now, is_doubted) = believed_now(cameras, clock);
+        let believed = self.keep.map(|keep| (keep, believed_now(cameras, clock)));
+        let mut cameras = Camera::all(cameras);
+        if let Some((keep, (now, is_doubted))) = believed {
             removed.doubted_clock = is_doubted.then_some(now);
-            for (camera, stuck) in cameras.iter_mut().zip(&mut stuck) {
-                *stuck = !removed
-                    .note(|removed| remove_older(camera, before(now, keep), clock.wall, removed));
+            for camera in &mut cameras {
+                camera.remove_older(before(now, keep), clock.wall, &mut removed);
             }
         }
         if let Some(most) = self.most_bytes_each {
-            for (camera, stuck) in cameras.iter_mut().zip(&mut stuck) {
-                *stuck = *stuck || !removed.note(|removed| remove_beyond(camera, most, removed));
+            for camera in &mut cameras {
+                camera.remove_beyond(most, &mut removed);
             }
         }
         if let Some(most) = self.most_bytes_all {
-            remove_of_all(cameras, &mut stuck, &mut removed, |cameras, _| {
+            remove_of_all(&mut cameras, &mut removed, |cameras, _| {
                 cameras
                     .iter()
-                    .map(|camera| camera.total_bytes())
+                    .map(|camera| camera.index.total_bytes())
                     .fold(0, u64::saturating_add)
                     > most
             });
@@ -93,11 +101,12 @@ impl Retention {
     }
 
     /// Removes the oldest recordings of all cameras until `bytes` are freed or nothing but what is being written is left: for a disk that is full.
-    /// To be called only where the user allowed that something is removed, see [`Self::has_limits`].
+    /// To be called only where the user allowed that something is removed, see [`Self::has_limits`]. Of each camera a few segments are removed at a time,
+    /// see [`Removed::is_more`].
     pub fn free(cameras: &mut [&mut Index], bytes: u64) -> Removed {
         let mut removed = Removed::default();
-        let mut stuck = vec![false; cameras.len()];
-        remove_of_all(cameras, &mut stuck, &mut removed, |_, removed| {
+        let mut cameras = Camera::all(cameras);
+        remove_of_all(&mut cameras, &mut removed, |_, removed| {
             removed.bytes < bytes
         });
         removed
@@ -136,26 +145,15 @@ impl Removed {
         self.segments = self.segments.saturating_add(1);
         self.bytes = self.bytes.saturating_add(segment.bytes);
     }
-
-    /// Whether all went well.
-    fn note(&mut self, what: impl FnOnce(&mut Self) -> Result<(), IndexError>) -> bool {
-        match what(self) {
-            Ok(()) => true,
-            Err(error) => {
-                self.failures.push(error);
-                false
-            }
-        }
-    }
 }
 
 /// Which time it is, as far as recordings of any camera or the running program bear the clock out; and whether the clock says something later.
-fn believed_now(cameras: &[&mut Index], clock: &HostClock) -> (UtcTime, bool) {
+fn believed_now(cameras: &mut [&mut Index], clock: &HostClock) -> (UtcTime, bool) {
     if clock.is_undisturbed() {
         return (clock.wall, false);
     }
     let believed = cameras
-        .iter()
+        .iter_mut()
         .filter_map(|camera| borne_out(camera, clock.wall).ok()?)
         .max();
     // Without recordings nothing can be too old.
@@ -165,77 +163,169 @@ fn believed_now(cameras: &[&mut Index], clock: &HostClock) -> (UtcTime, bool) {
 /// Which time the recordings of a camera bear out, at most `wall`; `None` without recordings.
 ///
 /// Goes back through them until a day was recorded. Where times made a leap forward meanwhile, time goes on from before it.
-fn borne_out(camera: &Index, wall: UtcTime) -> Result<Option<UtcTime>, IndexError> {
-    let (mut later, mut recorded) = (wall, Duration::ZERO);
-    let mut believed = None;
-    camera.newest_times(|begins, ends| {
-        believed.get_or_insert(wall);
+fn borne_out(camera: &mut Index, wall: UtcTime) -> Result<Option<UtcTime>, IndexError> {
+    let Some(NewestTimes { ends, leap_from }) = camera.newest_times(newest_times)? else {
+        return Ok(None);
+    };
+    let is_wall_ahead = since(wall, ends) > DOUBTED_STEP;
+    let believed = leap_from.unwrap_or(if is_wall_ahead { ends } else { wall });
+    Ok(Some(believed.min(wall)))
+}
+
+/// Looks at the times of segments, the newest first.
+fn newest_times(
+    times: &mut (dyn Iterator<Item = rusqlite::Result<(UtcTime, UtcTime)>> + '_),
+) -> rusqlite::Result<Option<NewestTimes>> {
+    let Some((mut later, newest)) = times.next().transpose()? else {
+        return Ok(None);
+    };
+    let mut recorded = since(newest, later).min(COUNTED_MOST);
+    let mut leap_from = None;
+    while recorded < BELIEVED_AFTER {
+        let Some((begins, ends)) = times.next().transpose()? else {
+            break;
+        };
         if since(later, ends) > DOUBTED_STEP {
-            believed = Some(after(ends, recorded));
+            leap_from = Some(after(ends, recorded));
         }
         recorded = recorded.saturating_add(since(ends, begins).min(COUNTED_MOST));
         later = begins;
-        recorded < BELIEVED_AFTER
-    })?;
-    Ok(believed.map(|believed| believed.min(wall)))
+    }
+    Ok(Some(NewestTimes {
+        ends: newest,
+        leap_from,
+    }))
 }
 
-/// Removes from the oldest on what ended before `limit`, up to the first that did not.
-fn remove_older(
-    camera: &mut Index,
-    limit: UtcTime,
-    wall: UtcTime,
-    removed: &mut Removed,
-) -> Result<(), IndexError> {
-    while let Some(segment) = camera.oldest_finished(SegmentId(i64::MIN))? {
-        let mut ends = segment.ends;
-        if ends > wall {
-            // The clock was ahead when it was recorded. It is no younger than what was recorded after it.
-            ends = camera.next_not_in_future(segment.id, wall)?.unwrap_or(ends);
-        }
-        if ends >= limit {
-            break;
-        }
-        camera.remove_segment(&segment)?;
-        removed.count(&segment);
-    }
-    Ok(())
+/// A camera while something of it is removed.
+struct Camera<'a> {
+    index: &'a mut Index,
+    /// What cannot be removed is before it or is this one.
+    passed: SegmentId,
+    passed_count: u32,
+    removed: u64,
+    /// Nothing more can be done about it now.
+    is_stuck: bool,
+    has_failed: bool,
 }
 
-/// Removes from the oldest on until `most` bytes are left.
-fn remove_beyond(camera: &mut Index, most: u64, removed: &mut Removed) -> Result<(), IndexError> {
-    while camera.total_bytes() > most
-        && let Some(segment) = camera.oldest_finished(SegmentId(i64::MIN))?
-    {
-        camera.remove_segment(&segment)?;
-        removed.count(&segment);
+/// What became of a segment that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removal {
+    /// It is removed, or passed over.
+    Next,
+    /// No more of this camera are to be removed in this call.
+    Enough,
+}
+
+impl<'a> Camera<'a> {
+    fn all(indexes: &'a mut [&mut Index]) -> Vec<Self> {
+        let camera = |index: &'a mut &mut Index| Self {
+            index,
+            passed: SegmentId(i64::MIN),
+            passed_count: 0,
+            removed: 0,
+            is_stuck: false,
+            has_failed: false,
+        };
+        indexes.iter_mut().map(camera).collect()
     }
-    Ok(())
+
+    /// The oldest that can be removed as far as is known.
+    fn oldest(&mut self, removed: &mut Removed) -> Option<Segment> {
+        if self.is_stuck {
+            return None;
+        }
+        match self.index.oldest_finished(self.passed) {
+            Ok(oldest) => oldest,
+            Err(error) => {
+                // If it can be made anew, the next call finds all of it.
+                match self.index.mend(error) {
+                    Ok(()) => removed.is_more = true,
+                    Err(error) => self.fail(error, removed),
+                }
+                self.is_stuck = true;
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, segment: &Segment, removed: &mut Removed) -> Removal {
+        if self.removed >= REMOVED_MOST {
+            removed.is_more = true;
+            return Removal::Enough;
+        }
+        match self.index.remove_segment(segment) {
+            Ok(()) => {
+                self.removed = self.removed.saturating_add(1);
+                removed.count(segment);
+                Removal::Next
+            }
+            // One file is no reason to keep all that were recorded after it.
+            Err(error @ IndexError::Io { .. }) if self.passed_count < PASSED_OVER_MOST => {
+                self.passed = segment.id;
+                self.passed_count = self.passed_count.saturating_add(1);
+                self.fail(error, removed);
+                Removal::Next
+            }
+            Err(error) => {
+                self.is_stuck = true;
+                self.fail(error, removed);
+                Removal::Enough
+            }
+        }
+    }
+
+    fn fail(&mut self, error: IndexError, removed: &mut Removed) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            removed.failures.push(error);
+        }
+    }
+
+    /// Removes from the oldest on what ended before `limit`, up to the first that did not.
+    fn remove_older(&mut self, limit: UtcTime, wall: UtcTime, removed: &mut Removed) {
+        while let Some(segment) = self.oldest(removed) {
+            let mut ends = segment.ends;
+            if ends > wall {
+                // The clock was ahead when it was recorded. It is no younger than what was recorded after it.
+                match self.index.next_not_in_future(segment.id, wall) {
+                    Ok(next) => ends = next.unwrap_or(ends),
+                    Err(error) => {
+                        self.is_stuck = true;
+                        self.fail(error, removed);
+                        break;
+                    }
+                }
+            }
+            if ends >= limit || self.remove(&segment, removed) == Removal::Enough {
+                break;
+            }
+        }
+    }
+
+    /// Removes from the oldest on until `most` bytes are left.
+    fn remove_beyond(&mut self, most: u64, removed: &mut Removed) {
+        while self.index.total_bytes() > most
+            && let Some(segment) = self.oldest(removed)
+        {
+            if self.remove(&segment, removed) == Removal::Enough {
+                break;
+            }
+        }
+    }
 }
 
 /// Removes the oldest of all cameras as long as `is_too_much`. Between cameras the dates of their oldest decide: there is no other order.
 fn remove_of_all(
-    cameras: &mut [&mut Index],
-    stuck: &mut [bool],
+    cameras: &mut [Camera<'_>],
     removed: &mut Removed,
-    is_too_much: impl Fn(&[&mut Index], &Removed) -> bool,
+    is_too_much: impl Fn(&[Camera<'_>], &Removed) -> bool,
 ) {
-    let mut oldest: Vec<Option<Segment>> = vec![None; cameras.len()];
-    let mut is_asked = vec![false; cameras.len()];
+    let mut oldest: Vec<Option<Segment>> = cameras
+        .iter_mut()
+        .map(|camera| camera.oldest(removed))
+        .collect();
     while is_too_much(cameras, removed) {
-        for (at, camera) in cameras.iter().enumerate() {
-            let (Some(slot), Some(is_asked), Some(stuck)) =
-                (oldest.get_mut(at), is_asked.get_mut(at), stuck.get_mut(at))
-            else {
-                continue;
-            };
-            if !*stuck && !std::mem::replace(is_asked, true) {
-                *stuck = !removed.note(|_| {
-                    *slot = camera.oldest_finished(SegmentId(i64::MIN))?;
-                    Ok(())
-                });
-            }
-        }
         let first = oldest
             .iter()
             .enumerate()
@@ -244,19 +334,17 @@ fn remove_of_all(
         let Some((_, at)) = first else {
             break;
         };
-        let segment = oldest.get_mut(at).and_then(Option::take);
-        let (Some(segment), Some(camera)) = (segment, cameras.get_mut(at)) else {
+        let (Some(slot), Some(camera)) = (oldest.get_mut(at), cameras.get_mut(at)) else {
             break;
         };
-        let is_removed = removed.note(|removed| {
-            camera.remove_segment(&segment)?;
-            removed.count(&segment);
-            Ok(())
-        });
-        if let (Some(stuck), Some(is_asked)) = (stuck.get_mut(at), is_asked.get_mut(at)) {
-            *stuck = !is_removed;
-            *is_asked = !is_removed;
+        let Some(segment) = slot.take() else {
+            break;
+        };
+        // What is younger of other cameras is not removed before it.
+        if camera.remove(&segment, removed) == Removal::Enough && !camera.is_stuck {
+            break;
         }
+        *slot = camera.oldest(removed);
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use containers_support::*;
-use sdvr_record::container::{self, ScanError};
+use sdvr_record::container::{self, End, ScanError};
 
 /// A small recording, ended, and how many frames are in it up to the end of each fragment.
 fn small(name: &str, every: usize) -> (Recording, Vec<(usize, usize)>) {
@@ -59,7 +59,7 @@ fn survives_a_cut_at_every_byte(name: &str, every: usize) {
         let frames = whole_frames(&ends, cut) as u64;
         let scan = container::scan(&file).unwrap();
         assert!(scan.frames >= frames, "{name}, cut at {cut}");
-        assert_eq!(scan.is_ended, cut == whole.len(), "{name}, cut at {cut}");
+        assert_eq!(scan.is_ended(), cut == whole.len(), "{name}, cut at {cut}");
         let recovered = container::recover(&file).unwrap();
         assert_eq!(recovered.scan.frames, scan.frames);
         assert_eq!(recovered.was_changed, cut != whole.len());
@@ -258,16 +258,85 @@ fn what_is_not_ours_is_refused_and_what_is_damaged_does_no_harm() {
             }
             file.write_all_at(&whole[at..=at], at as u64).unwrap();
         }
-        assert!(container::scan(&file).unwrap().is_ended, "{name}");
+        assert!(container::scan(&file).unwrap().is_ended(), "{name}");
     }
     for foreign in ["vp8.ivf", "plain.h264"] {
         let (path, _) = stream(foreign);
         let file = std::fs::File::open(path).unwrap();
         assert!(matches!(container::scan(&file), Err(ScanError::NotOurs)));
     }
-    let path = files.write("zeros", &[0; 5000]);
-    assert!(matches!(
-        container::scan(&open(&path)),
-        Err(ScanError::NotOurs)
-    ));
+    // Of a file whose bytes never got to the disk, a power cut leaves zeros.
+    for (content, is_cut_off) in [(&[0; 5000], true), (&[7; 5000], false)] {
+        let path = files.write("other", content);
+        let error = container::scan(&open(&path)).unwrap_err();
+        assert_eq!(matches!(error, ScanError::NoHead), is_cut_off, "{error}");
+    }
+}
+
+/// One byte that is another one, anywhere: either all frames are still found, or the file stays as it is. It is never taken for an empty one.
+#[test]
+fn nothing_of_a_damaged_file_is_given_up() {
+    let files = Files::new();
+    for name in ["plain.h264", "vp8.ivf"] {
+        let (recording, _) = small(name, 3);
+        let frames = recording.counts.iter().sum::<usize>() as u64;
+        let mut damaged = 0;
+        for is_ended in [true, false] {
+            let good = if is_ended {
+                recording.whole()
+            } else {
+                recording.unfinished()
+            };
+            let path = files.write("damaged", &good);
+            let file = open(&path);
+            for at in 0..good.len() {
+                for wrong in [good[at] ^ 0xff, good[at] ^ 1] {
+                    let mut bytes = good.clone();
+                    bytes[at] = wrong;
+                    file.set_len(0).unwrap();
+                    file.write_all_at(&bytes, 0).unwrap();
+                    match container::recover(&file) {
+                        Ok(recovered) if recovered.scan.frames == frames => continue,
+                        Ok(recovered) => assert!(!recovered.was_changed, "{name}, byte {at}"),
+                        Err(error) => {
+                            let is_kept = matches!(error, ScanError::NotOurs);
+                            assert!(is_kept, "{name}, byte {at}: {error}");
+                        }
+                    }
+                    damaged += 1;
+                    assert!(std::fs::read(&path).unwrap() == bytes, "{name}, byte {at}");
+                }
+            }
+        }
+        assert!(damaged > 100, "{name}: {damaged}");
+    }
+}
+
+/// Pages of zeros at the end are what a power cut leaves; fragments behind a hole are kept.
+#[test]
+fn zeros_at_the_end_are_given_up_and_a_hole_is_not() {
+    let files = Files::new();
+    for name in ["plain.h264", "vp8.ivf"] {
+        let (recording, ends) = small(name, 3);
+        let unfinished = recording.unfinished();
+        let path = files.write("zeros", &[]);
+        let file = open(&path);
+        let head_bytes = recording.head.len();
+        for cut in (head_bytes..unfinished.len()).step_by(7) {
+            let mut bytes = unfinished[..cut].to_vec();
+            bytes.resize(unfinished.len() + 5000, 0);
+            file.set_len(0).unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
+            let recovered = container::recover(&file).unwrap();
+            assert!(recovered.was_changed, "{name}, cut at {cut}");
+            assert!(recovered.scan.frames >= whole_frames(&ends, cut) as u64);
+        }
+        let mut bytes = recording.whole();
+        bytes[head_bytes..head_bytes + 100].fill(0);
+        file.set_len(0).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        let recovered = container::recover(&file).unwrap();
+        assert_eq!(recovered.scan.end, End::Damaged);
+        assert!(std::fs::read(&path).unwrap() == bytes, "{name}");
+    }
 }

@@ -12,7 +12,7 @@ use super::{Key, Media, Stretch};
 use crate::sample::{About, UtcTime};
 
 pub(super) use index::ending;
-pub(super) use scan::{is_one, samples, scan};
+pub(super) use scan::{can_be_one, is_cut_off, is_one, samples, scan};
 
 /// The only track.
 const TRACK: u8 = 1;

@@ -18,7 +18,7 @@ use fragment::Sample;
 
 pub(super) use codec::Restorer;
 pub(super) use index::ending;
-pub(super) use scan::{is_one, samples, scan};
+pub(super) use scan::{can_be_one, is_cut_off, is_one, samples, scan};
 
 /// The only track.
 const TRACK: u32 = 1;

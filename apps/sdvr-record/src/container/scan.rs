@@ -25,8 +25,27 @@ pub struct Scan {
     pub last: Option<UtcTime>,
     /// Its parts.
     pub stretches: Vec<Stretch>,
-    /// Whether it was ended, and nothing was changed since then but frames.
-    pub is_ended: bool,
+    /// What is behind those.
+    pub end: End,
+}
+
+impl Scan {
+    /// Whether the file was ended, and nothing was changed since then but frames.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.end, End::Ended)
+    }
+}
+
+/// What is behind the last whole fragment of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What belongs there.
+    Ended,
+    /// Nothing, or the beginning of what was to be there: the file is being written, or was cut off. A power cut leaves zeros where it was cut.
+    CutOff,
+    /// Something else. There may be whole fragments behind it.
+    Damaged,
 }
 
 /// Why a file cannot be looked into.
@@ -119,6 +138,28 @@ impl<'a> Input<'a> {
         bytes.truncate(done);
         Ok(())
     }
+
+    /// Whether there are only zeros from `offset` on, or nothing.
+    fn is_zero_from(&self, offset: u64) -> io::Result<bool> {
+        Ok(self.without_zeros()?.bytes <= offset)
+    }
+
+    /// The file up to its last byte that is not zero.
+    fn without_zeros(&self) -> io::Result<Self> {
+        const PIECE_BYTES: u64 = 1 << 16;
+        let mut bytes = self.bytes;
+        while bytes > 0 {
+            let begin = bytes.saturating_sub(1) / PIECE_BYTES * PIECE_BYTES;
+            let count = usize::try_from(bytes.saturating_sub(begin)).unwrap_or(usize::MAX);
+            let piece = self.read(begin, count)?;
+            if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
+                bytes = begin.saturating_add(last as u64).saturating_add(1);
+                break;
+            }
+            bytes = begin;
+        }
+        Ok(Self { bytes, ..*self })
+    }
 }
 
 /// Looks through a file: reads its head, and what says where its frames are, but not those. Needs memory for the head and for what is known of each second.
@@ -133,8 +174,16 @@ pub fn scan(file: &File) -> Result<Scan, ScanError> {
 /// What is found, and the head and the media of it.
 pub(super) fn look(input: &Input<'_>) -> Result<(Kind, Head, Media), ScanError> {
     let start = input.read(0, 8)?;
-    if start.len() < 8 {
+    if input.is_zero_from(0)? {
         return Err(ScanError::NoHead);
+    }
+    if start.len() < 8 {
+        let is_beginning = mp4::can_be_one(&start) || matroska::can_be_one(&start);
+        return Err(if is_beginning {
+            ScanError::NoHead
+        } else {
+            ScanError::NotOurs
+        });
     }
     if mp4::is_one(&start) {
         let (head, media) = mp4::scan(input)?;
@@ -158,9 +207,36 @@ fn scan_with_ending(input: &Input<'_>) -> Result<(Scan, Ending), ScanError> {
         frames: media.frames,
         last: media.last,
         stretches: media.stretches,
-        is_ended: is_ended(input, media.end, &ending)?,
+        end: end(input, kind, media.end, &ending)?,
     };
     Ok((scan, ending))
+}
+
+fn end(input: &Input<'_>, kind: Kind, whole_bytes: u64, ending: &Ending) -> io::Result<End> {
+    if is_ended(input, whole_bytes, ending)? {
+        return Ok(End::Ended);
+    }
+    // What follows the zeros of a power cut is nothing.
+    let left = input.without_zeros()?;
+    if left.bytes() <= whole_bytes {
+        return Ok(End::CutOff);
+    }
+    let rest_bytes = left.bytes().saturating_sub(whole_bytes);
+    let is_of_tail = input.bytes().saturating_sub(whole_bytes) <= ending.tail.len() as u64
+        && match usize::try_from(rest_bytes) {
+            Ok(count) => ending.tail.starts_with(&left.read(whole_bytes, count)?),
+            Err(_) => false,
+        };
+    let is_cut_off = is_of_tail
+        || match kind {
+            Kind::Mp4 => mp4::is_cut_off(&left, whole_bytes)?,
+            Kind::Matroska => matroska::is_cut_off(&left, whole_bytes)?,
+        };
+    Ok(if is_cut_off {
+        End::CutOff
+    } else {
+        End::Damaged
+    })
 }
 
 fn is_ended(input: &Input<'_>, whole_bytes: u64, ending: &Ending) -> io::Result<bool> {
@@ -181,7 +257,8 @@ fn is_ended(input: &Input<'_>, whole_bytes: u64, ending: &Ending) -> io::Result<
 }
 
 /// Ends a file that was cut off, in place: gives up what is behind the last whole fragment and writes what belongs there. The file must be open for
-/// reading and writing, and nobody else may be writing it. A file that was ended stays as it is. When this itself is cut off, it can be done again.
+/// reading and writing, and nobody else may be writing it. A file that was ended stays as it is, and so does one that is damaged ([`End::Damaged`]): behind
+/// the damage there may be more. When this itself is cut off, it can be done again.
 ///
 /// # Errors
 ///
@@ -189,7 +266,7 @@ fn is_ended(input: &Input<'_>, whole_bytes: u64, ending: &Ending) -> io::Result<
 pub fn recover(file: &File) -> Result<Recovered, ScanError> {
     let input = Input::new(file)?;
     let (mut scan, ending) = scan_with_ending(&input)?;
-    if scan.is_ended {
+    if scan.end != End::CutOff {
         return Ok(Recovered {
             scan,
             lost_bytes: 0,
@@ -204,7 +281,7 @@ pub fn recover(file: &File) -> Result<Recovered, ScanError> {
         file.write_all_at(bytes, *offset)?;
     }
     file.sync_data()?;
-    scan.is_ended = true;
+    scan.end = End::Ended;
     let lost_bytes = input.bytes().saturating_sub(scan.whole_bytes);
     Ok(Recovered {
         scan,

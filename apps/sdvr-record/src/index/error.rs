@@ -3,12 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::recovery::Recovery;
+use crate::segment;
+
 /// Why an index cannot be used. The disk, the directory's rights or another program is at fault; recordings are never.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The directory of all recordings is not there. It is not made: what is missing may be a disk that was not mounted.
-    #[error("{} does not exist; make it, or mount the disk it is on", .0.display())]
+    /// The directory of all recordings is not there. It is made when recording begins, and not later: what is missing may be a disk that was not mounted.
+    #[error("{} does not exist; mount the disk it is on (`sdvr record` makes the directory when it begins, if only that is missing)", .0.display())]
     NoDirectory(PathBuf),
     /// No recording of this camera is there.
     #[error("there are no recordings of {label} in {}; `sdvr recordings list` says of which cameras there are", directory.display())]
@@ -51,6 +54,14 @@ pub enum IndexError {
         /// Why it failed.
         error: io::Error,
     },
+    /// A file that an earlier recorder has left cannot be completed.
+    #[error("{error}; it stays unfinished until the next start{}", done_text(.done))]
+    NotRecovered {
+        /// What became of the others.
+        done: Recovery,
+        /// Why the first of those could not be completed that could not.
+        error: Box<Self>,
+    },
     /// The database says no: it is damaged, its disk is full, or it cannot be written.
     #[error("cannot {what} the index {}: {error}", path.display())]
     Database {
@@ -76,15 +87,20 @@ impl IndexError {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         match self {
-            Self::Io { error, .. } => matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ),
+            Self::Io { error, .. } => segment::is_disk_full(error),
             Self::Database { error, .. } => {
                 error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
             }
+            Self::NotRecovered { error, .. } => error.is_disk_full(),
             _ => false,
         }
+    }
+}
+
+fn done_text(done: &Recovery) -> String {
+    match done.recovered {
+        0 => String::new(),
+        recovered => format!("; {recovered} others were completed"),
     }
 }
 

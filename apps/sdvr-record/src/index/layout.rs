@@ -1,6 +1,6 @@
 //! Where things lie: `DIR/LABEL/2026-11-23/14-05-00.mp4`, in UTC, and `DIR/LABEL/index.sqlite`.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -127,11 +127,19 @@ pub(super) fn time_of_path(path: &str) -> UtcTime {
     UtcTime(i64::try_from(nanoseconds).unwrap_or(i64::MAX))
 }
 
-/// Makes a folder that only its owner can look into, in one that is there. One that is there already stays as it is.
+/// Makes a folder that only its owner can look into, in one that is there, and has its name on the disk when it returns: what is recorded in it is to be
+/// found after a power cut. One that is there already stays as it is.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        result => result,
+        Err(error) => Err(error),
+        Ok(()) => {
+            // Where that cannot be done, recordings are none the worse as long as there is power.
+            if let Some(Ok(parent)) = folder.parent().map(File::open) {
+                let _ = parent.sync_all();
+            }
+            Ok(())
+        }
     }
 }
 

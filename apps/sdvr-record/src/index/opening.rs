@@ -1,6 +1,7 @@
 //! How an index is found, made, and made anew.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
@@ -61,16 +62,7 @@ impl Index {
         let path = folder.join(INDEX_FILE);
         match schema::open_to_read(&path, label)? {
             Some(Opened::Good(connection, total_bytes)) => {
-                return Ok(Self {
-                    connection,
-                    label: label.clone(),
-                    folder,
-                    total_bytes,
-                    open_bytes: 0,
-                    removed: Vec::new(),
-                    identity: None,
-                    lock_of_recorder: None,
-                });
+                return Ok(Self::with(connection, label, folder, total_bytes));
             }
             None | Some(Opened::Fresh(_) | Opened::Broken(_)) => {}
         }
@@ -85,18 +77,33 @@ impl Index {
         let known = rebuild::gather(&folder, Salvage::of(&path), say)?;
         let connection =
             schema::open_in_memory().map_err(|error| database("make", &path, error))?;
-        let mut index = Self {
+        let mut index = Self::with(connection, label, folder, 0);
+        index.fill(known, SegmentId(0))?;
+        Ok(index)
+    }
+
+    /// One of a reader.
+    fn with(
+        connection: Connection,
+        label: &StreamLabel,
+        folder: PathBuf,
+        total_bytes: u64,
+    ) -> Self {
+        Self {
             connection,
             label: label.clone(),
             folder,
-            total_bytes: 0,
+            total_bytes,
             open_bytes: 0,
             removed: Vec::new(),
             identity: None,
+            begun: None,
+            last_id: SegmentId(0),
+            aside: None,
+            newest_times: None,
+            notices: Vec::new(),
             lock_of_recorder: None,
-        };
-        index.fill(known)?;
-        Ok(index)
+        }
     }
 
     fn open_locked(
@@ -122,22 +129,15 @@ impl Index {
                     Opened::Fresh(connection) => (connection, None),
                     Opened::Good(connection, total_bytes) => (connection, Some(total_bytes)),
                     Opened::Broken(what) => {
-                        let problem = std::io::Error::other(what);
+                        let problem = io::Error::other(what);
                         return Err(IndexError::io("use", &path, problem));
                     }
                 }
             }
         };
-        let mut index = Self {
-            connection,
-            label: label.clone(),
-            folder,
-            total_bytes: total_bytes.unwrap_or(0),
-            open_bytes: 0,
-            removed: Vec::new(),
-            identity: Identity::of(&path),
-            lock_of_recorder: lock,
-        };
+        let mut index = Self::with(connection, label, folder, total_bytes.unwrap_or(0));
+        index.identity = Identity::of(&path);
+        index.lock_of_recorder = lock;
         if total_bytes.is_some() {
             index.add_unknown(say)?;
         } else {
@@ -149,19 +149,28 @@ impl Index {
                     known.len()
                 ));
             }
-            index.fill(known)?;
+            index.fill(known, SegmentId(0))?;
         }
         Ok(index)
     }
 
-    /// Writes all that was found at once: an index that is not whole has no table.
-    fn fill(&mut self, known: Vec<Known>) -> Result<(), IndexError> {
+    /// Writes all that was found at once: an index that is not whole has no table. The last one gets the number `last`;
+    /// if that is 0, the first one gets 1.
+    pub(super) fn fill(&mut self, known: Vec<Known>, last: SegmentId) -> Result<(), IndexError> {
+        let count = i64::try_from(known.len()).unwrap_or(i64::MAX);
+        // They may be less than 1: the number of the segment that is being written is known to who writes it.
+        let before = if last.0 > 0 {
+            last.0.saturating_sub(count)
+        } else {
+            0
+        };
         let total_bytes = known.iter().map(|(segment, _)| segment.bytes).sum();
         let label = self.label.clone();
         self.write(|transaction| {
             schema::make_tables(transaction, &label)?;
             for (at, (mut segment, gaps)) in known.into_iter().enumerate() {
-                segment.id = SegmentId(i64::try_from(at).unwrap_or(i64::MAX).saturating_add(1));
+                let at = i64::try_from(at).unwrap_or(i64::MAX).saturating_add(1);
+                segment.id = SegmentId(before.saturating_add(at));
                 insert(transaction, &segment)?;
                 for gap in gaps {
                     insert_gap(transaction, segment.id, &gap)?;
@@ -182,14 +191,7 @@ impl Index {
             .as_ref()
             .and_then(|path| path.split_once('/'))
             .map(|(day, _)| day);
-        let is_known = |path: &str| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?1)";
-            self.read(|connection| {
-                connection
-                    .prepare_cached(sql)?
-                    .query_row([path], |row| row.get(0))
-            })
-        };
+        let is_known = |path: &str| self.has_path(path);
         let is_day_known = |day: &str| {
             // '0' is the character after '/'.
             let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path > ?1 || '/' AND path < ?1 || '0')";
@@ -234,24 +236,37 @@ fn lock(folder: &Path) -> Result<Option<File>, IndexError> {
 /// Moves a damaged database away, with its log, in which there may be more of it.
 pub(super) fn put_aside(path: &Path) -> Result<PathBuf, IndexError> {
     let aside = layout::name_aside(path);
+    // The log first: one that lay beside a new database would be taken for its own.
+    put_log_aside(path, &aside)?;
+    fs::rename(path, &aside).map_err(|error| IndexError::io("move", path, error))?;
+    Ok(aside)
+}
+
+/// Moves the log of a database away, which may itself be gone.
+pub(super) fn put_log_aside(path: &Path, aside: &Path) -> Result<(), IndexError> {
     let beside = |path: &Path, end: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
         PathBuf::from(name)
     };
-    // The log first: one that lay beside a new database would be taken for its own.
+    let done = |what: &'static str, log: &Path, result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(IndexError::io(what, log, error))
+        }
+        _ => Ok(()),
+    };
     for end in ["-wal", "-journal"] {
-        let _ = fs::rename(beside(path, end), beside(&aside, end));
+        let log = beside(path, end);
+        done("move", &log, fs::rename(&log, beside(aside, end)))?;
     }
-    let _ = fs::remove_file(beside(path, "-shm"));
-    fs::rename(path, &aside).map_err(|error| IndexError::io("move", path, error))?;
-    Ok(aside)
+    let shared = beside(path, "-shm");
+    done("remove", &shared, fs::remove_file(&shared))
 }
 
 /// Opens a database to write that was just made of one that is good.
 pub(super) fn reopen(path: &Path, label: &StreamLabel) -> Result<Connection, IndexError> {
     match schema::open_to_write(path, label)? {
         Opened::Good(connection, _) | Opened::Fresh(connection) => Ok(connection),
-        Opened::Broken(what) => Err(IndexError::io("use", path, std::io::Error::other(what))),
+        Opened::Broken(what) => Err(IndexError::io("use", path, io::Error::other(what))),
     }
 }

@@ -4,8 +4,11 @@ use rusqlite::OptionalExtension;
 
 use super::rebuild;
 use super::segment::{GAP_COLUMNS, SEGMENT_COLUMNS, read_gap, read_segment};
-use super::{Gap, Index, IndexError, Segment, SegmentId, Summary};
+use super::{Gap, Index, IndexError, NewestTimes, Segment, SegmentId, Summary};
 use crate::UtcTime;
+
+/// When segments begin and end.
+type Times<'a> = dyn Iterator<Item = rusqlite::Result<(UtcTime, UtcTime)>> + 'a;
 
 impl Index {
     /// Segments that are being written, or were when their recorder was ended.
@@ -24,6 +27,12 @@ impl Index {
     /// When the index cannot be read.
     pub fn segment(&self, id: SegmentId) -> Result<Option<Segment>, IndexError> {
         let found = self.segments_where("id = ?1", [id.0])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The segment whose file has this path.
+    pub(super) fn segment_at(&self, path: &str) -> Result<Option<Segment>, IndexError> {
+        let found = self.segments_where("path = ?1", [path])?;
         Ok(found.into_iter().next())
     }
 
@@ -61,22 +70,24 @@ impl Index {
         })
     }
 
-    /// Gives the times of the segments, beginning with the one recorded last, until `take` has enough.
+    /// What `look` makes of the times of the segments, of which the one recorded last comes first. It is asked again only when these have changed: there
+    /// may be thousands, and this is wanted every few seconds.
     pub(crate) fn newest_times(
-        &self,
-        mut take: impl FnMut(UtcTime, UtcTime) -> bool,
-    ) -> Result<(), IndexError> {
-        self.read(|connection| {
+        &mut self,
+        look: impl FnOnce(&mut Times<'_>) -> rusqlite::Result<Option<NewestTimes>>,
+    ) -> Result<Option<NewestTimes>, IndexError> {
+        if let Some(times) = self.newest_times {
+            return Ok(times);
+        }
+        let times = self.read(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT begins, ends FROM segments ORDER BY id DESC")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                if !take(UtcTime(row.get(0)?), UtcTime(row.get(1)?)) {
-                    break;
-                }
-            }
-            Ok(())
-        })
+            let mut times =
+                statement.query_map([], |row| Ok((UtcTime(row.get(0)?), UtcTime(row.get(1)?))))?;
+            look(&mut times)
+        })?;
+        self.newest_times = Some(times);
+        Ok(times)
     }
 
     /// What is missing in a segment or before it, in the order in which it was noted.

@@ -15,7 +15,7 @@ use super::pictures::{self, Pictures};
 use super::segment::{
     GAP_COLUMNS, Gap, SEGMENT_COLUMNS, Segment, SegmentId, SegmentState, read_gap, read_segment,
 };
-use crate::container::{self, ScanError};
+use crate::container::{self, End, ScanError};
 
 /// How often it is said how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -37,6 +37,14 @@ impl Salvage {
             let _ = salvage.read(&connection);
         }
         salvage
+    }
+
+    /// What is known to be missing in a segment; forgotten here.
+    pub(super) fn take_gaps(&mut self, path: &str) -> Vec<Gap> {
+        let known = self.0.get_mut(path);
+        known
+            .map(|(_, gaps)| std::mem::take(gaps))
+            .unwrap_or_default()
     }
 
     fn read(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -91,6 +99,10 @@ pub(super) fn gather(
         }
         match salvage.0.remove(path) {
             Some(known) if is_still(folder, &known.0) => remembered.push(known),
+            // The file says more of itself by now, but not what is missing.
+            Some((segment, gaps)) if segment.state == SegmentState::Open => {
+                found.extend(look_at(folder, path).map(|segment| (segment, gaps)));
+            }
             _ => found.extend(look_at(folder, path).map(|segment| (segment, Vec::new()))),
         }
     }
@@ -201,10 +213,10 @@ fn look_at(folder: &Path, path: &str) -> Option<Segment> {
     Some(Segment {
         id: SegmentId(0),
         path: path.to_owned(),
-        state: if scan.is_ended {
-            SegmentState::Complete
-        } else {
-            SegmentState::Open
+        state: match scan.end {
+            End::Ended => SegmentState::Complete,
+            End::CutOff => SegmentState::Open,
+            End::Damaged => SegmentState::Damaged,
         },
         begins: scan.about.begins,
         ends: scan.last.unwrap_or(scan.about.begins),

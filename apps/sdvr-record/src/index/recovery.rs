@@ -6,14 +6,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{
-    Checksum, Completed, INDEX_FILE, Index, IndexError, Segment, SegmentState, database, layout,
-    opening, pictures, schema,
+    Checksum, Completed, GapReason, INDEX_FILE, Index, IndexError, Segment, SegmentId,
+    SegmentState, database, layout, opening, pictures, schema,
 };
-use crate::container::{self, ScanError};
+use crate::container::{self, End, Recovered, ScanError};
 use crate::sample::UtcTime;
 
-/// Of a longer file no checksum is computed when it is completed: recording waits for that.
-const CHECKSUM_BYTES_MOST: u64 = 1 << 30;
+/// Of a longer file no checksum is computed when it is completed. Recording begins after that, and a power cut leaves such a file of each camera: to
+/// read all of them would cost minutes of recordings. Nor would it tell much, as nobody knows what the bytes were before the cut.
+const CHECKSUM_BYTES_MOST: u64 = 64 << 20;
 
 /// Which file it is, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Recovery {
     pub recovered: u64,
     /// Files in which no frame was yet; they are gone.
     pub empty: u64,
-    /// Files that are no recordings any more; they stay.
+    /// Files that are no recordings any more, or have something else between their frames; they stay as they are.
     pub damaged: u64,
 }
 
@@ -48,62 +49,102 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// When the index or a file cannot be written. What is done stays done, and the rest can be tried again.
+    /// [`IndexError::NotRecovered`] when a file cannot be read or written: all others are completed none the less. Other [`IndexError`]s when the index
+    /// cannot be. What is done stays done, and the rest can be tried again.
     pub fn recover_unfinished(&mut self) -> Result<Recovery, IndexError> {
-        let mut recovery = Recovery::default();
-        for segment in self.unfinished()? {
-            let path = self.file(&segment);
-            if pictures::are_in(&segment.path) && path.exists() {
-                self.complete_pictures(&segment)?;
-                recovery.recovered = recovery.recovered.saturating_add(1);
-                continue;
-            }
-            let file = File::options().read(true).write(true).open(&path);
-            let recovered = file
-                .map_err(ScanError::from)
-                .and_then(|file| container::recover(&file));
-            match recovered {
-                Ok(recovered) if recovered.scan.frames > 0 => {
-                    self.complete_recovered(&segment, &recovered.scan)?;
-                    recovery.recovered = recovery.recovered.saturating_add(1);
-                }
-                Ok(_) | Err(ScanError::NoHead) => {
-                    self.remove_segment(&segment)?;
-                    recovery.empty = recovery.empty.saturating_add(1);
-                }
-                Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                    self.forget_segment(segment.id)?;
-                    recovery.empty = recovery.empty.saturating_add(1);
-                }
-                Err(ScanError::Io(error)) => return Err(IndexError::io("complete", &path, error)),
-                Err(ScanError::NotOurs) => {
-                    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-                    let damaged = Completed {
-                        state: SegmentState::Damaged,
-                        begins: segment.begins,
-                        ends: segment.ends,
-                        frames: 0,
-                        lost: 0,
-                        bytes,
-                        head_bytes: 0,
-                        checksum: None,
-                    };
-                    self.complete_segment(segment.id, &damaged)?;
-                    recovery.damaged = recovery.damaged.saturating_add(1);
-                }
-            }
-        }
-        Ok(recovery)
+        let mut done = Recovery::default();
+        // If the index is made anew, all is looked at again: numbers are others, and what is done is done.
+        self.mended(|index| index.recover_all(&mut done))
     }
 
-    fn complete_recovered(
+    fn recover_all(&mut self, done: &mut Recovery) -> Result<Recovery, IndexError> {
+        let mut first_error = None;
+        for segment in self.unfinished()? {
+            match self.recover_one(&segment, done) {
+                Ok(()) => {}
+                // One file that cannot be read is no reason to leave the others as they are.
+                Err(error @ IndexError::Io { .. }) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            None => Ok(*done),
+            Some(error) => Err(IndexError::NotRecovered {
+                done: *done,
+                error: Box::new(error),
+            }),
+        }
+    }
+
+    fn recover_one(&mut self, segment: &Segment, done: &mut Recovery) -> Result<(), IndexError> {
+        let path = self.file(segment);
+        if pictures::are_in(&segment.path) && path.exists() {
+            self.complete_pictures(segment)?;
+            done.recovered = done.recovered.saturating_add(1);
+            return Ok(());
+        }
+        let file = File::options().read(true).write(true).open(&path);
+        let recovered = file
+            .map_err(ScanError::from)
+            .and_then(|file| container::recover(&file));
+        match recovered {
+            Ok(Recovered { scan, .. }) if scan.end == End::Damaged => {
+                self.complete_damaged(segment, Some(&scan))?;
+                done.damaged = done.damaged.saturating_add(1);
+            }
+            Ok(Recovered { scan, .. }) if scan.frames > 0 => {
+                let begins = scan.about.begins;
+                let times = (begins, scan.last.unwrap_or(begins));
+                self.complete_as(segment, times, scan.frames, scan.head_bytes)?;
+                done.recovered = done.recovered.saturating_add(1);
+            }
+            Ok(_) | Err(ScanError::NoHead) => {
+                self.remove_now(segment)?;
+                done.empty = done.empty.saturating_add(1);
+            }
+            Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.forget_now(segment.id)?;
+                done.empty = done.empty.saturating_add(1);
+            }
+            Err(ScanError::Io(error)) => return Err(IndexError::io("complete", &path, error)),
+            Err(ScanError::NotOurs) => {
+                self.complete_damaged(segment, None)?;
+                done.damaged = done.damaged.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a file that stays as it is, and what is in it up to the damage if its head is good.
+    fn complete_damaged(
         &mut self,
         segment: &Segment,
-        scan: &container::Scan,
+        scan: Option<&container::Scan>,
     ) -> Result<(), IndexError> {
-        let begins = scan.about.begins;
-        let ends = scan.last.unwrap_or(begins);
-        self.complete_as(segment, (begins, ends), scan.frames, scan.head_bytes)
+        let path = self.file(segment);
+        let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        let damaged = Completed {
+            state: SegmentState::Damaged,
+            begins: scan.map_or(segment.begins, |scan| scan.about.begins),
+            ends: scan.and_then(|scan| scan.last).unwrap_or(segment.ends),
+            frames: scan.map_or(0, |scan| scan.frames),
+            lost: self.lost_of(segment.id)?,
+            bytes,
+            head_bytes: scan.map_or(0, |scan| scan.head_bytes),
+            checksum: None,
+        };
+        self.complete_now(segment.id, &damaged)
+    }
+
+    /// Frames that arrived and were not recorded, as far as that was noted.
+    fn lost_of(&self, id: SegmentId) -> Result<u64, IndexError> {
+        let lost = self.gaps(id)?.into_iter().filter(|gap| {
+            // The same as of segments that the recorder completes itself: what did not arrive is not lost here.
+            matches!(gap.reason, GapReason::SlowDisk | GapReason::DiskFull)
+        });
+        Ok(lost.map(|gap| gap.frames).fold(0, u64::saturating_add))
     }
 
     fn complete_pictures(&mut self, segment: &Segment) -> Result<(), IndexError> {
@@ -129,22 +170,17 @@ impl Index {
         } else {
             None
         };
-        let gaps = self.gaps(segment.id)?;
         let completed = Completed {
             state: SegmentState::Recovered,
             begins,
             ends,
             frames,
-            // As far as it was noted.
-            lost: gaps
-                .iter()
-                .map(|gap| gap.frames)
-                .fold(0, u64::saturating_add),
+            lost: self.lost_of(segment.id)?,
             bytes,
             head_bytes,
             checksum,
         };
-        self.complete_segment(segment.id, &completed)
+        self.complete_now(segment.id, &completed)
     }
 
     /// Writes the index again if its file was taken away: what is entered would be gone with the program. What it is made of is still there as long as
@@ -168,9 +204,11 @@ impl Index {
         self.connection
             .execute("VACUUM INTO ?1", [&name])
             .map_err(|error| database("write", &copy, error))?;
-        // Another one that is there by now was made of the files alone, and knows less.
+        // Another one that is there by now was made of the files alone, and knows less. A log alone is of neither, and would be taken for the new one's.
         if path.exists() {
             opening::put_aside(&path)?;
+        } else {
+            opening::put_log_aside(&path, &layout::name_aside(&path))?;
         }
         fs::rename(&copy, &path).map_err(|error| IndexError::io("make", &path, error))?;
         self.connection = opening::reopen(&path, &self.label)?;

@@ -112,7 +112,7 @@ pub struct Segment {
     pub ends: UtcTime,
     /// Frames in it; 0 while it is open.
     pub frames: u64,
-    /// Frames that were captured meanwhile and are not in it.
+    /// Frames that arrived meanwhile and were not recorded: the disk was too slow or full.
     pub lost: u64,
     /// The file's; 0 while it is open.
     pub bytes: u64,

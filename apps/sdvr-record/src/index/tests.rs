@@ -148,6 +148,16 @@ fn a_second_recording_of_one_second_gets_another_name() {
         record(&mut index, BEGIN, 1).path,
         "2026-11-23/14-05-00-5.mp4"
     );
+    // Nor one beside which there is a list of pictures' times.
+    fs::write(
+        place.path().join("door/2026-11-23/14-05-00-6.times.csv"),
+        b"",
+    )
+    .unwrap();
+    assert_eq!(
+        record(&mut index, BEGIN, 1).path,
+        "2026-11-23/14-05-00-7.mp4"
+    );
 }
 
 #[test]

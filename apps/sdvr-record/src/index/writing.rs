@@ -28,6 +28,10 @@ impl Index {
     ///
     /// When the folder cannot be made or the index cannot be written.
     pub fn begin_segment(&mut self, about: &About, extension: &str) -> Result<Begun, IndexError> {
+        self.mended(|index| index.begin_now(about, extension))
+    }
+
+    fn begin_now(&mut self, about: &About, extension: &str) -> Result<Begun, IndexError> {
         self.keep_file()?;
         let path = self.free_path(about.begins, extension)?;
         let mut segment = Segment {
@@ -49,10 +53,13 @@ impl Index {
             segment.id = next_id(transaction)?;
             insert(transaction, &segment)
         })?;
-        Ok(Begun {
+        let begun = Begun {
             id: segment.id,
             path: self.file(&segment),
-        })
+        };
+        self.last_id = segment.id;
+        self.begun = Some(segment);
+        Ok(begun)
     }
 
     /// The first name of this second that no file has, and that no segment had.
@@ -69,6 +76,8 @@ impl Index {
             let is_taken = EXTENSIONS
                 .iter()
                 .any(|extension| file.with_extension(extension).symlink_metadata().is_ok());
+            // Nor may there be the list of another one's pictures.
+            let is_taken = is_taken || times_path(&file).symlink_metadata().is_ok();
             if !is_taken && !self.has_path(&path)? {
                 return Ok(path);
             }
@@ -99,7 +108,7 @@ impl Index {
     ///
     /// When the index cannot be written.
     pub fn note_gap(&mut self, id: SegmentId, gap: &Gap) -> Result<(), IndexError> {
-        self.write(|transaction| insert_gap(transaction, id, gap))
+        self.mended(|index| index.write(|transaction| insert_gap(transaction, id, gap)))
     }
 
     /// Enters what became of a segment, and has that, with all that was entered before, on the disk when it returns.
@@ -108,6 +117,14 @@ impl Index {
     ///
     /// When the index cannot be written. The segment is open then, and can be completed later.
     pub fn complete_segment(
+        &mut self,
+        id: SegmentId,
+        completed: &Completed,
+    ) -> Result<(), IndexError> {
+        self.mended(|index| index.complete_now(id, completed))
+    }
+
+    pub(super) fn complete_now(
         &mut self,
         id: SegmentId,
         completed: &Completed,
@@ -140,6 +157,7 @@ impl Index {
             .saturating_sub(before)
             .saturating_add(bytes);
         self.open_bytes = 0;
+        self.begun = self.begun.take().filter(|begun| begun.id != id);
         Ok(())
     }
 
@@ -153,6 +171,10 @@ impl Index {
     ///
     /// When the index cannot be written.
     pub fn forget_segment(&mut self, id: SegmentId) -> Result<(), IndexError> {
+        self.mended(|index| index.forget_now(id))
+    }
+
+    pub(super) fn forget_now(&mut self, id: SegmentId) -> Result<(), IndexError> {
         let Some(segment) = self.segment(id)? else {
             return Ok(());
         };
@@ -161,6 +183,7 @@ impl Index {
             Ok(())
         })?;
         self.total_bytes = self.total_bytes.saturating_sub(segment.bytes);
+        self.begun = self.begun.take().filter(|begun| begun.id != id);
         Ok(())
     }
 
@@ -176,6 +199,18 @@ impl Index {
     ///
     /// When the file cannot be removed or the index cannot be written.
     pub fn remove_segment(&mut self, segment: &Segment) -> Result<(), IndexError> {
+        let Err(error) = self.remove_now(segment) else {
+            return Ok(());
+        };
+        self.mend(error)?;
+        // It has another number now, if its file is there at all.
+        match self.segment_at(&segment.path)? {
+            Some(segment) => self.remove_now(&segment),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn remove_now(&mut self, segment: &Segment) -> Result<(), IndexError> {
         let file = self.file(segment);
         if pictures::are_in(&segment.path) {
             remove_file(&times_path(&file))?;
@@ -184,7 +219,7 @@ impl Index {
             self.removed.extend(File::open(&file));
         }
         remove_file(&file)?;
-        self.forget_segment(segment.id)?;
+        self.forget_now(segment.id)?;
         if let Some(day) = file.parent() {
             // Refused as long as anything is in it.
             let _ = fs::remove_dir(day);

@@ -2,16 +2,18 @@
 
 mod error;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sdvr_frame::StreamFormat;
+use twox_hash::XxHash3_128;
 
 pub use error::ExportError;
 
-use crate::container::{self, Added, Kind, Muxer};
+use crate::container::{self, Added, Kind, Muxer, ScanError};
 use crate::index::{Index, Segment, SegmentState, pictures};
 use crate::sample::{About, Sample, UtcTime};
 
@@ -19,6 +21,11 @@ use crate::sample::{About, Sample, UtcTime};
 const FRAGMENT_BYTES: u64 = 4 << 20;
 /// Nor are frames of more than so many nanoseconds: players read a fragment as a whole.
 const FRAGMENT_NS: i64 = 1_000_000_000;
+
+/// Of so many frames it is known what they are. No ring holds more, and a recorder that begins takes what is in the ring.
+const LAST_MOST: usize = 16_384;
+/// A frame that two recorders have recorded was captured at the same time as the host's clock went for each of them.
+const SAME_WITHIN_NS: u64 = 100_000_000;
 
 /// What is to be exported.
 #[derive(Clone, Debug)]
@@ -71,13 +78,11 @@ pub fn export(
     }
     let mut export = None;
     for segment in index.segments(from, to)? {
-        // Nothing of it can be read; the gap tells of it.
-        if segment.state == SegmentState::Damaged {
+        // Nothing of it can be read; the gap tells of it. Of others that are damaged there are frames up to the damage.
+        if segment.state == SegmentState::Damaged && segment.frames == 0 {
             continue;
         }
-        if !add_segment(index, &segment, options, &mut export, go_on)? {
-            break;
-        }
+        add_segment(index, &segment, options, &mut export, go_on)?;
     }
     match export {
         Some(export) => export.finish(options),
@@ -92,14 +97,15 @@ pub fn export(
     }
 }
 
-/// Adds what is wanted of a segment. False when the end was reached.
+/// Adds what is wanted of a segment. That another one begins behind the end of the range does not end the export: after a clock was set back there may be
+/// more within it.
 fn add_segment(
     index: &Index,
     segment: &Segment,
     options: &ExportOptions,
     export: &mut Option<Export>,
     go_on: &mut dyn FnMut() -> bool,
-) -> Result<bool, ExportError> {
+) -> Result<(), ExportError> {
     let path = index.file(segment);
     let unreadable = |error: &dyn std::fmt::Display| ExportError::Read {
         path: path.clone(),
@@ -108,25 +114,39 @@ fn add_segment(
     if pictures::are_in(&segment.path) {
         return Err(ExportError::Pictures(path));
     }
-    let file = File::open(&path).map_err(|error| unreadable(&error))?;
+    let file = match File::open(&path) {
+        // It is made when it is in the index already.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && segment.state == SegmentState::Open =>
+        {
+            return Ok(());
+        }
+        file => file.map_err(|error| unreadable(&error))?,
+    };
     let first = match export {
         Some(_) => None,
         None => {
             match first_frame(&file, segment, options.from).map_err(|error| unreadable(&error))? {
                 Some(first) => Some(first),
                 // It ends before.
-                None => return Ok(true),
+                None => return Ok(()),
             }
         }
     };
     let mut is_counted = false;
-    let mut frames = container::frames(&file).map_err(|error| unreadable(&error))?;
+    // Whether times need not be looked at: within a file they go up, and one that has frames of the one before goes on from there.
+    let mut goes_on = false;
+    let mut frames = match container::frames(&file) {
+        // Nor may its head be written.
+        Err(ScanError::NoHead) if segment.state == SegmentState::Open => return Ok(()),
+        frames => frames.map_err(|error| unreadable(&error))?,
+    };
     while let Some(frame) = frames.try_next().map_err(|error| unreadable(&error))? {
         if first.is_some_and(|first| frame.captured < first) {
             continue;
         }
         if frame.captured > options.to {
-            return Ok(false);
+            break;
         }
         if !go_on() {
             return Err(ExportError::Interrupted);
@@ -144,7 +164,21 @@ fn add_segment(
             Some(open) => open,
             None => export.insert(Export::begin(index, segment, &path, &sample, options)?),
         };
-        open.check(segment, &path, &sample, is_counted)?;
+        if !is_counted {
+            let is_before = frame.captured < open.exported.begins && frame.captured < options.from;
+            let is_there = open.has(&sample);
+            goes_on |= is_there;
+            // Without those before it, only a key frame can be decoded.
+            let is_useless = open.exported.frames > 0
+                && !goes_on
+                && !frame.is_key
+                && segment.format.fourcc.is_inter_coded();
+            if is_before || is_there || is_useless {
+                continue;
+            }
+        }
+        open.check(segment, &path, &sample, goes_on)?;
+        goes_on = true;
         if !is_counted {
             is_counted = true;
             open.exported.segments = open.exported.segments.saturating_add(1);
@@ -157,7 +191,7 @@ fn add_segment(
         open.add(frame.captured, frame.is_key, bytes)
             .map_err(|error| failed(options, error))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// When the frame was captured with which to begin: the last key frame that is not after `from`, of a format of key frames alone the first frame that is
@@ -190,6 +224,8 @@ struct Export {
     format: StreamFormat,
     /// When the first frame was captured that is not written yet.
     waiting_since: UtcTime,
+    /// When the last frames were captured, and what they are.
+    last: VecDeque<(UtcTime, u128)>,
     exported: Exported,
 }
 
@@ -241,6 +277,7 @@ impl Export {
             file,
             format: segment.format,
             waiting_since: first.captured,
+            last: VecDeque::new(),
             exported: Exported {
                 begins: first.captured,
                 ends: first.captured,
@@ -252,13 +289,22 @@ impl Export {
         })
     }
 
+    /// Whether the frame is in the file already: a recorder that was begun anew begins with the newest key frame there is, and that may be in the segment
+    /// before, at nearly the same time.
+    fn has(&self, sample: &Sample<'_>) -> bool {
+        let hash = XxHash3_128::oneshot(sample.bytes);
+        self.last.iter().any(|(captured, other)| {
+            *other == hash && captured.0.abs_diff(sample.captured.0) <= SAME_WITHIN_NS
+        })
+    }
+
     /// Whether the frame can be in this file.
     fn check(
         &self,
         segment: &Segment,
         path: &Path,
         sample: &Sample<'_>,
-        is_within: bool,
+        goes_on: bool,
     ) -> Result<(), ExportError> {
         if !self.muxer.fits(&segment.format, sample) {
             return Err(ExportError::FormatChanges {
@@ -267,7 +313,7 @@ impl Export {
                 after: segment.format,
             });
         }
-        if self.exported.frames > 0 && !is_within && sample.captured <= self.exported.ends {
+        if self.exported.frames > 0 && !goes_on && sample.captured <= self.exported.ends {
             return Err(ExportError::ClockSetBack {
                 before: self.exported.ends,
                 after: sample.captured,
@@ -284,9 +330,14 @@ impl Export {
             self.write()?;
             self.waiting_since = captured;
         }
+        let hash = XxHash3_128::oneshot(&bytes);
         if self.muxer.add(captured, is_key, bytes) == Added::Taken {
+            if self.last.len() >= LAST_MOST {
+                self.last.pop_front();
+            }
+            self.last.push_back((captured, hash));
             self.exported.frames = self.exported.frames.saturating_add(1);
-            self.exported.ends = captured;
+            self.exported.ends = self.exported.ends.max(captured);
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ fn check(index: &Index, segment: &Segment) -> Result<(), Problem> {
     }
     let file = File::open(&file).map_err(unreadable)?;
     let scan = container::scan(&file).map_err(|error| Problem::Structure(error.to_string()))?;
-    if !scan.is_ended {
+    if !scan.is_ended() {
         return Err(Problem::Structure(
             "it was not finished, or was changed since".to_owned(),
         ));

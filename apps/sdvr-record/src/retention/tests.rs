@@ -235,16 +235,91 @@ fn what_was_cut_off_in_the_middle_goes_on() {
     assert!(!index.folder().join("2026-11-23").exists());
 }
 
+/// Puts a folder in the place of a segment's file: it cannot be removed as a file is, not even by root.
+fn make_stuck(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_passed_over_and_told_once() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    record_times(&mut index, (0..10).map(|n| BEGIN + n * DAY));
+    let all = index
+        .segments(UtcTime(i64::MIN), UtcTime(i64::MAX))
+        .unwrap();
+    for segment in [&all[0], &all[2]] {
+        make_stuck(&index.file(segment));
+    }
+    let both = Retention {
+        most_bytes_each: Some(50),
+        ..WEEK
+    };
+    let removed = both.apply(&mut [&mut index], &clock(BEGIN + 10 * DAY));
+    // Of three that are too old one, and then as many as are too much.
+    assert_eq!((removed.segments, removed.failures.len()), (5, 1));
+    let expected = [0, 2, 7, 8, 9].map(|n| BEGIN + n * DAY);
+    assert_eq!(left(&index), expected);
+    let freed = Retention::free(&mut [&mut index], 20);
+    assert_eq!((freed.segments, freed.failures.len()), (2, 1));
+    assert!(!freed.is_more);
+}
+
+#[test]
+fn a_few_are_removed_at_a_time_and_none_before_an_older_one_of_another_camera() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut door, mut yard) = (open(place.path(), "door"), open(place.path(), "yard"));
+    record_times(&mut door, (0..40).map(|n| BEGIN + n * MINUTE));
+    record_times(&mut yard, (40..50).map(|n| BEGIN + n * MINUTE));
+    let retention = Retention {
+        most_bytes_all: Some(50),
+        ..Retention::default()
+    };
+    for (segments, is_more) in [(16, true), (16, true), (13, false), (0, false)] {
+        let removed = retention.apply(&mut [&mut door, &mut yard], &clock(BEGIN));
+        assert_eq!((removed.segments, removed.is_more), (segments, is_more));
+        assert!(left(&yard).len() == 10 || left(&door).is_empty());
+    }
+    assert_eq!(left(&yard).len(), 5);
+    record_times(&mut yard, (50..70).map(|n| BEGIN + n * MINUTE));
+    let removed = WEEK.apply(&mut [&mut yard], &clock(BEGIN + 7 * DAY + 3 * HOUR));
+    // Nothing is too old by what is recorded.
+    assert_eq!((removed.segments, removed.is_more), (0, false));
+    let removed = Retention::free(&mut [&mut yard], 1000);
+    assert_eq!((removed.segments, removed.is_more), (16, true));
+    let removed = Retention::free(&mut [&mut yard], 1000);
+    assert_eq!((removed.segments, removed.is_more), (9, false));
+}
+
+#[test]
+fn what_times_say_is_looked_for_again_only_when_they_have_changed() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    record_times(&mut index, [BEGIN]);
+    let looked = std::cell::Cell::new(0);
+    let look = |index: &mut Index| {
+        let times = index.newest_times(|times| {
+            looked.set(looked.get() + 1);
+            newest_times(times)
+        });
+        (looked.get(), times.unwrap().unwrap().ends.0)
+    };
+    assert_eq!(look(&mut index), (1, BEGIN + MINUTE));
+    assert_eq!(look(&mut index), (1, BEGIN + MINUTE));
+    record_times(&mut index, [BEGIN + HOUR]);
+    assert_eq!(look(&mut index), (2, BEGIN + HOUR + MINUTE));
+}
+
 #[test]
 fn a_camera_whose_files_cannot_be_removed_does_not_keep_others_from_it() {
     let place = tempfile::tempdir().unwrap();
     let (mut door, mut yard) = (open(place.path(), "door"), open(place.path(), "yard"));
     record_times(&mut door, [BEGIN, BEGIN + MINUTE]);
     record_times(&mut yard, [BEGIN + 2 * MINUTE, BEGIN + 3 * MINUTE]);
-    // A folder cannot be removed as a file is, not even by root.
-    let file = door.folder().join("2026-11-23/14-05-00.mp4");
-    std::fs::remove_file(&file).unwrap();
-    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    for name in ["14-05-00.mp4", "14-06-00.mp4"] {
+        make_stuck(&door.folder().join("2026-11-23").join(name));
+    }
     let retention = Retention {
         most_bytes_all: Some(20),
         ..Retention::default()

@@ -76,6 +76,22 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Cluster> {
     })
 }
 
+/// Whether fewer than [`HEAD_BYTES`] can be the first ones of a cluster.
+pub(super) fn is_beginning(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..12).and_then(|length| length.first_chunk());
+    let frame_bytes = length.map_or(0, |length| {
+        (u64::from_be_bytes(*length) & ((1 << 56) - 1)).saturating_sub(CLUSTER_BYTES)
+    });
+    // A length that is not all there may be any, but for what tells how long it is.
+    let told = if length.is_some() { bytes.len() } else { 5 };
+    let told = bytes.get(..told).unwrap_or(bytes);
+    let mut whole = write(0, false, frame_bytes);
+    if let Some(place) = whole.get_mut(..told.len()) {
+        place.copy_from_slice(told);
+    }
+    parse(&whole).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +109,12 @@ mod tests {
             assert_eq!(parse(&bytes), Some(expected));
             for cut in 0..HEAD_BYTES {
                 assert_eq!(parse(&bytes[..cut]), None);
+                assert!(is_beginning(&bytes[..cut]), "{cut}");
+                for index in (0..cut).filter(|index| !matches!(index, 5..12 | 14..22 | 34)) {
+                    let mut wrong = bytes[..cut].to_vec();
+                    wrong[index] ^= 1;
+                    assert!(!is_beginning(&wrong), "{cut}, {index}");
+                }
             }
             // All but the time, and whether it is a key frame.
             for index in (0..14).chain(22..HEAD_BYTES) {

@@ -1,7 +1,5 @@
 //! EBML, of which Matroska is made: elements of an id, a length and a body (RFC 8794).
 
-/// An id of four bytes and a length of eight.
-pub(super) const HEADER_MOST_BYTES: usize = 12;
 /// A length of eight bytes that says nothing: of a segment that is being written.
 pub(super) const LENGTH_UNKNOWN: [u8; 8] = [1, 255, 255, 255, 255, 255, 255, 255];
 

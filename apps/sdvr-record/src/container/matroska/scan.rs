@@ -6,12 +6,18 @@ use super::super::scan::{Head, Input, SampleAt};
 use super::super::ticks::Ticks;
 use super::super::{Media, ScanError, Stretch};
 use super::cluster::{self, Cluster, HEAD_BYTES};
-use super::ebml::{HEADER_MOST_BYTES, elements, header};
+use super::ebml::{elements, header};
 use super::head::{self, INFO, Places, SEEK_HEAD, TAGS, TRACKS};
 
 /// Whether a file begins as Matroska does.
 pub(in super::super) fn is_one(start: &[u8]) -> bool {
     start.starts_with(&[0x1a, 0x45, 0xdf, 0xa3])
+}
+
+/// The same of fewer bytes than it takes.
+pub(in super::super) fn can_be_one(start: &[u8]) -> bool {
+    let count = start.len().min(4);
+    is_one(start) || start == [0x1a, 0x45, 0xdf, 0xa3].get(..count).unwrap_or_default()
 }
 
 /// The head, which must be whole, and the clusters that are.
@@ -44,7 +50,7 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
     for _ in 0..2 {
         let rest = bytes.get(at..).unwrap_or_default();
         let Some((id, length, header_bytes)) = header(rest) else {
-            return Err(short_or_wrong(rest.len()));
+            return Err(short_or_wrong(&bytes));
         };
         at = at.saturating_add(header_bytes);
         if id != head::SEGMENT {
@@ -59,7 +65,7 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
         return Err(ScanError::NotOurs);
     }
     let &[_, _, _, tags] = parts.as_slice() else {
-        return Err(short_or_wrong(body.len()));
+        return Err(short_or_wrong(&bytes));
     };
     let about = head::parse(tags.body).ok_or(ScanError::NotOurs)?;
     let end = tags.body_at.saturating_add(tags.body.len());
@@ -74,13 +80,23 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
     })
 }
 
-/// A file that has less than the longest head may have been cut off in it.
-fn short_or_wrong(left: usize) -> ScanError {
-    if (left as u64) < head::MOST_BYTES.saturating_sub(HEADER_MOST_BYTES as u64) {
-        ScanError::NoHead
-    } else {
+/// A file that has less than the longest head may have been cut off in it, or its head is not what was written: then clusters are behind it.
+fn short_or_wrong(bytes: &[u8]) -> ScanError {
+    let has_cluster = bytes
+        .windows(HEAD_BYTES)
+        .any(|start| cluster::parse(start).is_some());
+    if bytes.len() as u64 >= head::MOST_BYTES || has_cluster {
         ScanError::NotOurs
+    } else {
+        ScanError::NoHead
     }
+}
+
+/// Whether what is behind `offset` is the beginning of a cluster, all of which is as it must be, and which goes on behind the end of the file.
+pub(in super::super) fn is_cut_off(input: &Input<'_>, offset: u64) -> io::Result<bool> {
+    let head = input.read(offset, HEAD_BYTES)?;
+    // It would have been found if it were whole.
+    Ok(cluster::parse(&head).is_some() || head.len() < HEAD_BYTES && cluster::is_beginning(&head))
 }
 
 /// The cluster at this place; `None` where none is, or not all of it.

@@ -28,9 +28,9 @@ use super::boxes::{HEADER_BYTES, boxed, header};
 /// Up to the first sample.
 pub(super) const FIXED_BYTES: usize = 88;
 /// What is said of a sample.
-pub(super) const SAMPLE_BYTES: usize = 12;
+const SAMPLE_BYTES: usize = 12;
 /// From the last sample to the frames.
-pub(super) const BEHIND_BYTES: usize = 16;
+const BEHIND_BYTES: usize = 16;
 /// What files are written by.
 const PAGE_BYTES: usize = 4096;
 /// A box of nothing.
@@ -145,6 +145,43 @@ pub(super) fn parse_start(bytes: &[u8]) -> Option<Start> {
     is_right.then_some(Start { time, count })
 }
 
+/// How many bytes there are from [`FIXED_BYTES`] on up to the frames.
+pub(super) fn rest_bytes(start: Start) -> u64 {
+    let table_bytes = u64::from(start.count).saturating_mul(SAMPLE_BYTES as u64);
+    table_bytes.saturating_add(BEHIND_BYTES as u64)
+}
+
+/// Whether fewer than [`FIXED_BYTES`] can be the first ones of a fragment, or of the box of nothing before one.
+pub(super) fn is_beginning(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        // Not even a length.
+        return true;
+    };
+    if rest.len() < HEADER_BYTES && b"free".starts_with(rest) {
+        return true;
+    }
+    let moof_bytes = u32::from_be_bytes(*length);
+    let table_bytes = u64::from(moof_bytes).saturating_sub((FIXED_BYTES + NOTHING.len()) as u64);
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+    let moof = u64::from(moof_bytes);
+    // All that the length tells, and then what is there: it must be one.
+    let fields = [
+        (24, number(moof.saturating_sub(32))),
+        (68, number(table_bytes.saturating_add(20))),
+        (80, number(table_bytes / SAMPLE_BYTES as u64)),
+        (84, number(moof.saturating_add(HEADER_BYTES as u64))),
+    ];
+    let mut whole = write(0, 0, &[], 0);
+    let pieces = fields.iter().map(|(at, field)| (*at, field.as_slice()));
+    for (at, piece) in pieces.chain([(0, bytes)]) {
+        let end = piece.len().saturating_add(at);
+        if let Some(place) = whole.get_mut(at..end) {
+            place.copy_from_slice(piece);
+        }
+    }
+    parse_start(&whole).is_some()
+}
+
 /// The samples of a fragment, and how many bytes they have, of what follows [`Start`] up to the frames; `None` if it is none of ours.
 pub(super) fn parse_samples(start: Start, bytes: &[u8]) -> Option<(Vec<Sample>, u64)> {
     let table_bytes = usize::try_from(start.count)
@@ -207,6 +244,16 @@ mod tests {
         let parsed = parse_start(start).unwrap();
         for cut in 0..rest.len() {
             assert_eq!(parse_samples(parsed, &rest[..cut]), None);
+        }
+        for cut in 0..FIXED_BYTES {
+            assert!(is_beginning(&start[..cut]), "{cut}");
+            let nothing = padding(100, 332);
+            assert!(is_beginning(&nothing[..cut.min(HEADER_BYTES)]));
+            for index in (4..cut).filter(|index| !matches!(index, 20..24 | 60..68)) {
+                let mut wrong = start[..cut].to_vec();
+                wrong[index] ^= 1;
+                assert!(!is_beginning(&wrong), "{cut}, {index}");
+            }
         }
         // All but the sequence number and the time are told by the rest.
         for index in (0..20).chain(24..60).chain(68..FIXED_BYTES) {

@@ -6,12 +6,18 @@ use super::super::scan::{Head, Input, SampleAt};
 use super::super::ticks::Ticks;
 use super::super::{Key, Media, ScanError, Stretch};
 use super::boxes::{self, HEADER_BYTES};
-use super::fragment::{self, BEHIND_BYTES, FIXED_BYTES, SAMPLE_BYTES, Sample};
+use super::fragment::{self, FIXED_BYTES, Sample};
 use super::head;
 
 /// Whether a file begins as an MP4 does.
 pub(in super::super) fn is_one(start: &[u8]) -> bool {
     start.get(4..8) == Some(b"ftyp".as_slice())
+}
+
+/// The same of fewer bytes than it takes.
+pub(in super::super) fn can_be_one(start: &[u8]) -> bool {
+    let name = start.get(4..).unwrap_or_default();
+    start.iter().take(3).all(|&byte| byte == 0) && b"ftyp".starts_with(name)
 }
 
 /// The head, which must be whole, and the fragments that are.
@@ -39,7 +45,9 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
     let mut length = 0_u64;
     for expected in [b"ftyp", b"moov"] {
         let header = input.read(length, HEADER_BYTES)?;
-        let (bytes, kind) = boxes::header(&header).ok_or(ScanError::NoHead)?;
+        let Some((bytes, kind)) = boxes::header(&header) else {
+            return Err(short_or_wrong(input)?);
+        };
         if kind != *expected {
             return Err(ScanError::NotOurs);
         }
@@ -51,7 +59,7 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
     let count = usize::try_from(length).unwrap_or(usize::MAX);
     let bytes = input.read(0, count)?;
     if bytes.len() < count {
-        return Err(ScanError::NoHead);
+        return Err(short_or_wrong(input)?);
     }
     let (about, restorer) = head::parse(&bytes).ok_or(ScanError::NotOurs)?;
     Ok(Head {
@@ -59,6 +67,52 @@ fn head(input: &Input<'_>) -> Result<Head, ScanError> {
         bytes,
         restorer: Some(restorer),
     })
+}
+
+/// A file that has less than its head says was cut off in it, or its head is not what was written: then fragments are behind it.
+fn short_or_wrong(input: &Input<'_>) -> io::Result<ScanError> {
+    // No longer head is looked at.
+    let most = usize::try_from(head::MOST_BYTES).unwrap_or(usize::MAX);
+    let bytes = input.read(0, most)?;
+    let has_fragment = bytes.len() == most
+        || bytes.windows(4).enumerate().any(|(at, name)| {
+            let start = at.checked_sub(4).and_then(|at| bytes.get(at..));
+            name == b"moof" && start.is_some_and(|start| fragment::parse_start(start).is_some())
+        });
+    Ok(if has_fragment {
+        ScanError::NotOurs
+    } else {
+        ScanError::NoHead
+    })
+}
+
+/// Whether what is behind `offset` is the beginning of a fragment, all of which is as it must be, and which goes on behind the end of the file.
+pub(in super::super) fn is_cut_off(input: &Input<'_>, mut offset: u64) -> io::Result<bool> {
+    let mut start = input.read(offset, FIXED_BYTES)?;
+    if let Some(padding) = fragment::parse_padding(&start) {
+        let count = usize::try_from(padding).unwrap_or(usize::MAX);
+        let nothing = input.read(offset, count)?;
+        let body = nothing.get(HEADER_BYTES..).unwrap_or_default();
+        if body.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        offset = offset.saturating_add(padding);
+        start = input.read(offset, FIXED_BYTES)?;
+    }
+    if start.len() < FIXED_BYTES {
+        return Ok(fragment::is_beginning(&start));
+    }
+    let Some(start) = fragment::parse_start(&start) else {
+        return Ok(false);
+    };
+    let rest_at = offset.saturating_add(FIXED_BYTES as u64);
+    let rest_bytes = fragment::rest_bytes(start);
+    if rest_at.saturating_add(rest_bytes) > input.bytes() {
+        return Ok(true);
+    }
+    let rest = input.read(rest_at, usize::try_from(rest_bytes).unwrap_or(usize::MAX))?;
+    // It would have been found if it were whole.
+    Ok(fragment::parse_samples(start, &rest).is_some())
 }
 
 /// A whole fragment.
@@ -81,9 +135,8 @@ fn fragment_at(input: &Input<'_>, mut offset: u64) -> io::Result<Option<Found>> 
     let Some(start) = fragment::parse_start(&start) else {
         return Ok(None);
     };
-    let table_bytes = u64::from(start.count).saturating_mul(SAMPLE_BYTES as u64);
     let rest_at = offset.saturating_add(FIXED_BYTES as u64);
-    let rest_bytes = table_bytes.saturating_add(BEHIND_BYTES as u64);
+    let rest_bytes = fragment::rest_bytes(start);
     if rest_at.saturating_add(rest_bytes) > input.bytes() {
         return Ok(None);
     }

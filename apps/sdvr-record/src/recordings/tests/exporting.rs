@@ -31,7 +31,7 @@ impl Out {
     /// The times of its frames, of which each is what it was.
     fn times(&self) -> Vec<i64> {
         let file = fs::File::open(self.file()).unwrap();
-        assert!(container::scan(&file).unwrap().is_ended);
+        assert!(container::scan(&file).unwrap().is_ended());
         let mut frames = container::frames(&file).unwrap();
         let mut times = Vec::new();
         while let Some(at) = frames.try_next().unwrap() {
@@ -198,15 +198,91 @@ fn another_format_ends_it_and_tells_when() {
 #[test]
 fn a_clock_that_was_set_back_ends_it_and_tells_when() {
     let (_place, mut index) = recorded();
-    film(&mut index, BEGIN + 5 * S, 30);
+    // Between the times of other frames: these are others.
+    let again = BEGIN + 5 * S + 1000;
+    film(&mut index, again, 30);
     let out = Out::new();
     let error = out.export(&index, BEGIN, BEGIN + 12 * S).unwrap_err();
     assert!(
-        matches!(error, ExportError::ClockSetBack { after, .. } if after == UtcTime(BEGIN + 5 * S)),
+        matches!(error, ExportError::ClockSetBack { after, .. } if after == UtcTime(again)),
         "{error}"
     );
     assert!(out.is_empty());
     assert_eq!(out.export(&index, BEGIN, BEGIN + 4 * S).unwrap().frames, 41);
+    // The first one that is not earlier than the end of the range is no reason to leave out what is within it.
+    let error = out.export(&index, BEGIN, BEGIN + 6 * S).unwrap_err();
+    assert!(matches!(error, ExportError::ClockSetBack { .. }), "{error}");
+    let error = out.export(&index, BEGIN + 6 * S, BEGIN + 7 * S);
+    assert!(
+        matches!(error, Err(ExportError::ClockSetBack { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn what_is_within_the_range_after_a_segment_that_goes_beyond_it_is_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    // A clock that was ahead for a while, and was set right again.
+    film(&mut index, BEGIN, 20);
+    film(&mut index, BEGIN + 9 * S, 30);
+    film(&mut index, BEGIN + 5 * S, 30);
+    let out = Out::new();
+    // The file in between has frames up to 12 s, but none in the range.
+    let exported = out.export(&index, BEGIN, BEGIN + 8 * S).unwrap();
+    assert_eq!((exported.frames, exported.segments), (50, 2));
+    film(&mut index, BEGIN - S, 30);
+    let error = out.export(&index, BEGIN - S / 2, BEGIN + 8 * S);
+    assert!(
+        matches!(error, Err(ExportError::ClockSetBack { .. })),
+        "{error:?}"
+    );
+}
+
+/// As a recorder does that is ended and begun again: it begins with the newest key frame.
+#[test]
+fn frames_that_are_in_two_segments_are_in_it_once() {
+    let (_place, mut index) = recorded();
+    film(&mut index, BEGIN + 8 * S, 30);
+    film(&mut index, BEGIN + 10 * S + 5 * INTERVAL, 5);
+    film(&mut index, BEGIN + 10 * S + 9 * INTERVAL, 30);
+    let out = Out::new();
+    for from in [0, 75, 85, 108] {
+        let to = BEGIN + 130 * INTERVAL;
+        let exported = out.export(&index, BEGIN + from * INTERVAL, to).unwrap();
+        let expected: Vec<i64> = (from..=130).map(|n| BEGIN + n * INTERVAL).collect();
+        assert_eq!(out.times(), expected, "{from}");
+        assert_eq!(exported.frames, expected.len() as u64);
+    }
+}
+
+#[test]
+fn a_segment_whose_file_is_not_made_yet_is_passed_over() {
+    let (_place, mut index) = recorded();
+    let about = about_of(&index, BEGIN + 9 * S);
+    let begun = index.begin_segment(&about, "mkv").unwrap();
+    let out = Out::new();
+    assert_eq!(out.export(&index, BEGIN, i64::MAX).unwrap().frames, 90);
+    fs::write(&begun.path, [0x1a, 0x45, 0xdf, 0xa3]).unwrap();
+    assert_eq!(out.export(&index, BEGIN, i64::MAX).unwrap().frames, 90);
+}
+
+#[test]
+fn of_a_damaged_file_what_is_before_the_damage_is_in_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let about = about_of(&index, BEGIN);
+    let (begun, _, file) = begin_film(&mut index, &about, 30);
+    let middle = file.metadata().unwrap().len() / 2;
+    file.write_all_at(&[0; 500], middle).unwrap();
+    index.recover_unfinished().unwrap();
+    let damaged = index.segment(begun.id).unwrap().unwrap();
+    assert_eq!(damaged.state, SegmentState::Damaged);
+    film(&mut index, BEGIN + 3 * S, 30);
+    let out = Out::new();
+    let exported = out.export(&index, BEGIN, i64::MAX).unwrap();
+    assert_eq!(exported.frames, damaged.frames + 30);
+    assert!(damaged.frames > 0);
 }
 
 #[test]
