@@ -54,7 +54,8 @@ fn nothing_written_is_lost_when_the_recorder_is_killed() {
         for label in ["avc", "still"] {
             let all = files(folder.path(), label);
             for file in &all {
-                if whole.insert(file.clone()) {
+                // Killed between the head and the first frame it is empty, and nothing is lost.
+                if whole.insert(file.clone()) && !times(file).is_empty() {
                     decode(file);
                 }
             }

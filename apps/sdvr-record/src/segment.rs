@@ -47,7 +47,8 @@ pub(crate) struct SegmentWriter {
     ends: UtcTime,
     /// When the newest frame was captured that is in the file.
     written_ends: UtcTime,
-    last_write: Instant,
+    /// `None` before the first one: a file plays as soon as it is there.
+    last_write: Option<Instant>,
 }
 
 /// What puts frames together.
@@ -213,7 +214,7 @@ impl SegmentWriter {
             begins,
             ends: begins,
             written_ends: begins,
-            last_write: Instant::now(),
+            last_write: None,
         })
     }
 
@@ -261,12 +262,13 @@ impl SegmentWriter {
         if self.is_full() {
             return Some(Duration::ZERO);
         }
-        Some(WRITE_INTERVAL.saturating_sub(self.last_write.elapsed()))
+        let since = self.last_write.map(|last| last.elapsed());
+        Some(since.map_or(Duration::ZERO, |since| WRITE_INTERVAL.saturating_sub(since)))
     }
 
     /// Writes what waits. Blocks for as long as the disk does. What could not be written waits on, and the file is as it was before.
     pub(crate) fn write(&mut self) -> io::Result<()> {
-        self.last_write = Instant::now();
+        self.last_write = Some(Instant::now());
         let fragment = match self.stuck.take() {
             Some(fragment) => fragment,
             None if self.waiting.frames == 0 => return Ok(()),

@@ -310,17 +310,16 @@ impl<'a> CameraRecorder<'a> {
 
     /// Begins a file with this frame, if one can begin with it. False if not.
     fn begin(&mut self, frame: &Taken) -> bool {
-        match &mut self.state {
-            State::Paused(pause) => {
-                if !frame.is_key || !pause.may_try(self.seat.folder()) {
-                    return self.lose(frame);
-                }
-            }
-            State::AwaitsKey { since, .. } if !frame.is_key => {
-                since.get_or_insert_with(Instant::now);
-                return false;
-            }
-            _ => {}
+        if let State::Paused(pause) = &mut self.state
+            && (!frame.is_key || !pause.may_try(self.seat.folder()))
+        {
+            return self.lose(frame);
+        }
+        if let State::AwaitsKey { since, .. } = &mut self.state
+            && !frame.is_key
+        {
+            since.get_or_insert_with(Instant::now);
+            return false;
         }
         if std::mem::take(&mut self.has_unfinished) {
             self.has_unfinished = !self.seat.recover_unfinished();

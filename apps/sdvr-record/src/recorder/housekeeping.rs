@@ -22,6 +22,8 @@ use crate::status::StatusPage;
 
 /// How often it is looked for what is to be removed.
 const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Said when recordings may be kept for longer than asked.
+const DOUBTED: &str = "the host's clock is more than a day ahead of the last recording: --keep does not go by it until a day was recorded under it, or another camera bears it out";
 /// How often figures are told.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// So much is made room for when the disk is full: not for each write anew.
@@ -229,11 +231,27 @@ impl Shared {
         }
     }
 
-    fn apply_retention(&self, clock: &HostClock) {
-        let removed = self.with_indexes(|indexes| self.options.retention.apply(indexes, clock));
-        for error in removed.failures {
-            self.say(format_args!("{error}"));
+    /// Removes what is beyond the limits, a little at a time, as cameras wait for their indexes meanwhile; until it is done or has to end.
+    fn apply_retention(&self, clock: &HostClock, said: &mut Vec<String>, must_end: &AtomicBool) {
+        let mut failures = Vec::new();
+        loop {
+            let removed = self.with_indexes(|indexes| self.options.retention.apply(indexes, clock));
+            failures.extend(removed.failures.iter().map(ToString::to_string));
+            if removed.doubted_clock.is_some() {
+                failures.push(DOUBTED.to_owned());
+            }
+            if !removed.is_more || must_end.load(Ordering::Relaxed) {
+                break;
+            }
         }
+        failures.dedup();
+        // What stays as it is was said.
+        for failure in &failures {
+            if !said.contains(failure) {
+                self.say(format_args!("{failure}"));
+            }
+        }
+        *said = failures;
     }
 
     fn say_removed(&self, removed: &Removed, why: &str) {
@@ -338,11 +356,12 @@ impl Remover {
             .spawn(move || {
                 let (wall, running) = now();
                 let mut clock = HostClock::new(wall, running);
+                let mut said = Vec::new();
                 // Relaxed: nothing but the flag is looked at.
                 while !is_told.load(Ordering::Relaxed) {
                     let (wall, running) = now();
                     clock.advance(wall, running);
-                    shared.apply_retention(&clock);
+                    shared.apply_retention(&clock, &mut said, &is_told);
                     std::thread::park_timeout(REMOVE_INTERVAL);
                 }
             })?;

@@ -140,7 +140,9 @@ impl Seat {
         about: &About,
         extension: &str,
     ) -> Result<Begun, IndexError> {
-        let begun = self.index().begin_segment(about, extension)?;
+        let begun = self.index().begin_segment(about, extension);
+        self.say_notices();
+        let begun = begun?;
         self.last = Some(begun.id);
         Ok(begun)
     }
@@ -186,9 +188,18 @@ impl Seat {
                 checksum: Some(Checksum(finished.checksum)),
             },
         );
+        self.say_notices();
         let is_done = completed.is_ok();
         self.say_problem(completed);
         is_done
+    }
+
+    /// What the index has done that people should know.
+    fn say_notices(&self) {
+        let notices = self.index().take_notices();
+        for notice in notices {
+            self.shared.say(format_args!("{notice}"));
+        }
     }
 
     /// Bytes of the file that is being written.
