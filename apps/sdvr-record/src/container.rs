@@ -2,7 +2,7 @@
 //!
 //! A [`Muxer`] makes bytes of frames and performs no I/O. A file is a *head*, then *fragments*, each of which is written at once and never touched again,
 //! and when it ends a *tail*, an index by which players seek. Only the head is changed then, at few places of fixed length. So a file that was cut off
-//! anywhere is whole up to the last fragment that is all there; [`scan`] finds that place, and [`recover`] gives the file the tail that it would have
+//! anywhere is whole up to the last fragment that is all there; `scan` finds that place, and `recover` gives the file the tail that it would have
 //! had. How the bytes lie is in `mp4/fragment.rs` and `matroska/cluster.rs`.
 
 mod about_line;
