@@ -259,7 +259,7 @@ impl Camera {
     }
 
     /// All frames that `policy` wants, for ever: through the camera's ends and returns, as [`Self::next`] tells, but that
-    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`] has what was missed there. Blocks while there is none. Ends when a camera that
+    /// [`Error::Ended`] is not given; [`Frame::missed_between_runs`](crate::Frame::missed_between_runs) has what was missed there. Blocks while there is none. Ends when a camera that
     /// [`crate::for_each_camera`] gave has gone, after its last frame.
     pub const fn frames(&mut self, policy: Policy) -> Frames<'_> {
         Frames {
@@ -285,8 +285,8 @@ impl Camera {
 
     /// How many frames of runs and rings that have ended were published and not handed out, and no frame has told of yet: for a program
     /// that stops here, such as after [`Error::Ended`]. They were overwritten or given up by the daemon before they were read, or not
-    /// wanted by the policy. The next frame tells of them again, in [`Frame::missed`] if it is of the same run, else in
-    /// [`Frame::missed_between_runs`].
+    /// wanted by the policy. The next frame tells of them again, in [`Frame::missed`](crate::Frame::missed) if it is of the same run, else in
+    /// [`Frame::missed_between_runs`](crate::Frame::missed_between_runs).
     #[must_use]
     pub const fn missed_at_end(&self) -> u64 {
         self.account.untold()

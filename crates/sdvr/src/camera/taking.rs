@@ -18,9 +18,9 @@ impl Camera {
     /// | The camera says that it ends. | The frames that are left, then [`Error::Ended`] once; after that as when it is gone. [`Self::missed_at_end`] tells what was not read in time. |
     /// | Its link is cut, and it comes back. | `None` meanwhile, [`Self::state`] tells why. Then its frames; [`Frame::missed`] counts those that were lost. |
     /// | The source was started anew. | The frames that are left of the old run, then those of the new one, from its first on. [`Frame::instance`] is another, and [`Frame::missed_between_runs`] tells what was not handed out of the old one. No error. |
-    /// | The daemon is killed, ends or is started anew. | The frames that are left, then `None`, and [`Self::state`] is [`StreamState::Lost`] until the camera is at the new daemon. The same run goes on where it was, and [`Frame::missed`] counts what is between. No error. |
+    /// | The daemon is killed, ends or is started anew. | The frames that are left, then `None`, and [`Self::state`] is [`StreamState::Lost`](crate::StreamState::Lost) until the camera is at the new daemon. The same run goes on where it was, and [`Frame::missed`] counts what is between. No error. |
     /// | The camera is replaced by one with another key under the same label. | As a new run, if it was opened by its label: one opened by its fingerprint or file is that one only. |
-    /// | It is gone for so long, or others need its memory so much, that the daemon gives up its ring. | The frames that are left, then `None`, and [`Self::state`] is [`StreamState::Lost`]. If it comes back, as when its link was cut. |
+    /// | It is gone for so long, or others need its memory so much, that the daemon gives up its ring. | The frames that are left, then `None`, and [`Self::state`] is [`StreamState::Lost`](crate::StreamState::Lost). If it comes back, as when its link was cut. |
     /// | It is gone for ever. | `None` at every call. |
     ///
     /// A new run is looked for where the old one was: at daemons that use the same directory.
