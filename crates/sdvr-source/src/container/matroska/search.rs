@@ -174,6 +174,10 @@ impl Matroska {
             return Ok(Step::Skip(0));
         };
         let inside = view.offset.saturating_add(header.bytes as u64);
+        // A cluster whose length is wrong: who went to its end would come by here for ever.
+        if search.cluster.end.is_some_and(|end| end <= view.offset) {
+            search.cluster.end = None;
+        }
         match header.id {
             SEGMENT => search.segment = inside,
             CLUSTER => {
