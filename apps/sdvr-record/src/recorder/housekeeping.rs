@@ -24,8 +24,6 @@ use crate::status::StatusPage;
 const REMOVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Said when recordings may be kept for longer than asked.
 const DOUBTED: &str = "the host's clock is more than a day ahead of the last recording: --keep does not go by it until a day was recorded under it, or another camera bears it out";
-/// By how much removing stands back.
-const NICE: i32 = 10;
 /// How often figures are told.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// So much is made room for when the disk is full: not for each write anew.
@@ -356,8 +354,6 @@ impl Remover {
         let thread = std::thread::Builder::new()
             .name("remover".to_owned())
             .spawn(move || {
-                // This thread alone (Linux): it takes the system long to free large files, and what is recorded comes first. Without, it is not so.
-                let _ = rustix::process::nice(NICE);
                 let (wall, running) = now();
                 let mut clock = HostClock::new(wall, running);
                 let mut said = Vec::new();
