@@ -9,7 +9,7 @@ use mp4_atom::{
 };
 use sdvr::Timestamp;
 
-use crate::codec::units;
+use sdvr_frame::annex_b::units;
 
 /// Times in a file are in these parts of a second: as capture times are told to pages.
 const TIMESCALE: u32 = 1_000_000;

@@ -5,6 +5,7 @@
 
 mod address;
 mod allowance;
+pub mod annex_b;
 pub mod bench_frame;
 pub mod bits;
 mod ethertype;

@@ -5,13 +5,14 @@
 
 use mp4_atom::{Av01, Av1c, Avc1, Avcc, AvccExt, Decode, Hvc1, HvcCArray, Hvcc, Visual};
 use sdvr_frame::FourCc;
+use sdvr_frame::annex_b::units;
 use sdvr_frame::bits::{Bits, without_emulation_prevention};
 
 use super::super::NotRecordable;
 use super::av1::{self, Obus};
 use super::boxes::find;
 use super::h265;
-use super::nal::{self, START_CODE, Set, units, units_by_length};
+use super::nal::{self, START_CODE, Set, units_by_length};
 
 /// More than these the lengths in files cannot tell.
 const SET_MOST_BYTES: usize = 0xffff;

@@ -35,31 +35,6 @@ pub(super) fn is_delimiter(fourcc: FourCc, unit: &[u8]) -> bool {
     }
 }
 
-/// The units of a frame, without start codes.
-pub(super) fn units(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = after_start_code(frame);
-    std::iter::from_fn(move || {
-        let unit = rest?;
-        let end = start_code(unit);
-        rest = end.and_then(|end| after_start_code(unit.get(end..)?));
-        let unit = unit.get(..end.unwrap_or(unit.len()))?;
-        // What is left are zeros before the next start code, and behind the last unit.
-        let length = unit
-            .iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last.saturating_add(1));
-        unit.get(..length)
-    })
-}
-
-fn start_code(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, &[0, 0, 1])
-}
-
-fn after_start_code(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.get(start_code(bytes)?.checked_add(3)?..)
-}
-
 /// The units of a sample, by their lengths; `None` is the last where those do not fit.
 pub(super) fn units_by_length(sample: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut fields = Fields::new(sample);
@@ -80,17 +55,6 @@ pub(super) fn units_by_length(sample: &[u8]) -> impl Iterator<Item = Option<&[u8
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_have_no_start_codes_and_no_zeros_behind_them() {
-        let frame = [
-            0, 0, 0, 1, 9, 16, 0, 0, 1, 0x67, 1, 0, 2, 0, 0, 0, 1, 0x65, 5, 0, 0,
-        ];
-        let found: Vec<&[u8]> = units(&frame).collect();
-        assert_eq!(found, [&[9, 16][..], &[0x67, 1, 0, 2], &[0x65, 5]]);
-        assert_eq!(units(&[1, 2, 3]).count(), 0);
-        assert_eq!(units(&[]).count(), 0);
-    }
 
     #[test]
     fn lengths_that_do_not_fit_end_it() {
