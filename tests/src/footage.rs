@@ -8,12 +8,7 @@ use std::process::Command;
 /// Where `cargo xtask test` puts the footage: beside what cargo builds.
 #[must_use]
 pub fn directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-            PathBuf::from,
-        )
-        .join("footage")
+    crate::built().join("footage")
 }
 
 /// The first `frames` frames of the footage in a format that ffmpeg names by `extension`: `mjpeg`, `h264`, `hevc`, `y4m`, or as other encoders

@@ -12,6 +12,7 @@
 )]
 
 pub mod across;
+pub mod browser;
 pub mod consumer;
 pub mod datagram_camera;
 pub mod decoded;
@@ -20,6 +21,7 @@ pub mod hostile_camera;
 #[path = "../../crates/sdvr-session/tests/support/memory.rs"]
 pub mod memory;
 pub mod proxy;
+pub mod python;
 pub mod random;
 pub mod recording;
 #[path = "../../crates/sdvr/tests/daemon/options.rs"]
@@ -54,6 +56,15 @@ pub struct System {
 pub struct Running {
     child: Child,
     log: PathBuf,
+}
+
+/// Cargo's folder for what it builds, where things that are made once for the tests are, too.
+#[must_use]
+pub fn built() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+        PathBuf::from,
+    )
 }
 
 impl System {

@@ -1,6 +1,4 @@
 //! The Python package, as it is built and installed by a user: its own tests run against real programs.
-//!
-//! The environment is made once, in cargo's target directory: it needs Python with `venv`, and packages of PyPI.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on must stop, with the place"
@@ -11,57 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the tests use, beside what the package itself needs.
-const PACKAGES: [&str; 5] = [
-    "maturin>=1.9,<2",
-    "numpy>=1.21,<3",
-    "pytest>=8,<10",
-    "opencv-python-headless>=4.8,<6",
-    "mypy>=1.18,<3",
-];
+use sdvr_tests::python::{self, run};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
         .to_owned()
-}
-
-fn target() -> PathBuf {
-    sdvr_tests::footage::directory()
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-#[track_caller]
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?} failed:\n{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// An environment with the packages, and with this tree's `sdvr`.
-fn environment() -> PathBuf {
-    let environment = target().join("python-environment");
-    let program = |name: &str| environment.join("bin").join(name);
-    let made_for = environment.join("packages");
-    let wanted = PACKAGES.join("\n");
-    if fs::read_to_string(&made_for).is_ok_and(|made_for| made_for == wanted) {
-        return environment;
-    }
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment));
-    run(Command::new(program("pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(PACKAGES));
-    fs::write(made_for, wanted).unwrap();
-    environment
 }
 
 /// Builds the wheel, without what makes a release slow to build, and installs it.
@@ -75,7 +29,7 @@ fn install(environment: &Path) {
         .arg("--manifest-path")
         .arg(root().join("bindings/python/Cargo.toml"))
         // Where most of it has been built already.
-        .env("CARGO_TARGET_DIR", target()));
+        .env("CARGO_TARGET_DIR", sdvr_tests::built()));
     let wheel = fs::read_dir(wheels.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -94,7 +48,7 @@ fn install(environment: &Path) {
 
 #[test]
 fn the_python_package_does_what_it_promises() {
-    let environment = environment();
+    let environment = python::environment();
     install(&environment);
     let tests = root().join("bindings/python/tests");
     let programs = ["sdvrd", "sdvrc"].map(sdvr_tests::binary);

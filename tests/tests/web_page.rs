@@ -16,7 +16,7 @@ use std::sync::{Mutex, OnceLock};
 use sdvr::{FourCc, FrameRate, PublishOptions, Published, Publisher};
 use sdvr_frame::Timestamp;
 use sdvr_source::{CaptureOptions, Next, Source};
-use sdvr_tests::{Running, System};
+use sdvr_tests::{Running, System, browser};
 
 /// How many frames the film has; it is sent over and over.
 const FILM_FRAMES: u32 = 240;
@@ -75,15 +75,10 @@ impl Site {
         let _one = BROWSER
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
-        let mut command = Command::new("node");
+        let mut command = browser::script(script);
         command
-            .arg(scripts.join(script))
-            .env("SDVR_BROWSER_PACKAGES", packages())
             .env("SDVR_WEB_ADDRESS", format!("http://{}/", self.address))
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .envs(environment.iter().copied());
         let mut node = self.system.start(&mut command, script);
         let mut answers = node.child().stdin.take().unwrap();
         let asked = BufReader::new(node.child().stdout.take().unwrap());
@@ -118,24 +113,6 @@ fn test_camera(format: &str) -> String {
     format!("test:?format={format}&{SIZE}&fps=15")
 }
 
-/// Where `cargo xtask test` puts the packages of npm, and what is made once for the tests.
-fn packages() -> PathBuf {
-    let folder = sdvr_tests::footage::directory()
-        .parent()
-        .unwrap()
-        .join("browser");
-    let made_for = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();
-    let is_there = folder.join("node_modules").exists()
-        && made_for == include_str!("../browser/package.json")
-        && Path::new("/usr/bin/chromium").exists();
-    assert!(
-        is_there,
-        "the browser's packages are not in {}; `cargo xtask test` fetches them",
-        folder.display()
-    );
-    folder
-}
-
 /// The test pattern as H.264: frame n of the file shows picture n. Made once.
 fn film() -> &'static Path {
     static FILM: OnceLock<PathBuf> = OnceLock::new();
@@ -143,7 +120,7 @@ fn film() -> &'static Path {
 }
 
 fn make_film() -> PathBuf {
-    let film = packages().join(format!("pattern-{FILM_FRAMES}.h264"));
+    let film = browser::packages().join(format!("pattern-{FILM_FRAMES}.h264"));
     if film.exists() {
         return film;
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -25,13 +26,18 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a program; its failure is ours.
+/// Runs a program; its failure is ours. Says how long it took, if that was long.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let text = format!("{command:?}").replace('"', "");
     eprintln!("$ {text}");
+    let started = Instant::now();
     let status = command
         .status()
         .with_context(|| format!("cannot run {text}"))?;
+    let took = started.elapsed();
+    if took >= Duration::from_secs(10) {
+        eprintln!("  took {} s: {text}", took.as_secs());
+    }
     if status.success() {
         Ok(())
     } else {

@@ -130,6 +130,18 @@ struct Media {
     duration: u64,
 }
 
+/// A frame that is written apart: see [`Muxer::announce`].
+#[derive(Debug)]
+pub struct Announced(matroska::Announced);
+
+impl Announced {
+    /// What comes before the frame.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.0.head
+    }
+}
+
 /// Makes a file of frames.
 ///
 /// Times in the file are microseconds since its first frame was captured, and go up: a frame that was not captured later than the one before
@@ -234,6 +246,28 @@ impl Muxer {
                 );
                 Added::Taken
             }
+        }
+    }
+
+    /// For a frame whose bytes need not be in memory at once: what comes before them in the file. They are to be written behind it and behind what was written before,
+    /// and then this is to be given to [`Self::wrote`]; if that fails, nothing has happened. `None` where that is not possible: in MP4, where other frames wait, and for a
+    /// frame without bytes.
+    #[must_use]
+    pub fn announce(&self, captured: UtcTime, is_key: bool, frame_bytes: u64) -> Option<Announced> {
+        match &self.inner {
+            Inner::Matroska(muxer) if frame_bytes > 0 => {
+                let is_key = is_key || !self.format.fourcc.is_inter_coded();
+                let announced = muxer.announce(captured, is_key, frame_bytes)?;
+                Some(Announced(announced))
+            }
+            _ => None,
+        }
+    }
+
+    /// The frame that was announced last is in the file, behind its head.
+    pub fn wrote(&mut self, announced: Announced) {
+        if let Inner::Matroska(muxer) = &mut self.inner {
+            muxer.wrote(announced.0, &mut self.media);
         }
     }
 

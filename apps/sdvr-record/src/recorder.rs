@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sdvr::{Camera, CameraInfo, EachCamera, Error, Start};
+use sdvr::{Camera, CameraInfo, EachCamera, Error, Start, Unread};
 
-use self::camera::CameraRecorder;
+use self::camera::{CameraRecorder, Pass};
 use self::events::Triggers;
 use self::housekeeping::{NoPlace, Place, Remover, Teller};
 use self::input::{Got, Input};
@@ -124,7 +124,7 @@ fn record(shared: &Arc<Shared>, camera: Camera) {
             std::thread::sleep(rest.min(due));
         }
     }
-    recorder.leave();
+    recorder.leave(input.missing_at_end());
 }
 
 /// Where a camera is recorded; waits while there is no such place, and says once why. `None` when the camera goes meanwhile.
@@ -148,6 +148,26 @@ fn wait_for_place<'a>(shared: &'a Shared, camera: &Camera) -> Option<Place<'a>> 
     None
 }
 
+/// Has a frame recorded: a large one on its way, others are copied, which gather then.
+fn take_out_of_ring(input: &mut Input, recorder: &mut CameraRecorder<'_>, unread: &Unread) {
+    let frame = input.taken(unread);
+    let frame = match recorder.pass(frame, unread.len(), |to| input.pass(unread, to)) {
+        Pass::Written => return input.forget_overwritten(),
+        Pass::Overwritten(frame) => return input.count_overwritten(&frame),
+        Pass::No(frame) => frame,
+    };
+    match input.copy(unread) {
+        Some(bytes) => {
+            input.forget_overwritten();
+            recorder.take(frame.with_bytes(bytes));
+        }
+        None => input.count_overwritten(&frame),
+    }
+    if let Some(unused) = recorder.take_unused() {
+        input.give_memory(unused);
+    }
+}
+
 /// Records the frames that are there, or waits for one. False when the camera has gone.
 fn record_what_is_there(
     input: &mut Input,
@@ -162,9 +182,10 @@ fn record_what_is_there(
             Ok(Got::Frame(frame)) => {
                 pace.count(frame.bytes.len(), frame.published);
                 recorder.take(frame);
-                if let Some(unused) = recorder.take_unused() {
-                    input.give_memory(unused);
-                }
+            }
+            Ok(Got::InRing(unread)) => {
+                pace.count(unread.len(), unread.about().published());
+                take_out_of_ring(input, recorder, &unread);
             }
             Ok(Got::Nothing) => return !input.camera().has_gone(),
             Ok(Got::Damaged(error)) => recorder.count_damaged(&error),

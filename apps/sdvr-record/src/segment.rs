@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use sdvr_frame::StreamFormat;
 use twox_hash::XxHash3_128;
 
-use crate::container::{Added, Ending, Fragment, Muxer, NotRecordable};
+use crate::container::{Added, Announced, Ending, Fragment, Muxer, NotRecordable};
 use crate::index::IndexError;
 use crate::options::Sync;
 use crate::plain::{PlainForm, PlainMuxer, times_path};
@@ -96,6 +96,20 @@ impl AnyMuxer {
         }
     }
 
+    /// See [`Muxer::announce`].
+    fn announce(&self, captured: UtcTime, is_key: bool, frame_bytes: u64) -> Option<Announced> {
+        match self {
+            Self::Container(muxer) => muxer.announce(captured, is_key, frame_bytes),
+            Self::Plain(_) => None,
+        }
+    }
+
+    fn wrote(&mut self, announced: Announced) {
+        if let Self::Container(muxer) = self {
+            muxer.wrote(announced);
+        }
+    }
+
     fn take_fragment(&mut self) -> Fragment {
         match self {
             Self::Container(muxer) => muxer.take_fragment(),
@@ -119,6 +133,17 @@ impl AnyMuxer {
 pub(crate) struct Written {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
+}
+
+/// What became of a frame that was to be written out of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It is in the file.
+    Written,
+    /// It was overwritten in the ring before it was. The file is as before.
+    Overwritten,
+    /// This file takes no frames so, or not now. Nothing has happened.
+    No,
 }
 
 /// A file that is complete.
@@ -285,6 +310,55 @@ impl SegmentWriter {
         self.unused = fragment.into_buffers();
         self.unused.retain(|memory| memory.capacity() > 4096);
         Ok(())
+    }
+
+    /// Writes a frame of `frame_bytes` part by part, as `read` gives them to its argument; `read` tells whether they were the frame's. For large frames, which cost half as much
+    /// when they need not go to memory and back between being copied, summed and written. Blocks for as long as the disk does; what cannot be written leaves the file as
+    /// it was.
+    pub(crate) fn pass(
+        &mut self,
+        captured: UtcTime,
+        is_key: bool,
+        frame_bytes: u64,
+        read: impl FnOnce(&mut dyn FnMut(&[u8])) -> bool,
+    ) -> io::Result<Passed> {
+        let may_pass = self.stuck.is_none() && self.waiting.frames == 0;
+        let announced = may_pass.then(|| self.muxer.announce(captured, is_key, frame_bytes));
+        let Some(announced) = announced.flatten() else {
+            return Ok(Passed::No);
+        };
+        let before = self.hash.clone();
+        let (mut end, mut written) = (self.written_bytes, Ok(()));
+        let mut put = |parts: &[&[u8]]| {
+            if written.is_ok() {
+                let slices: Vec<IoSlice<'_>> =
+                    parts.iter().map(|part| IoSlice::new(part)).collect();
+                written = write_all_at(&self.file, &slices, end);
+                for part in parts {
+                    self.hash.write(part);
+                    end = end.saturating_add(part.len() as u64);
+                }
+            }
+        };
+        let mut head = announced.head();
+        let is_whole = read(&mut |part| put(&[std::mem::take(&mut head), part]));
+        if written.is_ok() && is_whole && self.sync == Sync::Write {
+            written = self.file.sync_data();
+        }
+        if written.is_err() || !is_whole {
+            self.hash = before;
+            // A part of a frame is of no use to anybody, and takes room.
+            let _ = self.file.set_len(self.written_bytes);
+            return written.map(|()| Passed::Overwritten);
+        }
+        self.last_write = Some(Instant::now());
+        self.written_bytes = end;
+        self.muxer.wrote(announced);
+        self.written.frames = self.written.frames.saturating_add(1);
+        self.written.bytes = self.written.bytes.saturating_add(frame_bytes);
+        self.ends = self.ends.max(captured);
+        self.written_ends = self.ends;
+        Ok(Passed::Written)
     }
 
     fn append(&mut self, fragment: &Fragment) -> io::Result<()> {

@@ -52,6 +52,18 @@ impl FrameWords<'_> {
         self.words.iter().map(|word| word.load(Ordering::Relaxed))
     }
 
+    /// The same in parts of this many bytes, rounded up to whole words, the last of which may be shorter: a part that fits into the processor's cache is copied out and
+    /// then used without going to memory again.
+    pub fn chunks(&self, bytes: usize) -> impl Iterator<Item = Self> {
+        let words = bytes.div_ceil(WORD_BYTES).max(1);
+        let mut left = self.length;
+        self.words.chunks(words).map(move |words| {
+            let length = left.min(words.len().saturating_mul(WORD_BYTES));
+            left = left.saturating_sub(length);
+            Self { words, length }
+        })
+    }
+
     /// Copies the frame into `buffer`, which then has its length. The buffer's memory is used again.
     #[cfg(not(loom))]
     pub fn copy_into(&self, buffer: &mut Vec<u8>) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sdvr_ring::{FrameMeta, FrameWords};
+
 use crate::camera::{Camera, Policy};
 use crate::error::Error;
 use crate::frame::{About, Frame, realtime_offset_ns};
@@ -12,6 +14,7 @@ use crate::frame::{About, Frame, realtime_offset_ns};
 pub struct Unread {
     /// Without bytes.
     frame: Frame,
+    bytes: usize,
 }
 
 impl Unread {
@@ -19,6 +22,16 @@ impl Unread {
     #[must_use]
     pub const fn about(&self) -> &Frame {
         &self.frame
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "no frame is empty, see `FrameWords`"
+    )]
+    pub const fn len(&self) -> usize {
+        self.bytes
     }
 
     const fn details(&self) -> &About {
@@ -37,8 +50,9 @@ impl Camera {
         policy: Policy,
         timeout: Duration,
     ) -> Result<Option<Unread>, Error> {
-        let about = self.next_with(policy, timeout, |_, _| ())?;
-        Ok(about.map(|(about, ())| Unread {
+        let about = self.next_with(policy, timeout, |_, words| words.len())?;
+        Ok(about.map(|(about, bytes)| Unread {
+            bytes,
             frame: Frame {
                 bytes: Vec::new(),
                 about,
@@ -51,13 +65,24 @@ impl Camera {
     /// camera has gone on in another ring. What `bytes` holds is then of no use.
     #[must_use = "what was copied is a mixture of frames if this is false"]
     pub fn read_into(&self, unread: &Unread, bytes: &mut Vec<u8>) -> bool {
+        self.look_at(unread, |words| words.copy_into(bytes))
+            .is_some()
+    }
+
+    /// Looks at a frame that [`Self::next_unread`] has told of where it lies, without a copy. `None` when it is there no more, or was overwritten meanwhile: `look` must bear to
+    /// see a mixture of frames, and what it did then has to be undone.
+    pub fn look_at<T>(&self, unread: &Unread, look: impl FnOnce(FrameWords<'_>) -> T) -> Option<T> {
         let about = unread.details();
         // Another ring may have another frame at this place.
-        self.reader().is_some_and(|reader| {
-            reader.info().instance == about.instance
-                && reader.read(about.place, bytes).is_ok_and(|meta| {
-                    meta.number == about.meta.number && meta.published == about.meta.published
-                })
-        })
+        let reader = self
+            .reader()
+            .filter(|reader| reader.info().instance == about.instance)?;
+        let is_it = |meta: &FrameMeta| {
+            (meta.number, meta.published) == (about.meta.number, about.meta.published)
+        };
+        let (_, seen) = reader
+            .with_words(about.place, |meta, words| is_it(meta).then(|| look(words)))
+            .ok()?;
+        seen
     }
 }

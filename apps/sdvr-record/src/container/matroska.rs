@@ -17,6 +17,18 @@ pub(super) use scan::{can_be_one, is_cut_off, is_one, samples, scan};
 /// The only track.
 const TRACK: u8 = 1;
 
+/// A frame that is to be written apart: see [`Muxer::announce`].
+#[derive(Debug)]
+pub(super) struct Announced {
+    /// As they will be after it.
+    ticks: Ticks,
+    time: u64,
+    is_key: bool,
+    pub(super) head: Vec<u8>,
+    /// With the head.
+    bytes: u64,
+}
+
 /// Makes clusters, one a frame.
 #[derive(Debug)]
 pub(super) struct Muxer {
@@ -52,6 +64,36 @@ impl Muxer {
         self.bytes = self.bytes.saturating_add(bytes);
         self.clusters.push((bytes, time, is_key));
         self.pieces.extend([head, frame]);
+    }
+
+    /// What comes before a frame that is written apart, if nothing waits.
+    pub(super) fn announce(
+        &self,
+        captured: UtcTime,
+        is_key: bool,
+        frame_bytes: u64,
+    ) -> Option<Announced> {
+        if !self.pieces.is_empty() {
+            return None;
+        }
+        let mut ticks = self.ticks.clone();
+        let time = ticks.next(captured);
+        let head = cluster::write(time, is_key, frame_bytes);
+        Some(Announced {
+            bytes: frame_bytes.saturating_add(head.len() as u64),
+            ticks,
+            time,
+            is_key,
+            head,
+        })
+    }
+
+    /// It was written.
+    pub(super) fn wrote(&mut self, announced: Announced, media: &mut Media) {
+        self.ticks = announced.ticks;
+        self.clusters
+            .push((announced.bytes, announced.time, announced.is_key));
+        self.take(media);
     }
 
     /// What waits, which counts as written from now on.

@@ -10,15 +10,27 @@ use super::missing::{Gaps, Losses};
 use super::pause::Pause;
 use super::seat::Seat;
 use super::shared::Shared;
-use super::taken::Taken;
+use super::taken::{Missing, Taken};
 use crate::container::Added;
 use crate::index::{GapReason, SegmentId};
 use crate::sample::{About, Sample, UtcTime};
-use crate::segment::{AnyMuxer, CreateError, SegmentWriter, is_disk_full};
+use crate::segment::{AnyMuxer, CreateError, Passed, SegmentWriter, Written, is_disk_full};
 use crate::status::RecordingState;
 
 /// A stream in which no frame came with which one can begin for so long is spoken of.
 const KEY_AWAITED_MOST: Duration = Duration::from_secs(10);
+
+/// Smaller frames are copied, and a second's worth written together. Large ones fill a file's buffer by themselves.
+const PASSED_BYTES_LEAST: usize = 4 << 20;
+
+/// What became of a frame that was to be written on its way.
+pub(super) enum Pass {
+    Written,
+    /// It was overwritten meanwhile.
+    Overwritten(Taken),
+    /// It has to be copied first.
+    No(Taken),
+}
 
 /// Records the frames of one camera.
 pub(super) struct CameraRecorder<'a> {
@@ -120,6 +132,45 @@ impl<'a> CameraRecorder<'a> {
         }
     }
 
+    /// Writes a frame that lies elsewhere as `read` gives its parts to its argument, if it is large and the file that is being written can take it so. `frame` is all but its
+    /// bytes; `read` tells whether what it gave was the frame.
+    pub(super) fn pass(
+        &mut self,
+        frame: Taken,
+        bytes: usize,
+        read: impl FnOnce(&mut dyn FnMut(&[u8])) -> bool,
+    ) -> Pass {
+        let State::Recording(recording) = &mut self.state else {
+            return Pass::No(frame);
+        };
+        if bytes < PASSED_BYTES_LEAST
+            || self.history.is_some()
+            || recording
+                .ends_before(&frame, self.shared.options.segment)
+                .is_some()
+        {
+            return Pass::No(frame);
+        }
+        let captured = recording.dates.date(frame.captured);
+        let passed = recording
+            .writer
+            .pass(captured, frame.is_key, bytes as u64, read);
+        match passed {
+            Ok(Passed::Written) => {}
+            Ok(Passed::Overwritten) => return Pass::Overwritten(frame),
+            // What stands against it is told, and dealt with, where frames are written that are in memory.
+            Ok(Passed::No) | Err(_) => return Pass::No(frame),
+        }
+        let id = recording.id;
+        self.count_missing(&frame);
+        for gap in self.gaps.take(captured) {
+            self.seat.note_gap(id, &gap);
+        }
+        let bytes = bytes as u64;
+        self.has_written(Written { frames: 1, bytes });
+        Pass::Written
+    }
+
     /// Records what was there before an event, if one has happened.
     fn record_events(&mut self) {
         let Some(history) = &mut self.history else {
@@ -200,8 +251,13 @@ impl<'a> CameraRecorder<'a> {
         }
     }
 
-    /// As [`Self::end`], for ever.
-    pub(super) fn leave(mut self) {
+    /// As [`Self::end`], for ever. So much is missing behind the last frame.
+    pub(super) fn leave(mut self, missing: Missing) {
+        if let Some(last) = self.seat.last_recorded()
+            && self.history.is_none()
+        {
+            self.count_missing_since(last, missing);
+        }
         self.end();
         if let State::Paused(pause) = &self.state {
             let lost = pause.lost;
@@ -227,18 +283,24 @@ impl<'a> CameraRecorder<'a> {
 
     fn count_missing(&mut self, frame: &Taken) {
         let missing = frame.missing;
-        if missing.unread > 0 {
-            self.losses.add(missing.unread);
-            self.seat.count_lost(missing.unread);
-            self.miss(frame, missing.unread, GapReason::SlowDisk);
-        }
-        if missing.on_the_way > 0 {
-            self.miss(frame, missing.on_the_way, GapReason::Link);
-        }
+        let date = frame.dates.date(frame.captured);
+        self.count_missing_since(self.seat.last_recorded().unwrap_or(date), missing);
         // Between events nothing is recorded, which is no gap.
         let is_first = std::mem::take(&mut self.is_first) || missing.between_runs > 0;
         if is_first && self.history.is_none() && self.seat.last_recorded().is_some() {
             self.miss(frame, missing.between_runs, GapReason::Source);
+        }
+    }
+
+    /// Frames are missing in a run.
+    fn count_missing_since(&mut self, since: UtcTime, missing: Missing) {
+        if missing.unread > 0 {
+            self.losses.add(missing.unread);
+            self.seat.count_lost(missing.unread);
+            self.gaps.add(since, missing.unread, GapReason::SlowDisk);
+        }
+        if missing.on_the_way > 0 {
+            self.gaps.add(since, missing.on_the_way, GapReason::Link);
         }
     }
 
@@ -430,16 +492,7 @@ impl<'a> CameraRecorder<'a> {
             written = recording.writer.write();
         }
         match written {
-            Ok(()) => {
-                self.seat
-                    .count_written(waiting, recording.writer.written_ends());
-                self.seat.set_open_bytes(recording.writer.written_bytes());
-                if let Some(pause) = self.resumed.take() {
-                    let lost = pause.lost;
-                    self.seat
-                        .say(format_args!("recording again; {lost} frames are missing"));
-                }
-            }
+            Ok(()) => self.has_written(waiting),
             Err(error) => {
                 let path = recording.writer.path().display();
                 let why = format!("cannot write to {path}: {error}");
@@ -448,6 +501,21 @@ impl<'a> CameraRecorder<'a> {
                 self.finish();
                 self.pause(&why, not_taken, since, waiting.frames);
             }
+        }
+    }
+
+    /// So much is in the file now.
+    fn has_written(&mut self, written: Written) {
+        let State::Recording(recording) = &self.state else {
+            return;
+        };
+        self.seat
+            .count_written(written, recording.writer.written_ends());
+        self.seat.set_open_bytes(recording.writer.written_bytes());
+        if let Some(pause) = self.resumed.take() {
+            let lost = pause.lost;
+            self.seat
+                .say(format_args!("recording again; {lost} frames are missing"));
         }
     }
 

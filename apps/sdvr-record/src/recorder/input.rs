@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use sdvr::{Camera, Error, Frame, Policy};
+use sdvr::{Camera, Error, Frame, Policy, Unread};
 use sdvr_feed::{Feed, Format, NoPicture, Shape};
 
-use super::taken::Taken;
+use super::taken::{Missing, Taken};
 use crate::options::Form;
 use crate::plain::PlainForm;
+
+/// Of a frame that is passed on part by part: two of them fit into the caches that each core has for itself.
+const PART_BYTES: usize = 256 << 10;
 
 /// A camera that is read.
 #[expect(
@@ -19,6 +22,8 @@ pub(super) enum Input {
         camera: Camera,
         /// For the next frame.
         memory: Vec<u8>,
+        /// Frames that were told of and overwritten before they were read, with what was missing before them.
+        overwritten: Missing,
     },
     Decoded {
         feed: Feed,
@@ -29,6 +34,8 @@ pub(super) enum Input {
 /// What reading gave.
 pub(super) enum Got {
     Frame(Taken),
+    /// A frame that is in the ring still: for [`Input::pass`] or [`Input::copy`].
+    InRing(Unread),
     Nothing,
     /// A frame that gave no picture.
     Damaged(Error),
@@ -43,6 +50,7 @@ impl Input {
                 return Self::AsTheyCame {
                     camera,
                     memory: Vec::new(),
+                    overwritten: Missing::default(),
                 };
             }
             Form::Planes => Format::Planes,
@@ -73,9 +81,9 @@ impl Input {
     /// The next of all frames.
     pub(super) fn next(&mut self, timeout: Duration) -> Result<Got, Error> {
         match self {
-            Self::AsTheyCame { camera, memory } => {
-                let next = camera.next_taking(Policy::Every, timeout, memory)?;
-                Ok(next.map_or(Got::Nothing, |frame| Got::Frame(Taken::new(frame))))
+            Self::AsTheyCame { camera, .. } => {
+                let next = camera.next_unread(Policy::Every, timeout)?;
+                Ok(next.map_or(Got::Nothing, Got::InRing))
             }
             Self::Decoded { feed, planes } => Ok(match feed.next(Policy::Every, timeout)? {
                 sdvr_feed::Taken::Frame(shape) => {
@@ -86,6 +94,64 @@ impl Input {
                 sdvr_feed::Taken::NoPicture(NoPicture::Never(why)) => Got::NeverAPicture(why),
             }),
         }
+    }
+
+    /// What is known of a frame, without its bytes.
+    pub(super) fn taken(&self, unread: &Unread) -> Taken {
+        let mut taken = Taken::unread(unread);
+        if let Self::AsTheyCame { overwritten, .. } = self {
+            taken.missing.add(*overwritten);
+        }
+        taken
+    }
+
+    /// Gives the bytes of a frame part by part, without a copy of it all. False if it was overwritten meanwhile, or before: what was given is then to be forgotten.
+    pub(super) fn pass(&mut self, unread: &Unread, to: &mut dyn FnMut(&[u8])) -> bool {
+        let Self::AsTheyCame { camera, memory, .. } = self else {
+            return false;
+        };
+        let passed = camera.look_at(unread, |words| {
+            for chunk in words.chunks(PART_BYTES) {
+                chunk.copy_into(memory);
+                to(memory);
+            }
+        });
+        passed.is_some()
+    }
+
+    /// Copies the bytes of a frame. `None` if it was overwritten.
+    pub(super) fn copy(&mut self, unread: &Unread) -> Option<Vec<u8>> {
+        let Self::AsTheyCame { camera, memory, .. } = self else {
+            return None;
+        };
+        let is_whole = camera.read_into(unread, memory);
+        is_whole.then(|| std::mem::take(memory))
+    }
+
+    /// A frame was overwritten: the next one tells of it.
+    pub(super) fn count_overwritten(&mut self, frame: &Taken) {
+        if let Self::AsTheyCame { overwritten, .. } = self {
+            *overwritten = frame.missing;
+            overwritten.unread = overwritten.unread.saturating_add(1);
+        }
+    }
+
+    /// The next one has told of it.
+    pub(super) fn forget_overwritten(&mut self) {
+        if let Self::AsTheyCame { overwritten, .. } = self {
+            *overwritten = Missing::default();
+        }
+    }
+
+    /// What no frame has told of, when none comes any more.
+    pub(super) fn missing_at_end(&self) -> Missing {
+        let mut missing = match self {
+            Self::AsTheyCame { overwritten, .. } => *overwritten,
+            Self::Decoded { .. } => Missing::default(),
+        };
+        let untold = self.camera().missed_at_end();
+        missing.unread = missing.unread.saturating_add(untold);
+        missing
     }
 }
 

@@ -9,8 +9,8 @@ use sdvr_frame::Timestamp;
 
 /// Frames gather for so long at most: a camera that goes is noticed soon, and what a crash may cost stays small.
 const LONGEST: Duration = Duration::from_millis(500);
-/// It is not worth less.
-const SHORTEST: Duration = Duration::from_millis(40);
+/// It is not worth less: a ring that holds less than this four times is one of large frames, which cost much and waking little, and it is soon full.
+const SHORTEST: Duration = Duration::from_millis(80);
 /// A part of what the ring holds: a reader that is late by twice as much has lost nothing.
 const PART: u32 = 4;
 
@@ -79,17 +79,13 @@ mod tests {
 
     #[test]
     fn a_shallow_one_at_each_frame() {
-        let eight_frames = Depth {
+        let of = |frames: u64| Depth {
             slots: 64,
-            bytes: 8 * 16_600_000,
+            bytes: frames * 16_600_000,
         };
-        let rest = rest(15, 33, 16_600_000, eight_frames).unwrap();
-        assert!(rest < Duration::from_millis(70), "{rest:?}");
-        let three_frames = Depth {
-            slots: 64,
-            bytes: 3 * 16_600_000,
-        };
-        assert_eq!(super::tests::rest(15, 33, 16_600_000, three_frames), None);
+        assert_eq!(rest(15, 33, 16_600_000, of(8)), None);
+        let sixteen = rest(15, 33, 16_600_000, of(16));
+        assert_eq!(sixteen, Some(Duration::from_millis(132)));
     }
 
     #[test]

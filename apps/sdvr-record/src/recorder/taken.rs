@@ -1,6 +1,6 @@
 //! A frame that was taken out of the ring.
 
-use sdvr::Frame;
+use sdvr::{Frame, Unread};
 use sdvr_frame::{FrameNumber, InstanceId, StreamFormat, Timestamp};
 
 use super::clock::Dates;
@@ -36,14 +36,24 @@ pub(super) struct Missing {
     pub(super) between_runs: u64,
 }
 
+impl Missing {
+    /// As many more.
+    pub(super) const fn add(&mut self, more: Self) {
+        self.on_the_way = self.on_the_way.saturating_add(more.on_the_way);
+        self.unread = self.unread.saturating_add(more.unread);
+        self.between_runs = self.between_runs.saturating_add(more.between_runs);
+    }
+}
+
 impl Taken {
-    pub(super) fn new(frame: Frame) -> Self {
+    /// A frame that is in the ring still, without its bytes.
+    pub(super) fn unread(unread: &Unread) -> Self {
+        let frame = unread.about();
         let missed = (frame.missed(), frame.missed_between_runs());
         Self {
             is_key: frame.is_key() || !frame.format().fourcc.is_inter_coded(),
-            ..Self::about(&frame, missed)
+            ..Self::about(frame, missed)
         }
-        .with_bytes(frame.into_bytes())
     }
 
     /// The picture of a frame, as bytes of a file. Frames were missed in its run and between runs.
@@ -60,7 +70,7 @@ impl Taken {
         .with_bytes(bytes)
     }
 
-    fn with_bytes(self, bytes: Vec<u8>) -> Self {
+    pub(super) fn with_bytes(self, bytes: Vec<u8>) -> Self {
         Self { bytes, ..self }
     }
 
