@@ -9,6 +9,7 @@ mod input;
 mod missing;
 mod pace;
 mod pause;
+mod places;
 mod seat;
 mod shared;
 mod taken;
@@ -22,9 +23,10 @@ use sdvr::{Camera, CameraInfo, EachCamera, Error, Start, Unread};
 
 use self::camera::{CameraRecorder, Pass};
 use self::events::Triggers;
-use self::housekeeping::{NoPlace, Place, Remover, Teller};
+use self::housekeeping::{Remover, Teller};
 use self::input::{Got, Input};
 use self::pace::{Depth, Pace};
+use self::places::{NoPlace, Place};
 use self::seat::Seat;
 use self::shared::Shared;
 use crate::options::RecordOptions;
@@ -69,7 +71,7 @@ pub fn run(
     };
     let named = options.cameras.clone();
     let shared = Arc::new(Shared::new(options, tell));
-    housekeeping::open_all(&shared)?;
+    places::open_all(&shared)?;
     let page = StatusPage::create()
         .inspect_err(|error| {
             shared.say(format_args!(

@@ -1,21 +1,19 @@
-//! What is done for all cameras at once: where they are recorded, and what is removed again.
+//! What is done for all cameras at once: what is removed again, and what is told of them.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
-use sdvr_frame::{Fingerprint, StreamId, StreamLabel, Timestamp};
+use sdvr_frame::Timestamp;
 
 use super::clock::Dates;
 use super::shared::Shared;
-use crate::index::{Index, IndexError, Recovery, camera_folders};
+use crate::index::Index;
 use crate::retention::{HostClock, Removed, Retention};
 use crate::segment::is_disk_full;
 use crate::status::StatusPage;
@@ -28,53 +26,6 @@ const DOUBTED: &str = "the host's clock is more than a day ahead of the last rec
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// So much is made room for when the disk is full: not for each write anew.
 const ROOM_BYTES: u64 = 64 << 20;
-
-/// Where a camera is recorded, until this is dropped.
-pub(super) struct Place<'a> {
-    shared: &'a Shared,
-    /// As what.
-    pub(super) label: StreamLabel,
-    pub(super) index: Arc<Mutex<Index>>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(folder) = self.shared.places().0.get_mut(&self.label) {
-            folder.is_taken = false;
-        }
-    }
-}
-
-/// Why a camera cannot be recorded now.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoPlace {
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    #[error(
-        "this recorder already records a camera of that label; give one of the two another, or record it into another directory"
-    )]
-    Taken,
-}
-
-/// Folders that are open, by the labels as which they are recorded.
-#[derive(Debug, Default)]
-pub(super) struct Places(BTreeMap<StreamLabel, Folder>);
-
-#[derive(Debug)]
-struct Folder {
-    index: Arc<Mutex<Index>>,
-    /// Somebody records there now.
-    is_taken: bool,
-}
-
-impl Folder {
-    fn new(index: Index) -> Self {
-        Self {
-            index: Arc::new(Mutex::new(index)),
-            is_taken: false,
-        }
-    }
-}
 
 /// Whether files can be made there; makes the directory if only it is missing.
 pub(super) fn check_directory(directory: &Path) -> anyhow::Result<()> {
@@ -109,88 +60,7 @@ pub(super) fn take_descriptors() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// Opens what was recorded there before: it counts for what is kept, and what was not completed is.
-pub(super) fn open_all(shared: &Shared) -> anyhow::Result<()> {
-    let directory = &shared.options.directory;
-    let labels = camera_folders(directory)
-        .with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut places = shared.places();
-    for label in labels {
-        match shared.open(&label) {
-            Ok(index) => {
-                places.0.insert(label, Folder::new(index));
-            }
-            // Another recorder's camera.
-            Err(IndexError::InUse(_)) => {}
-            Err(error) => shared.say(format_args!("{label}: {error}")),
-        }
-    }
-    Ok(())
-}
-
 impl Shared {
-    /// Opens a camera's folder, and completes what a recorder has left there that was killed.
-    fn open(&self, label: &StreamLabel) -> Result<Index, IndexError> {
-        let directory = &self.options.directory;
-        let mut say = |line: &str| self.say(format_args!("{line}"));
-        let mut index = Index::open_to_record(directory, label, &mut say)?;
-        let recovered = index.recover_unfinished();
-        self.say_recovered(label, recovered);
-        Ok(index)
-    }
-
-    pub(super) fn say_recovered(
-        &self,
-        label: &StreamLabel,
-        recovered: Result<Recovery, IndexError>,
-    ) {
-        match recovered {
-            Ok(Recovery {
-                recovered, damaged, ..
-            }) => {
-                if recovered > 0 {
-                    self.say(format_args!(
-                        "{label}: {recovered} unfinished file(s) of an earlier recorder completed"
-                    ));
-                }
-                if damaged > 0 {
-                    self.say(format_args!(
-                        "{label}: {damaged} unfinished file(s) are damaged, and left as they are"
-                    ));
-                }
-            }
-            // Tried again at the next start; new files are not concerned.
-            Err(error) => self.say(format_args!(
-                "{label}: an unfinished file stays so: {error}"
-            )),
-        }
-    }
-
-    /// Where a camera is recorded. Of several with one label all but the first get a folder whose name says more.
-    pub(super) fn place_for(
-        &self,
-        label: &StreamLabel,
-        fingerprint: Option<Fingerprint>,
-        stream: StreamId,
-    ) -> Result<Place<'_>, NoPlace> {
-        for label in labels_for(label, fingerprint, stream) {
-            let mut places = self.places();
-            let folder = match places.0.entry(label.clone()) {
-                Entry::Occupied(folder) => folder.into_mut(),
-                Entry::Vacant(place) => place.insert(Folder::new(self.open(&label)?)),
-            };
-            if !std::mem::replace(&mut folder.is_taken, true) {
-                let index = Arc::clone(&folder.index);
-                return Ok(Place {
-                    shared: self,
-                    label,
-                    index,
-                });
-            }
-        }
-        Err(NoPlace::Taken)
-    }
-
     /// Removes the oldest recordings of the disk that a folder is on, for the sake of new ones, if the user has allowed that. False when nothing was removed.
     pub(super) fn make_room(&self, folder: &Path) -> bool {
         if !self.options.retention.has_limits() {
@@ -269,14 +139,7 @@ impl Shared {
 
     /// Does something with all folders. One at a time: who comes meanwhile finds it done.
     fn with_indexes<T>(&self, work: impl FnOnce(&mut [&mut Index]) -> T) -> T {
-        let indexes: Vec<Arc<Mutex<Index>>> = {
-            let places = self.places();
-            places
-                .0
-                .values()
-                .map(|folder| Arc::clone(&folder.index))
-                .collect()
-        };
+        let indexes = self.places().indexes();
         let _alone = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut guards: Vec<MutexGuard<'_, Index>> = indexes
             .iter()
@@ -293,37 +156,6 @@ impl Shared {
         drop(removed);
         done
     }
-}
-
-/// As what a camera may be recorded, what is best first.
-fn labels_for(
-    label: &StreamLabel,
-    fingerprint: Option<Fingerprint>,
-    stream: StreamId,
-) -> Vec<StreamLabel> {
-    let mut labels = match stream {
-        StreamId(0) => vec![label.clone()],
-        StreamId(number) => more_exact(label, &format!("stream-{number}"))
-            .into_iter()
-            .collect(),
-    };
-    if let Some(fingerprint) = fingerprint {
-        let text = fingerprint.to_string();
-        let letters: String = text
-            .trim_start_matches("SHA256:")
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(12)
-            .collect();
-        let exact = labels.first().and_then(|label| more_exact(label, &letters));
-        labels.extend(exact);
-    }
-    labels
-}
-
-/// A label that says more.
-fn more_exact(label: &StreamLabel, what: &str) -> Option<StreamLabel> {
-    format!("{label}/{what}").parse().ok()
 }
 
 /// Which disk a folder is on.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sdvr_frame::{Fingerprint, StreamLabel};
 
-use super::housekeeping::Place;
+use super::places::Place;
 use super::shared::Shared;
 use crate::index::{Begun, Checksum, Completed, Gap, Index, IndexError, SegmentId, SegmentState};
 use crate::sample::{About, UtcTime};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::events::Events;
 use super::history::History;
-use super::housekeeping::Places;
+use super::places::Places;
 use super::seat::Figures;
 use crate::options::RecordOptions;
 use crate::status::{CameraStatus, RecorderStatus};
