@@ -1,5 +1,6 @@
 //! What recording costs: many ordinary cameras, one very large one, and starting where much was recorded before.
 
+mod large;
 mod start;
 
 use std::fs::File;
@@ -29,7 +30,7 @@ pub(crate) fn run(programs: &Path, only: Option<&str>) -> anyhow::Result<()> {
         many(programs)?;
     }
     if is_wanted("large") {
-        large(programs)?;
+        large::run(programs)?;
     }
     if is_wanted("start") {
         start::run(programs)?;
@@ -93,10 +94,10 @@ impl Recorder {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "for display")]
-    fn measure(&self) -> anyhow::Result<Seen> {
+    fn measure(&self, measured: Duration) -> anyhow::Result<Seen> {
         std::thread::sleep(WARMING);
         let before = self.counted()?;
-        std::thread::sleep(MEASURED);
+        std::thread::sleep(measured);
         let after = self.counted()?;
         let seconds = (after.at - before.at).as_secs_f64();
         Ok(Seen {
@@ -146,7 +147,7 @@ fn many(programs: &Path) -> anyhow::Result<()> {
     for fsync in ["write", "segment"] {
         let folder = tempfile::tempdir()?;
         let recorder = Recorder::start(programs, &system, folder.path(), &["--fsync", fsync])?;
-        let seen = recorder.measure()?;
+        let seen = recorder.measure(MEASURED)?;
         let said = recorder.end()?;
         println!(
             "  --fsync {fsync}: {:.3} core (target <= 0.12), {:.2} writes a second and camera (target <= 1), {:.1} MB/s\n  {said}",
@@ -180,47 +181,4 @@ fn write_plainly() -> anyhow::Result<f64> {
     }
     let used = crate::system::cpu_of(own)? - before;
     Ok(used.as_secs_f64() / begin.elapsed().as_secs_f64())
-}
-
-fn large(programs: &Path) -> anyhow::Result<()> {
-    let system = System::start(programs)?;
-    let _client = system.client("large", "test:?format=YUYV&size=3840x2160&fps=30")?;
-    system.wait_for_cameras(1)?;
-    let folder = tempfile::Builder::new()
-        .prefix("sdvr-bench-")
-        .tempdir_in("/dev/shm")?;
-    let options = ["--segment", "5s", "--max-size", "4G", "--fsync", "never"];
-    let recorder = Recorder::start(programs, &system, folder.path(), &options)?;
-    let seen = recorder.measure()?;
-    let said = recorder.end()?;
-    let floor = write_to_memory()?;
-    println!(
-        "one 3840x2160 YUYV camera at 30 frames/s, {} s, to memory\n  {:.0} MB/s, {:.3} core, {:.3} CPU s/GB (target <= 0.5); writing the same bytes from one place and nothing else: {floor:.3}\n  {said}",
-        MEASURED.as_secs(),
-        seen.bytes / 1e6,
-        seen.cores,
-        seen.cores / (seen.bytes / 1e9),
-    );
-    Ok(())
-}
-
-/// CPU seconds that it costs to write a gigabyte of large frames to memory, out of memory that stays in no cache.
-fn write_to_memory() -> anyhow::Result<f64> {
-    const LARGE_BYTES: usize = 3840 * 2160 * 2;
-    const FRAMES: usize = 120;
-    let folder = tempfile::Builder::new()
-        .prefix("sdvr-bench-")
-        .tempdir_in("/dev/shm")?;
-    let frame = vec![7; LARGE_BYTES];
-    let mut file = File::create(folder.path().join("frames"))?;
-    let own = std::process::id();
-    let before = crate::system::cpu_of(own)?;
-    for _ in 0..FRAMES {
-        file.write_all(&frame)?;
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let used = crate::system::cpu_of(own)? - before;
-    #[expect(clippy::cast_precision_loss, reason = "for display")]
-    let gigabytes = (LARGE_BYTES * FRAMES) as f64 / 1e9;
-    Ok(used.as_secs_f64() / gigabytes)
 }
