@@ -196,15 +196,25 @@ fn an_event_is_recorded_from_before_it_happened() {
 
 #[test]
 fn a_full_disk_pauses_recording_and_says_so_once() {
+    pauses_once("test:?format=YUYV&size=320x240&fps=20", 8 << 20);
+}
+
+#[test]
+fn so_it_does_with_frames_that_go_straight_from_the_ring_to_the_file() {
+    pauses_once("test:?format=YUYV&size=2560x1700&fps=4", 160 << 20);
+}
+
+/// Of the disk's bytes three quarters are in use already.
+fn pauses_once(source: &str, disk_bytes: usize) {
     let system = System::with_daemon();
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("disk");
-    let Some(_disk) = SmallDisk::mount(&place, 8 << 20) else {
+    let Some(_disk) = SmallDisk::mount(&place, disk_bytes as u64) else {
         return;
     };
     let ballast = place.join("ballast");
-    std::fs::write(&ballast, vec![1; 6 << 20]).unwrap();
-    let _client = system.start_client("door", "test:?format=YUYV&size=320x240&fps=20", &[]);
+    std::fs::write(&ballast, vec![1; disk_bytes / 4 * 3]).unwrap();
+    let _client = system.start_client("door", source, &[]);
     let mut recorder = system.start_recorder(&place, &["--segment", "1s"]);
     wait_until("it pauses", || recorder.log().contains("PAUSED"));
     std::thread::sleep(Duration::from_secs(3));
@@ -251,6 +261,51 @@ fn a_full_disk_takes_the_oldest_if_it_may() {
     );
     let verified = system.sdvr(&["recordings", "verify", "-o", place.to_str().unwrap()]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_said_and_what_is_there_is_read() {
+    let system = System::with_daemon();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("disk");
+    let Some(disk) = SmallDisk::mount(&place, 64 << 20) else {
+        return;
+    };
+    let _client = system.start_client("door", "test:?format=MJPG&size=320x240&fps=20", &[]);
+    let mut recorder = system.start_recorder(&place, &[]);
+    wait_until("it is recorded", || !files(&place, "door").is_empty());
+    std::thread::sleep(Duration::from_secs(2));
+    recorder.kill();
+    disk.make_read_only();
+    let shown = place.to_str().unwrap();
+    let output = system.sdvr(&["record", "-o", shown]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("nothing can be recorded in") && said.contains("Read-only"),
+        "{said}"
+    );
+    // What the recorder that was killed has left can be seen and copied, though not completed.
+    let listed = system.sdvr(&["recordings", "list", "-o", shown]);
+    assert!(listed.status.success(), "{listed:?}");
+    assert!(text(&listed.stdout).contains("door"), "{listed:?}");
+    let export = folder.path().join("export.mkv");
+    let exported = system.sdvr(&[
+        "recordings",
+        "export",
+        "-o",
+        shown,
+        "door",
+        "--from",
+        "-1h",
+        "--to",
+        "now",
+        "-O",
+        export.to_str().unwrap(),
+    ]);
+    assert!(exported.status.success(), "{exported:?}");
+    decode(&export);
+    assert!(times(&export).len() > 10);
 }
 
 #[test]

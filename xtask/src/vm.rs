@@ -20,15 +20,12 @@ mod image;
 mod kernel;
 mod systemd;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
 use crate::packages;
 use crate::tools::{self, cargo, target};
-
-/// Named, so that the flags for the guest's programs do not apply to build scripts and macros as well.
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The files of `tests/vm/tests` for the guest of cameras.
 const CAMERA_TESTS: [&str; 5] = ["harness", "vivid", "webcams", "over_udp", "refusals"];
@@ -55,16 +52,11 @@ impl Init {
         }
     }
 
-    /// The packages whose programs it has.
-    const fn packages(self) -> &'static [&'static str] {
+    /// The packages of programs that only it has.
+    const fn own_packages(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Script => &[
-                "sdvrc",
-                "sdvr-vm-webcam",
-                "sdvr-vm-guest",
-                "sdvr-vm-counted",
-            ],
-            Self::Systemd => &["sdvrd", "sdvrc", "sdvr-cli"],
+            Self::Script => Some(&["sdvr-vm-webcam", "sdvr-vm-guest", "sdvr-vm-counted"]),
+            Self::Systemd => None,
         }
     }
 
@@ -142,7 +134,7 @@ fn in_guest(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     let kernel = kernel::fetch(&folder)?;
-    let programs = build_guest_programs(&folder, init)?;
+    let programs = build_guest_programs(init)?;
     let image = image::write(&folder, &kernel, init, &programs)?;
     let guest = boot::boot(&folder, &kernel, &image, init)?;
     let mut command = command();
@@ -161,23 +153,13 @@ fn in_guest(
     outcome
 }
 
-/// Builds what runs in the guest; gives the programs' paths.
-fn build_guest_programs(folder: &Path, init: Init) -> anyhow::Result<Vec<PathBuf>> {
-    // A folder of its own: the flags would make cargo build everything anew each time.
-    let built = folder.join("cargo");
-    let mut build = cargo(&["build", "--release", "--target", TRIPLE]);
-    build
-        .args(init.packages().iter().flat_map(|package| ["-p", package]))
-        // Saves a minute; the guest emulates the processor, it is no place to measure speed.
-        .args(["--config", "profile.release.lto=false"])
-        // The guest of cameras has no libraries.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("CARGO_TARGET_DIR", &built);
-    tools::run(&mut build)?;
-    let programs = built.join(TRIPLE).join("release");
-    Ok(init
-        .programs()
-        .iter()
-        .map(|program| programs.join(program))
-        .collect())
+/// Builds what runs in the guest, as it is released; gives the programs' paths.
+fn build_guest_programs(init: Init) -> anyhow::Result<Vec<PathBuf>> {
+    let programs = tools::build_release()?;
+    if let Some(packages) = init.own_packages() {
+        let packages = packages.iter().flat_map(|package| ["-p", package]);
+        tools::run(cargo(&["build", "--release"]).args(packages))?;
+    }
+    let path = |program: &&str| programs.join(program);
+    Ok(init.programs().iter().map(path).collect())
 }

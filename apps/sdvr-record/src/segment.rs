@@ -322,7 +322,9 @@ impl SegmentWriter {
         frame_bytes: u64,
         read: impl FnOnce(&mut dyn FnMut(&[u8])) -> bool,
     ) -> io::Result<Passed> {
-        let may_pass = self.stuck.is_none() && self.waiting.frames == 0;
+        // Smaller ones gather and are written together.
+        let may_pass =
+            frame_bytes >= WAITING_BYTES_MOST && self.stuck.is_none() && self.waiting.frames == 0;
         let announced = may_pass.then(|| self.muxer.announce(captured, is_key, frame_bytes));
         let Some(announced) = announced.flatten() else {
             return Ok(Passed::No);

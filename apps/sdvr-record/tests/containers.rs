@@ -436,3 +436,39 @@ fn mkvinfo_finds_no_fault_with_a_matroska() {
         }
     }
 }
+
+#[test]
+fn frames_that_are_written_apart_lie_as_those_that_were_taken() {
+    let (frames, fourcc) = frames("plain.mjpeg");
+    let about = about(fourcc);
+    let taken = record(&about, &frames, 1);
+    let mut muxer = begin(&about, &frames[0]);
+    let mut bytes = muxer.head().to_vec();
+    for (n, frame) in frames.iter().enumerate() {
+        let announce = |muxer: &Muxer| {
+            let announced = muxer.announce(frame.at, frame.is_key, frame.bytes.len() as u64);
+            announced.unwrap()
+        };
+        // Announced in vain, for it was overwritten.
+        drop(announce(&muxer));
+        if n % 5 == 4 {
+            let added = muxer.add(frame.at, frame.is_key, frame.bytes.clone());
+            assert_eq!(added, Added::Taken);
+            assert!(
+                muxer.announce(frame.at, true, 1).is_none(),
+                "another one waits"
+            );
+            bytes.extend(muxer.take_fragment().to_vec());
+        } else {
+            let announced = announce(&muxer);
+            bytes.extend([announced.head(), &frame.bytes].concat());
+            muxer.wrote(announced);
+        }
+    }
+    assert!(muxer.announce(frames[0].at, true, 0).is_none(), "no bytes");
+    assert_eq!(bytes, taken.unfinished());
+    assert_eq!(muxer.ending(), taken.ending);
+    let (frames, fourcc) = self::frames("plain.h264");
+    let muxer = begin(&self::about(fourcc), &frames[0]);
+    assert!(muxer.announce(frames[0].at, true, 9).is_none(), "MP4");
+}

@@ -355,3 +355,29 @@ fn a_reader_waits_for_a_frame_and_not_past_its_deadline() {
         assert_eq!(waiting.join().expect("waiting cannot fail"), 200);
     });
 }
+
+#[test]
+fn a_frame_can_be_looked_at_in_parts() {
+    let (_place, mut writer, reader) = pair(8, 4096);
+    for (n, length) in [1000_usize, 999, 1, 8].into_iter().enumerate() {
+        let n = n as u64;
+        let bytes: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0]).collect();
+        assert!(writer.begin(length as u64) && writer.write(&bytes) && writer.publish(&meta(n)));
+        // Parts are of whole words.
+        for (asked, part) in [(0, 8), (60, 64), (64, 64), (1 << 20, 1 << 20)] {
+            let (_, parts) = reader
+                .with_words(n, |_, words| {
+                    let mut buffer = Vec::new();
+                    let copied = words.chunks(asked).map(|chunk| {
+                        chunk.copy_into(&mut buffer);
+                        assert_eq!(buffer.len(), chunk.len());
+                        buffer.clone()
+                    });
+                    copied.collect::<Vec<_>>()
+                })
+                .expect("it is there");
+            assert!(parts.iter().rev().skip(1).all(|bytes| bytes.len() == part));
+            assert_eq!(parts.concat(), bytes, "{length} bytes, {asked} at a time");
+        }
+    }
+}

@@ -63,6 +63,7 @@ pub(crate) fn write(
             .args(["--strip-debug", "-o"])
             .arg(programs_go_to.join(name))
             .arg(program))?;
+        add_libraries(&staging, program)?;
     }
     copy(
         &kernel.root.join("bin/busybox"),
@@ -78,6 +79,31 @@ pub(crate) fn write(
         .args(["-o", "pipefail", "-c", script, "-"])
         .args([&staging, &image]))?;
     Ok(image)
+}
+
+/// Copies the libraries of a program that are not there, to where they are on this machine: it was built with these.
+fn add_libraries(staging: &Path, program: &Path) -> anyhow::Result<()> {
+    let output = Command::new("ldd")
+        .arg(program)
+        .output()
+        .context("cannot run ldd")?;
+    if !output.status.success() {
+        bail!("ldd does not know the libraries of {}", program.display());
+    }
+    // "libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007f…)", and the loader's path alone.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let paths = text
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(Path::new);
+    for path in paths {
+        let to = staging.join(path.strip_prefix("/")?);
+        if !to.exists() {
+            std::fs::create_dir_all(to.parent().context("a library is in a folder")?)?;
+            copy(path, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// What there is in the guest besides programs.

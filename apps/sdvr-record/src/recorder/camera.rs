@@ -20,9 +20,6 @@ use crate::status::RecordingState;
 /// A stream in which no frame came with which one can begin for so long is spoken of.
 const KEY_AWAITED_MOST: Duration = Duration::from_secs(10);
 
-/// Smaller frames are copied, and a second's worth written together. Large ones fill a file's buffer by themselves.
-const PASSED_BYTES_LEAST: usize = 4 << 20;
-
 /// What became of a frame that was to be written on its way.
 pub(super) enum Pass {
     Written,
@@ -143,8 +140,7 @@ impl<'a> CameraRecorder<'a> {
         let State::Recording(recording) = &mut self.state else {
             return Pass::No(frame);
         };
-        if bytes < PASSED_BYTES_LEAST
-            || self.history.is_some()
+        if self.history.is_some()
             || recording
                 .ends_before(&frame, self.shared.options.segment)
                 .is_some()
