@@ -88,7 +88,6 @@ import sys, cv2
 film = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG)
 count, last, size = 0, 0, None
 while True:
-    last_shown = film.get(cv2.CAP_PROP_POS_MSEC)
     is_there, picture = film.read()
     if not is_there:
         break

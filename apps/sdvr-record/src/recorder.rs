@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sdvr::{Camera, CameraInfo, EachCamera, Error, Start, Unread};
 
-use self::camera::{CameraRecorder, Pass};
+use self::camera::CameraRecorder;
 use self::events::Triggers;
 use self::housekeeping::{Remover, Teller};
 use self::input::{Got, Input};
@@ -30,6 +30,7 @@ use self::places::{NoPlace, Place};
 use self::seat::Seat;
 use self::shared::Shared;
 use crate::options::RecordOptions;
+use crate::segment::Passed;
 use crate::status::StatusPage;
 
 /// How long a frame is waited for before other things are looked at.
@@ -153,11 +154,11 @@ fn wait_for_place<'a>(shared: &'a Shared, camera: &Camera) -> Option<Place<'a>> 
 /// Has a frame recorded: a large one on its way, others are copied, which gather then.
 fn take_out_of_ring(input: &mut Input, recorder: &mut CameraRecorder<'_>, unread: &Unread) {
     let frame = input.taken(unread);
-    let frame = match recorder.pass(frame, unread.len(), |to| input.pass(unread, to)) {
-        Pass::Written => return input.forget_overwritten(),
-        Pass::Overwritten(frame) => return input.count_overwritten(&frame),
-        Pass::No(frame) => frame,
-    };
+    match recorder.pass(&frame, unread.len(), |to| input.pass(unread, to)) {
+        Passed::Written => return input.forget_overwritten(),
+        Passed::Overwritten => return input.count_overwritten(&frame),
+        Passed::No => {}
+    }
     match input.copy(unread) {
         Some(bytes) => {
             input.forget_overwritten();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::{Recorder, WARMING};
+use crate::floor::thread_cpu;
 use crate::system::System;
 
 const FRAME_BYTES: usize = 3840 * 2160 * 2;
@@ -65,12 +66,6 @@ fn write_plainly() -> anyhow::Result<f64> {
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     let gigabytes = (FRAME_BYTES as f64) * (frames as f64) / 1e9;
     Ok(used.as_secs_f64() / gigabytes)
-}
-
-/// What this thread has used of a processor.
-fn thread_cpu() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(used).unwrap_or_default()
 }
 
 fn folder() -> anyhow::Result<tempfile::TempDir> {

@@ -20,15 +20,6 @@ use crate::status::RecordingState;
 /// A stream in which no frame came with which one can begin for so long is spoken of.
 const KEY_AWAITED_MOST: Duration = Duration::from_secs(10);
 
-/// What became of a frame that was to be written on its way.
-pub(super) enum Pass {
-    Written,
-    /// It was overwritten meanwhile.
-    Overwritten(Taken),
-    /// It has to be copied first.
-    No(Taken),
-}
-
 /// Records the frames of one camera.
 pub(super) struct CameraRecorder<'a> {
     shared: &'a Shared,
@@ -133,38 +124,33 @@ impl<'a> CameraRecorder<'a> {
     /// bytes; `read` tells whether what it gave was the frame.
     pub(super) fn pass(
         &mut self,
-        frame: Taken,
+        frame: &Taken,
         bytes: usize,
         read: impl FnOnce(&mut dyn FnMut(&[u8])) -> bool,
-    ) -> Pass {
+    ) -> Passed {
         let State::Recording(recording) = &mut self.state else {
-            return Pass::No(frame);
+            return Passed::No;
         };
         if self.history.is_some()
             || recording
-                .ends_before(&frame, self.shared.options.segment)
+                .ends_before(frame, self.shared.options.segment)
                 .is_some()
         {
-            return Pass::No(frame);
+            return Passed::No;
         }
-        let captured = recording.dates.date(frame.captured);
-        let passed = recording
-            .writer
-            .pass(captured, frame.is_key, bytes as u64, read);
-        match passed {
-            Ok(Passed::Written) => {}
-            Ok(Passed::Overwritten) => return Pass::Overwritten(frame),
-            // What stands against it is told, and dealt with, where frames are written that are in memory.
-            Ok(Passed::No) | Err(_) => return Pass::No(frame),
+        let (captured, bytes) = (recording.dates.date(frame.captured), bytes as u64);
+        let passed = recording.writer.pass(captured, frame.is_key, bytes, read);
+        // What stands against it is told, and dealt with, where frames are written that are in memory.
+        let passed = passed.unwrap_or(Passed::No);
+        if passed == Passed::Written {
+            let id = recording.id;
+            self.count_missing(frame);
+            for gap in self.gaps.take(captured) {
+                self.seat.note_gap(id, &gap);
+            }
+            self.has_written(Written { frames: 1, bytes });
         }
-        let id = recording.id;
-        self.count_missing(&frame);
-        for gap in self.gaps.take(captured) {
-            self.seat.note_gap(id, &gap);
-        }
-        let bytes = bytes as u64;
-        self.has_written(Written { frames: 1, bytes });
-        Pass::Written
+        passed
     }
 
     /// Records what was there before an event, if one has happened.

@@ -30,24 +30,10 @@ impl Camera {
     /// [`Error::Ended`] once when the camera says that it ends; the next call waits for it to come back. [`Error::Unusable`] when the ring is
     /// damaged. [`Error::Ambiguous`] when the camera was waited for, and came at several other users' daemons.
     pub fn next(&mut self, policy: Policy, timeout: Duration) -> Result<Option<Frame>, Error> {
-        self.next_taking(policy, timeout, &mut Vec::new())
-    }
-
-    /// As [`Self::next`], into this memory, which is the frame's then; if none came it stays, with nothing of use in it. For programs that keep frames for a while and
-    /// meanwhile have done with others: [`Frame::into_bytes`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::next`].
-    pub fn next_taking(
-        &mut self,
-        policy: Policy,
-        timeout: Duration,
-        memory: &mut Vec<u8>,
-    ) -> Result<Option<Frame>, Error> {
-        let about = self.next_with(policy, timeout, |_, words| words.copy_into(memory))?;
+        let mut bytes = Vec::new();
+        let about = self.next_with(policy, timeout, |_, words| words.copy_into(&mut bytes))?;
         Ok(about.map(|(about, ())| Frame {
-            bytes: std::mem::take(memory),
+            bytes,
             about,
             realtime_offset_ns: realtime_offset_ns(),
         }))
