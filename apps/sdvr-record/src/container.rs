@@ -156,6 +156,7 @@ pub struct Muxer {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a camera")]
 enum Inner {
     Mp4(mp4::Muxer),
     Matroska(matroska::Muxer),
@@ -280,10 +281,20 @@ impl Muxer {
         }
     }
 
-    /// All that was added since the last time, to be written behind what was written before; nothing if there was nothing.
+    /// What was added since the last time, to be written behind what was written before; nothing if there was nothing. In MP4 the last frames of a stream with B frames wait
+    /// for the next fragment: when they are shown depends on those that follow.
     pub fn take_fragment(&mut self) -> Fragment {
+        self.take(false)
+    }
+
+    /// All of it: no frame follows soon, or ever.
+    pub fn take_rest(&mut self) -> Fragment {
+        self.take(true)
+    }
+
+    fn take(&mut self, is_all: bool) -> Fragment {
         let fragment = match &mut self.inner {
-            Inner::Mp4(muxer) => muxer.take(&mut self.media),
+            Inner::Mp4(muxer) => muxer.take(is_all, &mut self.media),
             Inner::Matroska(muxer) => muxer.take(&mut self.media),
         };
         fragment.with_spare(std::mem::take(&mut self.spare))

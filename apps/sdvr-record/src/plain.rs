@@ -57,7 +57,8 @@ impl PlainMuxer {
 
     /// All that was added since the last time.
     pub(crate) fn take_fragment(&mut self) -> Fragment {
-        Fragment::new(std::mem::take(&mut self.pending))
+        let pending = std::mem::take(&mut self.pending);
+        Fragment::new(pending.len() as u64, pending)
     }
 
     /// The lines of it, and in the beginning the one that says what they are.

@@ -3,8 +3,10 @@
 //! It only ever grows, by whole fragments, each in one write: cut off anywhere it plays to the last whole one. When it ends, what players like to know beforehand is
 //! written into its head, whose length was settled in the beginning.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::AddAssign;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,10 +43,9 @@ pub(crate) struct SegmentWriter {
     stuck: Option<Fragment>,
     /// Memory of the last frames that were written.
     unused: Vec<Vec<u8>>,
-    waiting: Written,
+    waiting: Waiting,
     written: Written,
     begins: UtcTime,
-    ends: UtcTime,
     /// When the newest frame was captured that is in the file.
     written_ends: UtcTime,
     /// `None` before the first one: a file plays as soon as it is there.
@@ -110,10 +111,12 @@ impl AnyMuxer {
         }
     }
 
-    fn take_fragment(&mut self) -> Fragment {
-        match self {
-            Self::Container(muxer) => muxer.take_fragment(),
-            Self::Plain(muxer) => muxer.take_fragment(),
+    /// See [`Muxer::take_fragment`] and [`Muxer::take_rest`].
+    fn take(&mut self, which: Which) -> Fragment {
+        match (self, which) {
+            (Self::Container(muxer), Which::Ready) => muxer.take_fragment(),
+            (Self::Container(muxer), Which::All) => muxer.take_rest(),
+            (Self::Plain(muxer), _) => muxer.take_fragment(),
         }
     }
 
@@ -133,6 +136,22 @@ impl AnyMuxer {
 pub(crate) struct Written {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
+}
+
+/// Frames that were taken and are not written: when each was captured, and its bytes.
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<(UtcTime, u64)>,
+    bytes: u64,
+}
+
+/// Which of the frames that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that are ready, or all if none is: see [`Muxer::take_fragment`].
+    Ready,
+    /// None follows.
+    All,
 }
 
 /// What became of a frame that was to be written out of the ring.
@@ -190,6 +209,21 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     )
 }
 
+impl AddAssign for Written {
+    fn add_assign(&mut self, more: Self) {
+        self.frames = self.frames.saturating_add(more.frames);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+}
+
+impl Waiting {
+    /// Takes out the first so many.
+    fn take(&mut self, count: usize) -> impl Iterator<Item = (UtcTime, u64)> {
+        let taken = self.frames.drain(..count.min(self.frames.len()));
+        taken.inspect(|(_, bytes)| self.bytes = self.bytes.saturating_sub(*bytes))
+    }
+}
+
 impl SegmentWriter {
     /// Makes the file and writes its head. The first frame has still to be added.
     pub(crate) fn create(
@@ -234,10 +268,9 @@ impl SegmentWriter {
             hash: XxHash3_128::new(),
             stuck: None,
             unused: Vec::new(),
-            waiting: Written::default(),
+            waiting: Waiting::default(),
             written: Written::default(),
             begins,
-            ends: begins,
             written_ends: begins,
             last_write: None,
         })
@@ -263,8 +296,7 @@ impl SegmentWriter {
         if !matches!(added, Added::Taken) {
             return added;
         }
-        self.ends = self.ends.max(captured);
-        self.waiting.frames = self.waiting.frames.saturating_add(1);
+        self.waiting.frames.push_back((captured, length));
         self.waiting.bytes = self.waiting.bytes.saturating_add(length);
         added
     }
@@ -281,7 +313,7 @@ impl SegmentWriter {
 
     /// How long until something has to be written; `None` when nothing waits.
     pub(crate) fn write_due_in(&self) -> Option<Duration> {
-        if self.waiting.frames == 0 {
+        if self.waiting.frames.is_empty() {
             return None;
         }
         if self.is_full() {
@@ -291,25 +323,36 @@ impl SegmentWriter {
         Some(since.map_or(Duration::ZERO, |since| WRITE_INTERVAL.saturating_sub(since)))
     }
 
-    /// Writes what waits. Blocks for as long as the disk does. What could not be written waits on, and the file is as it was before.
-    pub(crate) fn write(&mut self) -> io::Result<()> {
+    /// Writes what waits, and tells how much that was; after a failure that which could not be written, and no more. Blocks for as long as the disk does. What could not be written waits on, and the file is as it was before.
+    pub(crate) fn write(&mut self, which: Which) -> io::Result<Written> {
         self.last_write = Some(Instant::now());
         let fragment = match self.stuck.take() {
             Some(fragment) => fragment,
-            None if self.waiting.frames == 0 => return Ok(()),
-            None => self.muxer.take_fragment(),
+            None if self.waiting.frames.is_empty() => return Ok(Written::default()),
+            None => {
+                let fragment = self.muxer.take(which);
+                if fragment.is_empty() {
+                    // Nothing has come since the last time that tells more of them.
+                    self.muxer.take(Which::All)
+                } else {
+                    fragment
+                }
+            }
         };
         if let Err(error) = self.append(&fragment) {
             self.stuck = Some(fragment);
             return Err(error);
         }
-        self.written.frames = self.written.frames.saturating_add(self.waiting.frames);
-        self.written.bytes = self.written.bytes.saturating_add(self.waiting.bytes);
-        self.waiting = Written::default();
-        self.written_ends = self.ends;
+        let count = usize::try_from(fragment.frames()).unwrap_or(usize::MAX);
+        let mut written = Written::default();
+        for (captured, bytes) in self.waiting.take(count) {
+            written += Written { frames: 1, bytes };
+            self.written_ends = self.written_ends.max(captured);
+        }
+        self.written += written;
         self.unused = fragment.into_buffers();
         self.unused.retain(|memory| memory.capacity() > 4096);
-        Ok(())
+        Ok(written)
     }
 
     /// Writes a frame of `frame_bytes` part by part, as `read` gives them to its argument; `read` tells whether they were the frame's. For large frames, which cost half as much
@@ -323,8 +366,9 @@ impl SegmentWriter {
         read: impl FnOnce(&mut dyn FnMut(&[u8])) -> bool,
     ) -> io::Result<Passed> {
         // Smaller ones gather and are written together.
-        let may_pass =
-            frame_bytes >= WAITING_BYTES_MOST && self.stuck.is_none() && self.waiting.frames == 0;
+        let may_pass = frame_bytes >= WAITING_BYTES_MOST
+            && self.stuck.is_none()
+            && self.waiting.frames.is_empty();
         let announced = may_pass.then(|| self.muxer.announce(captured, is_key, frame_bytes));
         let Some(announced) = announced.flatten() else {
             return Ok(Passed::No);
@@ -356,10 +400,11 @@ impl SegmentWriter {
         self.last_write = Some(Instant::now());
         self.written_bytes = end;
         self.muxer.wrote(announced);
-        self.written.frames = self.written.frames.saturating_add(1);
-        self.written.bytes = self.written.bytes.saturating_add(frame_bytes);
-        self.ends = self.ends.max(captured);
-        self.written_ends = self.ends;
+        self.written += Written {
+            frames: 1,
+            bytes: frame_bytes,
+        };
+        self.written_ends = self.written_ends.max(captured);
         Ok(Passed::Written)
     }
 
@@ -457,8 +502,11 @@ impl SegmentWriter {
     }
 
     /// What was taken and is not written.
-    pub(crate) const fn waiting(&self) -> Written {
-        self.waiting
+    pub(crate) fn waiting(&self) -> Written {
+        Written {
+            frames: self.waiting.frames.len() as u64,
+            bytes: self.waiting.bytes,
+        }
     }
 
     /// Bytes that are in the file.

@@ -80,6 +80,7 @@ fn survives_a_cut_at_every_byte(name: &str, every: usize) {
 #[test]
 fn an_mp4_survives_a_cut_at_every_byte() {
     survives_a_cut_at_every_byte("plain.h264", 3);
+    survives_a_cut_at_every_byte("reordered.h264", 3);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 mod at_once;
 mod open_h264;
 mod order;
-mod sps;
 
 use open_h264::{Decoded, OpenH264, State};
-use order::{Order, Place};
+use order::Order;
 use sdvr_frame::FourCc;
-use sps::ParameterSet;
+use sdvr_frame::h264::SequenceParameters;
+use sdvr_frame::picture_order::Place;
 
 use crate::colours::Colours;
 use crate::convert::{Converter, Source, Strided};
@@ -35,7 +35,7 @@ pub(crate) struct H264 {
     unit: Vec<u8>,
     /// The last ones, for a decoder that begins at a key frame without any.
     parameter_sets: Vec<u8>,
-    sequence: Option<ParameterSet>,
+    sequence: Option<SequenceParameters>,
     order: Order,
     converter: Converter,
 }
@@ -54,7 +54,7 @@ struct Contents<'a> {
     /// From its first slice on.
     slice: Option<&'a [u8]>,
     is_key: bool,
-    sequence: Option<ParameterSet>,
+    sequence: Option<SequenceParameters>,
 }
 
 impl H264 {
@@ -147,7 +147,7 @@ impl H264 {
         };
         let sequence = self.sequence.as_ref();
         let place = sequence.and_then(|sequence| self.order.place(slice, sequence));
-        let colours = sequence.map_or_else(Colours::default, |sequence| sequence.colours);
+        let colours = sequence.map_or_else(Colours::default, Colours::of_sequence);
         let reordered = sequence.and_then(|sequence| sequence.reordered);
         let is_next = place.is_none() || reordered == Some(0);
         if is_next && self.order.is_empty() {
@@ -220,7 +220,7 @@ impl H264 {
                 if contents.sequence.is_none() {
                     self.parameter_sets.clear();
                 }
-                contents.sequence = ParameterSet::parse(nal).or(contents.sequence);
+                contents.sequence = SequenceParameters::parse(nal).or(contents.sequence);
                 at_once::write(nal, &mut self.unit);
             } else {
                 self.unit.extend_from_slice(&[0, 0, 0, 1]);
@@ -301,9 +301,10 @@ fn hand_out(
 }
 
 /// Refuses what the decoder cannot do, which it does not tell apart from damage.
-fn check(sequence: &ParameterSet) -> Result<(), DecodeError> {
+fn check(sequence: &SequenceParameters) -> Result<(), DecodeError> {
     DecodeError::check_size(sequence.width, sequence.height)?;
-    let hint = if !sequence.is_eight_bit_420 {
+    let is_eight_bit_420 = sequence.chroma_format == 1 && sequence.extra_depth == 0;
+    let hint = if !is_eight_bit_420 {
         "OpenH264 decodes 4:2:0 in 8 bits; build with `--features libav` for others"
     } else if sequence.may_be_interlaced {
         "OpenH264 decodes whole frames; build with `--features libav` for interlaced ones"

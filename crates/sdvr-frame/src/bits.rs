@@ -83,4 +83,16 @@ impl<'a> Bits<'a> {
             -(code / 2)
         })
     }
+
+    /// The cropping window of a sequence parameter set, which both codecs have in the same form: how many pixels it takes off each direction.
+    pub(crate) fn cropped(&mut self, unit_x: u32, unit_y: u32) -> Option<(u32, u32)> {
+        if self.take(1)? == 0 {
+            return Some((0, 0));
+        }
+        let mut both = |unit: u32| {
+            let (first, second) = (self.unsigned()?, self.unsigned()?);
+            first.checked_add(second)?.checked_mul(unit)
+        };
+        Some((both(unit_x)?, both(unit_y)?))
+    }
 }

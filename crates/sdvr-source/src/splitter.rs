@@ -20,7 +20,6 @@ mod beginning;
 mod field;
 mod jpeg;
 mod sei;
-mod sps;
 mod y4m;
 
 use sdvr_frame::{FourCc, FrameFlags, FrameRate, StreamFormat};

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Added {
-    /// It is in the next fragment.
+    /// It is in the next fragment, or one soon after.
     Taken,
     /// It is in no file, as it has no bytes, or none but parameter sets that the file has.
     Empty,
@@ -17,13 +17,15 @@ pub enum Added {
 /// Bytes that belong together: whoever has them all in the file has all their frames.
 #[derive(Debug, Default)]
 pub struct Fragment {
+    frames: u64,
     pieces: Vec<Vec<u8>>,
     spare: Vec<Vec<u8>>,
 }
 
 impl Fragment {
-    pub(crate) fn new(pieces: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(frames: u64, pieces: Vec<Vec<u8>>) -> Self {
         Self {
+            frames,
             pieces,
             spare: Vec::new(),
         }
@@ -38,6 +40,12 @@ impl Fragment {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
+    }
+
+    /// How many frames are in it: the next ones of those that were added, in order.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// How long it is.

@@ -98,6 +98,7 @@ impl Muxer {
 
     /// What waits, which counts as written from now on.
     pub(super) fn take(&mut self, media: &mut Media) -> Fragment {
+        let frames = self.clusters.len() as u64;
         for (bytes, time, is_key) in self.clusters.drain(..) {
             went_on(media, &self.ticks, bytes, time, is_key);
         }
@@ -105,7 +106,7 @@ impl Muxer {
             media.duration = last.saturating_add(self.ticks.interval());
         }
         self.bytes = 0;
-        Fragment::new(std::mem::take(&mut self.pieces))
+        Fragment::new(frames, std::mem::take(&mut self.pieces))
     }
 }
 

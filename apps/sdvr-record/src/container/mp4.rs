@@ -8,6 +8,7 @@ mod h265;
 mod head;
 mod index;
 mod nal;
+mod order;
 mod scan;
 
 use super::fragment::{Added, Fragment};
@@ -15,6 +16,7 @@ use super::ticks::Ticks;
 use super::{Key, Media, NotRecordable, Stretch};
 use crate::sample::{About, UtcTime};
 use fragment::Sample;
+use order::{Order, Shown};
 
 pub(super) use codec::Restorer;
 pub(super) use index::ending;
@@ -31,10 +33,13 @@ const MOST_BYTES: usize = 1 << 30;
 pub(super) struct Muxer {
     codec: codec::Codec,
     ticks: Ticks,
+    order: Order,
     /// Fragments that are done, and wait to be written.
     done: Vec<Vec<u8>>,
     stretches: Vec<Stretch>,
     done_bytes: u64,
+    /// The times of the last frame in them, and of its end.
+    ends: Option<(u64, u64)>,
     /// Where in the file the next one begins.
     end: u64,
     open: Open,
@@ -44,11 +49,20 @@ pub(super) struct Muxer {
 /// The fragment that is being made.
 #[derive(Debug, Default)]
 struct Open {
-    first: u64,
-    /// Of the last one the duration is not known yet.
-    samples: Vec<Sample>,
-    key: Option<Key>,
+    frames: Vec<Frame>,
     payload: Vec<u8>,
+    /// How many frames of the file come before.
+    before: u64,
+}
+
+/// A frame in it.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    time: u64,
+    /// If that is settled. Only then it can be written.
+    shown: Option<u64>,
+    bytes: u32,
+    is_key: bool,
 }
 
 impl Muxer {
@@ -61,11 +75,13 @@ impl Muxer {
         let codec = codec::Codec::of(about.format.fourcc, key_frame)?;
         let head = head::write(about, &codec)?;
         let muxer = Self {
+            order: Order::of(&codec),
             codec,
             ticks,
             done: Vec::new(),
             stretches: Vec::new(),
             done_bytes: 0,
+            ends: None,
             end: head.len() as u64,
             open: Open::default(),
             sequence: 0,
@@ -87,7 +103,7 @@ impl Muxer {
             return Added::TooLarge;
         }
         if self.open.payload.len() > MOST_BYTES {
-            self.close();
+            self.close_all();
         }
         let before = self.open.payload.len();
         self.codec.append_sample(frame, &mut self.open.payload);
@@ -99,57 +115,64 @@ impl Muxer {
         if bytes == 0 {
             return Added::Empty;
         }
-        let last = self.ticks.last();
-        let ticks = self.ticks.next(captured);
-        let interval = ticks.saturating_sub(last.unwrap_or(0));
-        match (self.open.samples.last_mut(), u32::try_from(interval)) {
-            (Some(before), Ok(duration)) => before.duration = duration,
-            // Only the next fragment can begin so much later.
-            (Some(_), Err(_)) => {
-                let this = self.open.payload.split_off(before);
-                self.close();
-                self.open.payload = this;
-                self.open.first = ticks;
-            }
-            (None, _) => self.open.first = ticks,
+        let time = self.ticks.next(captured);
+        let last = self.open.frames.last().map_or(time, |last| last.time);
+        // Only another fragment can begin so much later.
+        if i32::try_from(time.saturating_sub(last)).is_err() {
+            let this = self.open.payload.split_off(before);
+            self.close_all();
+            self.open.payload = this;
         }
-        if is_key && self.open.key.is_none() {
-            self.open.key = Some(Key {
-                index: u32::try_from(self.open.samples.len()).unwrap_or(u32::MAX),
-                captured: self.ticks.date(ticks),
-            });
-        }
-        self.open.samples.push(Sample {
-            duration: 0,
+        let shown = self.order.push(frame, time);
+        self.open.frames.push(Frame {
+            time,
+            shown: None,
             bytes,
             is_key,
         });
+        self.open.settle(&shown);
         Added::Taken
     }
 
-    /// Makes a fragment of what is open.
+    fn close_all(&mut self) {
+        let shown = self.order.settle_all();
+        self.open.settle(&shown);
+        self.close();
+    }
+
+    /// Makes a fragment of what is open and settled.
     fn close(&mut self) {
-        let Open {
-            first,
-            mut samples,
-            key,
-            payload,
-        } = std::mem::take(&mut self.open);
-        let Some(last) = samples.last_mut() else {
+        let (frames, payload) = self.open.take_settled();
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else {
             return;
         };
-        last.duration = u32::try_from(self.ticks.interval()).unwrap_or(u32::MAX);
+        let ends = match self.open.frames.first() {
+            Some(next) => next.time,
+            None => last.time.saturating_add(self.ticks.interval()),
+        };
+        self.ends = Some((last.time, ends));
+        let next_times = frames.iter().skip(1).map(|frame| frame.time);
+        let samples: Vec<Sample> = frames
+            .iter()
+            .zip(next_times.chain([ends]))
+            .map(|(frame, next)| frame.sample(next))
+            .collect();
+        let key = frames.iter().position(|frame| frame.is_key);
+        let key = key.and_then(|index| Some((index, frames.get(index)?)));
         self.sequence = self.sequence.wrapping_add(1);
-        let padding = fragment::padding(self.end, samples.len());
-        let head = fragment::write(self.sequence, first, &samples, payload.len());
+        let padding = fragment::padding(self.end, &samples);
+        let head = fragment::write(self.sequence, first.time, &samples, payload.len());
         let offset = self.end.saturating_add(padding.len() as u64);
         let bytes = (head.len() as u64).saturating_add(payload.len() as u64);
         self.stretches.push(Stretch {
             offset,
             bytes,
-            first: self.ticks.date(first),
+            first: self.ticks.date(first.time),
             frames: u32::try_from(samples.len()).unwrap_or(u32::MAX),
-            key,
+            key: key.map(|(index, frame)| Key {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                captured: self.ticks.date(frame.time),
+            }),
         });
         let all_bytes = bytes.saturating_add(padding.len() as u64);
         self.done_bytes = self.done_bytes.saturating_add(all_bytes);
@@ -158,20 +181,72 @@ impl Muxer {
         self.done.extend(pieces.filter(|piece| !piece.is_empty()));
     }
 
-    /// What waits, which counts as written from now on.
-    pub(super) fn take(&mut self, media: &mut Media) -> Fragment {
-        self.close();
+    /// What waits, all of it or as far as it is settled; it counts as written from now on.
+    pub(super) fn take(&mut self, is_all: bool, media: &mut Media) -> Fragment {
+        if is_all {
+            self.close_all();
+        } else {
+            self.close();
+        }
+        let mut frames = 0_u64;
         for stretch in self.stretches.drain(..) {
-            media.frames = media.frames.saturating_add(stretch.frames.into());
+            frames = frames.saturating_add(stretch.frames.into());
             media.stretches.push(stretch);
         }
+        media.frames = media.frames.saturating_add(frames);
         media.end = media
             .end
             .saturating_add(std::mem::take(&mut self.done_bytes));
-        if let Some(last) = self.ticks.last() {
+        if let Some((last, ends)) = self.ends {
             media.last = Some(self.ticks.date(last));
-            media.duration = last.saturating_add(self.ticks.interval().min(u32::MAX.into()));
+            media.duration = ends;
         }
-        Fragment::new(std::mem::take(&mut self.done))
+        Fragment::new(frames, std::mem::take(&mut self.done))
+    }
+}
+
+impl Open {
+    /// When these are shown is known now.
+    fn settle(&mut self, shown: &[Shown]) {
+        for (number, time) in shown {
+            let index = number.saturating_sub(self.before);
+            let frame = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.frames.get_mut(index));
+            if let Some(frame) = frame {
+                frame.shown = Some(*time);
+            }
+        }
+    }
+
+    /// The frames up to the first that is not settled, and their bytes.
+    fn take_settled(&mut self) -> (Vec<Frame>, Vec<u8>) {
+        let is_settled = |frame: &Frame| frame.shown.is_some();
+        let mut frames = std::mem::take(&mut self.frames);
+        let count = frames.iter().take_while(|frame| is_settled(frame)).count();
+        self.frames = frames.split_off(count);
+        self.before = self.before.saturating_add(count as u64);
+        let bytes: u64 = frames.iter().map(|frame| u64::from(frame.bytes)).sum();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let rest = self.payload.split_off(bytes.min(self.payload.len()));
+        (frames, std::mem::replace(&mut self.payload, rest))
+    }
+}
+
+impl Frame {
+    /// As a file has it: the next frame comes at `next`.
+    fn sample(&self, next: u64) -> Sample {
+        let duration = next.saturating_sub(self.time);
+        let shown = self.shown.unwrap_or(self.time);
+        let later = i64::try_from(shown)
+            .unwrap_or(i64::MAX)
+            .saturating_sub_unsigned(self.time);
+        let most = if later < 0 { i32::MIN } else { i32::MAX };
+        Sample {
+            duration: u32::try_from(duration).unwrap_or(u32::MAX),
+            bytes: self.bytes,
+            is_key: self.is_key,
+            shown_later: i32::try_from(later).unwrap_or(most),
+        }
     }
 }

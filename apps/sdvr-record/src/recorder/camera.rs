@@ -14,7 +14,7 @@ use super::taken::{Missing, Taken};
 use crate::container::Added;
 use crate::index::{GapReason, SegmentId};
 use crate::sample::{About, Sample, UtcTime};
-use crate::segment::{AnyMuxer, CreateError, Passed, SegmentWriter, Written, is_disk_full};
+use crate::segment::{AnyMuxer, CreateError, Passed, SegmentWriter, Which, Written, is_disk_full};
 use crate::status::RecordingState;
 
 /// A stream in which no frame came with which one can begin for so long is spoken of.
@@ -172,7 +172,7 @@ impl<'a> CameraRecorder<'a> {
     pub(super) fn turn(&mut self) {
         self.record_events();
         if self.due_in() == Some(Duration::ZERO) {
-            self.write();
+            self.write(Which::Ready);
         }
         if let State::AwaitsKey {
             since: Some(since),
@@ -328,7 +328,7 @@ impl<'a> CameraRecorder<'a> {
         }
         // Many bytes are not held back, but a second's frames are written together.
         if matches!(&self.state, State::Recording(recording) if recording.writer.is_full()) {
-            self.write();
+            self.write(Which::Ready);
         }
     }
 
@@ -461,27 +461,29 @@ impl<'a> CameraRecorder<'a> {
     }
 
     /// Writes what waits; if there is no room for it, nothing more is recorded until there is.
-    fn write(&mut self) {
-        let State::Recording(recording) = &mut self.state else {
-            return;
-        };
-        let waiting = recording.writer.waiting();
-        let mut written = recording.writer.write();
-        while let Err(error) = &written
-            && is_disk_full(error)
-            && self.shared.make_room(self.seat.folder())
-        {
-            written = recording.writer.write();
-        }
-        match written {
-            Ok(()) => self.has_written(waiting),
-            Err(error) => {
-                let path = recording.writer.path().display();
-                let why = format!("cannot write to {path}: {error}");
-                let not_taken = is_disk_full(&error).then_some(waiting.bytes);
-                let since = recording.writer.written_ends();
-                self.finish();
-                self.pause(&why, not_taken, since, waiting.frames);
+    fn write(&mut self, which: Which) {
+        while let State::Recording(recording) = &mut self.state {
+            let mut written = recording.writer.write(which);
+            while let Err(error) = &written
+                && is_disk_full(error)
+                && self.shared.make_room(self.seat.folder())
+            {
+                written = recording.writer.write(which);
+            }
+            let waiting = recording.writer.waiting();
+            match written {
+                Ok(written) => self.has_written(written),
+                Err(error) => {
+                    let path = recording.writer.path().display();
+                    let why = format!("cannot write to {path}: {error}");
+                    let not_taken = is_disk_full(&error).then_some(waiting.bytes);
+                    let since = recording.writer.written_ends();
+                    self.finish();
+                    return self.pause(&why, not_taken, since, waiting.frames);
+                }
+            }
+            if which == Which::Ready || waiting.frames == 0 {
+                return;
             }
         }
     }
@@ -491,6 +493,9 @@ impl<'a> CameraRecorder<'a> {
         let State::Recording(recording) = &self.state else {
             return;
         };
+        if written == Written::default() {
+            return;
+        }
         self.seat
             .count_written(written, recording.writer.written_ends());
         self.seat.set_open_bytes(recording.writer.written_bytes());
@@ -503,7 +508,7 @@ impl<'a> CameraRecorder<'a> {
 
     /// Writes what waits, and completes the file.
     fn end_segment(&mut self) {
-        self.write();
+        self.write(Which::All);
         self.finish();
     }
 

@@ -13,7 +13,7 @@ use twox_hash::XxHash3_128;
 
 pub use error::ExportError;
 
-use crate::container::{self, Added, Kind, Muxer, ScanError};
+use crate::container::{self, Added, Fragment, Kind, Muxer, ScanError};
 use crate::index::{Index, Segment, SegmentState, pictures};
 use crate::sample::{About, Sample, UtcTime};
 
@@ -327,7 +327,8 @@ impl Export {
         if self.muxer.pending_bytes() >= FRAGMENT_BYTES
             || captured.0.saturating_sub(self.waiting_since.0) >= FRAGMENT_NS
         {
-            self.write()?;
+            let fragment = self.muxer.take_fragment();
+            self.write(&fragment)?;
             self.waiting_since = captured;
         }
         let hash = XxHash3_128::oneshot(&bytes);
@@ -342,8 +343,8 @@ impl Export {
         Ok(())
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        for piece in self.muxer.take_fragment().io_slices() {
+    fn write(&mut self, fragment: &Fragment) -> io::Result<()> {
+        for piece in fragment.io_slices() {
             self.file.write_all(&piece)?;
         }
         Ok(())
@@ -351,7 +352,8 @@ impl Export {
 
     fn finish(mut self, options: &ExportOptions) -> Result<Exported, ExportError> {
         let mut complete = || {
-            self.write()?;
+            let rest = self.muxer.take_rest();
+            self.write(&rest)?;
             let ending = self.muxer.ending();
             self.file.write_all(&ending.tail)?;
             self.file.flush()?;

@@ -45,6 +45,18 @@ fn recipe(name: &str) -> (String, FourCc) {
             FourCc::H264,
         ),
         "reordered.h264" => (encoded(&format!("{x264} -g 10 -bf 3")), FourCc::H264),
+        "open.h264" => (
+            encoded(&format!(
+                "{x264} -g 10 -bf 3 -b_strategy 0 -x264-params open-gop=1"
+            )),
+            FourCc::H264,
+        ),
+        "reordered.hevc" => (
+            encoded(&format!(
+                "{x265} -x265-params log-level=error:bframes=4:b-adapt=0:keyint=10:pools=1:repeat-headers=1:open-gop=0"
+            )),
+            FourCc::HEVC,
+        ),
         "plain.hevc" => (
             encoded(&format!(
                 "{x265} -x265-params log-level=error:bframes=0:keyint=10:pools=1:repeat-headers=1"
@@ -212,10 +224,17 @@ pub(crate) fn record(about: &About, frames: &[Captured], every: usize) -> Record
             let added = muxer.add(frame.at, frame.is_key, frame.bytes.clone());
             assert_eq!(added, Added::Taken);
         }
-        fragments.push(muxer.take_fragment().to_vec());
-        counts.push(lot.len());
+        let fragment = muxer.take_fragment();
+        counts.push(fragment.frames() as usize);
+        fragments.push(fragment.to_vec());
     }
-    assert!(muxer.take_fragment().is_empty());
+    let rest = muxer.take_rest();
+    if !rest.is_empty() {
+        counts.push(rest.frames() as usize);
+        fragments.push(rest.to_vec());
+    }
+    assert_eq!(counts.iter().sum::<usize>(), frames.len());
+    assert!(muxer.take_rest().is_empty());
     Recording {
         head: muxer.head().to_vec(),
         fragments,
@@ -265,7 +284,7 @@ pub(crate) fn open(path: &Path) -> File {
     File::options().read(true).write(true).open(path).unwrap()
 }
 
-/// What ffprobe says of a packet: microseconds, and whether it is a key frame.
+/// What ffprobe says of a packet: when it is decoded, in microseconds, and whether it is a key frame.
 pub(crate) fn packets(path: &Path) -> Vec<(i64, bool)> {
     let text = said(
         "ffprobe",
@@ -275,19 +294,42 @@ pub(crate) fn packets(path: &Path) -> Vec<(i64, bool)> {
             "-of",
             "csv=p=0",
             "-show_entries",
-            "packet=pts_time,flags",
+            "packet=dts_time,flags",
         ],
         path,
     );
     text.lines()
         .map(|line| {
             let (time, flags) = line.split_once(',').unwrap();
-            let (seconds, parts) = time.split_once('.').unwrap();
-            let micros =
-                seconds.parse::<i64>().unwrap() * 1_000_000 + parts.parse::<i64>().unwrap();
-            (micros, flags.starts_with('K'))
+            (micros(time), flags.starts_with('K'))
         })
         .collect()
+}
+
+/// When each picture of a file is shown, in the order in which ffprobe decodes them: microseconds.
+pub(crate) fn shown(path: &Path) -> Vec<i64> {
+    let text = said(
+        "ffprobe",
+        &[
+            "-select_streams",
+            "v:0",
+            "-of",
+            "csv=p=0",
+            "-show_entries",
+            "frame=pts_time",
+        ],
+        path,
+    );
+    let times = text.lines().filter(|line| !line.is_empty());
+    times
+        .map(|line| micros(line.split(',').next().unwrap()))
+        .collect()
+}
+
+/// Of seconds with six digits behind the point.
+fn micros(seconds: &str) -> i64 {
+    let (whole, parts) = seconds.split_once('.').unwrap();
+    whole.parse::<i64>().unwrap() * 1_000_000 + parts.parse::<i64>().unwrap()
 }
 
 /// What a program says of a file to which it finds no fault.

@@ -1,38 +1,17 @@
-//! The order in which pictures are shown: by their picture order count (H.264, 8.2.1), which their slices say.
+//! Pictures in the order in which they are shown.
 //!
 //! OpenH264 has an order of its own, which takes the pictures that wait from those that the stream may refer to, and fails for want of them.
 
-use super::sps::{OrderCount, ParameterSet};
 use crate::picture::Picture;
-use sdvr_frame::bits::{Bits, without_emulation_prevention};
+use sdvr_frame::h264::{PictureOrder, SequenceParameters};
+use sdvr_frame::picture_order::Place;
 
 /// No stream may keep back more pictures than that (A.3.1, h).
 const WAITING_MOST: usize = 16;
-/// More than the fields of a slice's header up to the count take.
-const SLICE_HEADER_BYTES: usize = 32;
-
-/// Where a picture is in the order: pictures before a key frame come before it, whatever they count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    keys: u64,
-    count: i64,
-}
-
-impl Place {
-    /// Behind all others: of a picture that does not tell its place.
-    pub(super) const LAST: Self = Self {
-        keys: u64::MAX,
-        count: i64::MAX,
-    };
-}
-
 /// Counts, and keeps the pictures that wait.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    keys: u64,
-    /// `prevPicOrderCntMsb` and `prevPicOrderCntLsb` of 8.2.1.1.
-    reference_high: i64,
-    reference_low: i64,
+    count: PictureOrder,
     waiting: Vec<(Place, Picture)>,
     /// Whose memory is used again.
     spare: Vec<Picture>,
@@ -40,43 +19,8 @@ pub(super) struct Order {
 
 impl Order {
     /// The place of the picture whose first slice this is; `None` when the slice does not tell.
-    pub(super) fn place(&mut self, slice: &[u8], sequence: &ParameterSet) -> Option<Place> {
-        let (&header, rest) = slice.split_first()?;
-        let is_key = header & 31 == super::KEY_SLICE;
-        if is_key {
-            self.keys = self.keys.saturating_add(1);
-            (self.reference_high, self.reference_low) = (0, 0);
-        }
-        let OrderCount::Low { bits: count_bits } = sequence.order else {
-            return None;
-        };
-        let start = rest.get(..SLICE_HEADER_BYTES).unwrap_or(rest);
-        let start = without_emulation_prevention(start);
-        let bits = &mut Bits::new(&start);
-        for _ in 0..3 {
-            bits.unsigned()?;
-        }
-        bits.take(sequence.frame_number_bits)?;
-        if is_key {
-            bits.unsigned()?;
-        }
-        let low = i64::from(bits.take(count_bits)?);
-        let most = 1_i64 << count_bits;
-        let high = if low < self.reference_low && self.reference_low - low >= most / 2 {
-            self.reference_high.saturating_add(most)
-        } else if low > self.reference_low && low - self.reference_low > most / 2 {
-            self.reference_high.saturating_sub(most)
-        } else {
-            self.reference_high
-        };
-        // Only of pictures that others refer to.
-        if header & 0x60 != 0 {
-            (self.reference_high, self.reference_low) = (high, low);
-        }
-        Some(Place {
-            keys: self.keys,
-            count: high.saturating_add(low),
-        })
+    pub(super) fn place(&mut self, slice: &[u8], sequence: &SequenceParameters) -> Option<Place> {
+        self.count.place(slice, sequence)
     }
 
     /// Whether no picture waits.

@@ -13,11 +13,10 @@
 //! follows it may need what was before it. ffmpeg decides likewise, except that it does not look at the recovery points of H.265.
 
 use memchr::memmem::Finder;
-use sdvr_frame::{FourCc, FrameFlags};
+use sdvr_frame::{FourCc, FrameFlags, h264, h265};
 
 use super::field::{FieldSyntax, Fields, SLICE_HEAD_BYTES};
-use super::{FrameEnd, SplitError};
-use super::{sei, sps};
+use super::{FrameEnd, SplitError, sei};
 
 /// Bytes before the first start code of a stream: zeros, or the rest of a NAL unit whose beginning was missed.
 const LEAD_MOST_BYTES: usize = 1024;
@@ -348,13 +347,15 @@ impl AnnexB {
             .unwrap_or(nal);
         let size = match self.codec {
             Codec::H264 => {
-                let (size, field_syntax) = sps::h264(sps);
-                self.field_syntax = field_syntax;
-                size
+                let sequence = h264::SequenceParameters::parse(sps);
+                self.field_syntax = sequence.as_ref().and_then(FieldSyntax::of);
+                sequence.map(|sequence| (sequence.width, sequence.height))
             }
-            Codec::H265 => sps::h265_size(sps),
+            Codec::H265 => h265::SequenceParameters::parse(sps)
+                .map(|sequence| (sequence.width, sequence.height)),
         };
-        self.size = size.or(self.size);
+        // What does not parse, or to no size, says nothing new.
+        self.size = size.filter(is_plausible).or(self.size);
         if self.codec == Codec::H265 {
             // Behind the two bytes of the header: four bits of the video parameter set's id, then sps_max_sub_layers_minus1.
             self.highest_layer = sps.get(2).map(|byte| byte >> 1 & 7);
@@ -379,6 +380,10 @@ impl AnnexB {
             _ => Some(Nal::Prefix(Prefix::Other)),
         }
     }
+}
+
+fn is_plausible((width, height): &(u32, u32)) -> bool {
+    (1..=32_768).contains(width) && (1..=32_768).contains(height)
 }
 
 const fn begins_unit(nal: Nal) -> bool {

@@ -6,6 +6,7 @@
 //! Whether a field has another shows in the slice header of the next picture: only after a field the splitter waits for that.
 
 use sdvr_frame::bits::{Bits, without_emulation_prevention};
+use sdvr_frame::h264::SequenceParameters;
 
 /// This much of a slice has all that is read of its header, even with emulation prevention: first_mb_in_slice (1 bit, of the first
 /// slice), slice_type (7), pic_parameter_set_id (17), colour_plane_id (2), frame_num (16) and two flags.
@@ -14,8 +15,8 @@ pub(super) const SLICE_HEAD_BYTES: usize = 12;
 /// How the slices of a parameter set speak of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldSyntax {
-    pub(super) has_colour_plane: bool,
-    pub(super) frame_number_bits: u32,
+    has_colour_planes: bool,
+    frame_number_bits: u32,
 }
 
 /// One field.
@@ -39,6 +40,14 @@ pub(super) enum Fields {
 }
 
 impl FieldSyntax {
+    /// `None` if its pictures are whole frames.
+    pub(super) fn of(sequence: &SequenceParameters) -> Option<Self> {
+        sequence.may_be_interlaced.then_some(Self {
+            has_colour_planes: sequence.has_colour_planes,
+            frame_number_bits: sequence.frame_number_bits,
+        })
+    }
+
     /// The field whose first slice this is (7.3.3); `None` for one of a frame.
     pub(super) fn parse_slice(self, nal: &[u8]) -> Option<Field> {
         let head = nal.get(..SLICE_HEAD_BYTES).unwrap_or(nal);
@@ -49,7 +58,7 @@ impl FieldSyntax {
         for _ in 0..3 {
             bits.unsigned()?;
         }
-        if self.has_colour_plane {
+        if self.has_colour_planes {
             bits.take(2)?;
         }
         let frame_number = bits.take(self.frame_number_bits)?;

@@ -1,59 +1,99 @@
-//! What a sequence parameter set says of its pictures: H.264, 7.3.2.1.1 and E.1.1.
+//! What H.264 says of its pictures outside of them: sequence parameter sets, and the order in which pictures are shown.
+//!
+//! Who cuts a bitstream into frames reads it, who decodes them, and who records them.
 
-use crate::colours::{Colours, Matrix, Range};
-use sdvr_frame::bits::{Bits, without_emulation_prevention};
+use crate::bits::{Bits, without_emulation_prevention};
+use crate::picture_order::{Counter, LowBits, Place};
 
-/// What decoding depends on.
+/// Type of the slices of an IDR picture, from which nothing reaches back (table 7-1).
+const IDR_SLICE: u8 = 5;
+/// More than the fields of a slice's header up to the count take.
+const SLICE_HEADER_BYTES: usize = 32;
+
+/// What a sequence parameter set says (7.3.2.1.1 and E.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ParameterSet {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// 4:2:0 in 8 bits.
-    pub(super) is_eight_bit_420: bool,
+#[non_exhaustive]
+pub struct SequenceParameters {
+    /// Of the picture without what is cropped, in pixels.
+    pub width: u32,
+    /// As [`Self::width`].
+    pub height: u32,
+    /// `chroma_format_idc`: 0 for brightness alone, 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
+    pub chroma_format: u32,
+    /// Whether the colours of 4:4:4 are coded as three pictures.
+    pub has_colour_planes: bool,
+    /// Bits of a sample, more than 8: of brightness or of colour, of which there are more.
+    pub extra_depth: u32,
     /// Whether a picture may be two fields.
-    pub(super) may_be_interlaced: bool,
+    pub may_be_interlaced: bool,
     /// Bits of a slice's `frame_num`.
-    pub(super) frame_number_bits: u32,
-    pub(super) order: OrderCount,
+    pub frame_number_bits: u32,
+    /// How the order is told.
+    pub order: OrderCount,
     /// How many pictures wait at most until others that come later were shown, where that is said.
-    pub(super) reordered: Option<u32>,
-    pub(super) colours: Colours,
+    pub reordered: Option<u32>,
+    /// How colours are coded, where that is said.
+    pub colours: Option<CodedColours>,
 }
 
 /// How the order is told in which pictures are shown: `pic_order_cnt_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OrderCount {
+pub enum OrderCount {
     /// Each slice has the low bits of its count.
-    Low { bits: u32 },
+    Low {
+        /// How many, from 4 to 16.
+        bits: u32,
+    },
     /// By a cycle of differences, which no encoder of cameras uses: taken as sent.
     Cycle,
     /// As they are sent.
     AsSent,
 }
 
-impl ParameterSet {
+/// How colours are coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodedColours {
+    /// Whether samples use all their values.
+    pub is_full_range: bool,
+    /// `matrix_coefficients` (ITU-T H.273), where said.
+    pub matrix: Option<u32>,
+}
+
+impl SequenceParameters {
     /// Of a NAL unit, its header of one byte included; `None` when it does not parse.
-    pub(super) fn parse(nal: &[u8]) -> Option<Self> {
+    ///
+    /// ```
+    /// use sdvr_frame::h264::SequenceParameters;
+    ///
+    /// // Baseline, 640 x 480.
+    /// let nal = [0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xf4];
+    /// let parameters = SequenceParameters::parse(&nal).unwrap();
+    /// assert_eq!((parameters.width, parameters.height), (640, 480));
+    /// assert_eq!(SequenceParameters::parse(&nal[..5]), None);
+    /// ```
+    #[must_use]
+    pub fn parse(nal: &[u8]) -> Option<Self> {
         let payload = without_emulation_prevention(nal.get(1..)?);
         let bits = &mut Bits::new(&payload);
         let profile = bits.take(8)?;
         bits.take(16)?;
         bits.unsigned()?;
-        let (mut chroma_format, mut separate_planes, mut depth) = (1, 0, 0);
+        let (mut chroma_format, mut has_colour_planes, mut extra_depth) = (1, false, 0);
         if matches!(
             profile,
             100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
         ) {
             chroma_format = bits.unsigned()?;
             if chroma_format == 3 {
-                separate_planes = bits.take(1)?;
+                has_colour_planes = bits.take(1)? == 1;
             }
-            depth = bits.unsigned()?.max(bits.unsigned()?);
+            extra_depth = bits.unsigned()?.max(bits.unsigned()?);
             bits.take(1)?;
             if bits.take(1)? == 1 {
                 skip_scaling(bits, if chroma_format == 3 { 12 } else { 8 })?;
             }
         }
+        // At most 16 (7.4.2.1.1).
         let frame_number_bits = bits.unsigned()?.min(12) + 4;
         let order = order_count(bits)?;
         bits.unsigned()?;
@@ -66,27 +106,29 @@ impl ParameterSet {
         }
         bits.take(1)?;
         let fields = 2 - frame_only;
-        let (unit_x, unit_y) = match (chroma_format, separate_planes) {
-            (1, 0) => (2, 2 * fields),
-            (2, 0) => (2, fields),
+        let (unit_x, unit_y) = match (chroma_format, has_colour_planes) {
+            (1, false) => (2, 2 * fields),
+            (2, false) => (2, fields),
             _ => (1, fields),
         };
-        let (left_right, top_bottom) = crop(bits, unit_x, unit_y)?;
+        let (left_right, top_bottom) = bits.cropped(unit_x, unit_y)?;
         let width = width_in_blocks.checked_mul(16)?.checked_sub(left_right)?;
         let height = height_in_map_units
             .checked_mul(16)?
             .checked_mul(fields)?
             .checked_sub(top_bottom)?;
-        let (colours, reordered) = usability(bits, height).unwrap_or_default();
+        let (colours, reordered) = usability(bits).unwrap_or_default();
         Some(Self {
             width,
             height,
-            is_eight_bit_420: chroma_format == 1 && depth == 0,
+            chroma_format,
+            has_colour_planes,
+            extra_depth,
             may_be_interlaced: frame_only == 0,
             frame_number_bits,
             order,
             reordered,
-            colours: colours.unwrap_or_else(|| Colours::of_unmarked_video(height)),
+            colours,
         })
     }
 }
@@ -126,20 +168,8 @@ fn order_count(bits: &mut Bits<'_>) -> Option<OrderCount> {
     })
 }
 
-/// How many pixels the cropping window takes off each direction.
-fn crop(bits: &mut Bits<'_>, unit_x: u32, unit_y: u32) -> Option<(u32, u32)> {
-    if bits.take(1)? == 0 {
-        return Some((0, 0));
-    }
-    let mut both = |unit: u32| {
-        let (first, second) = (bits.unsigned()?, bits.unsigned()?);
-        first.checked_add(second)?.checked_mul(unit)
-    };
-    Some((both(unit_x)?, both(unit_y)?))
-}
-
 /// The video usability information: colours, where they are said, and how many pictures are reordered at most, where that is said.
-fn usability(bits: &mut Bits<'_>, height: u32) -> Option<(Option<Colours>, Option<u32>)> {
+fn usability(bits: &mut Bits<'_>) -> Option<(Option<CodedColours>, Option<u32>)> {
     if bits.take(1)? == 0 {
         return None;
     }
@@ -154,15 +184,16 @@ fn usability(bits: &mut Bits<'_>, height: u32) -> Option<(Option<Colours>, Optio
     let mut colours = None;
     if bits.take(1)? == 1 {
         bits.take(3)?;
-        let mut said = Colours::of_unmarked_video(height);
-        if bits.take(1)? == 1 {
-            said.range = Range::Full;
-        }
+        let is_full_range = bits.take(1)? == 1;
+        let mut matrix = None;
         if bits.take(1)? == 1 {
             bits.take(16)?;
-            said.matrix = Matrix::of_code(bits.take(8)?).unwrap_or(said.matrix);
+            matrix = Some(bits.take(8)?);
         }
-        colours = Some(said);
+        colours = Some(CodedColours {
+            is_full_range,
+            matrix,
+        });
     }
     Some((colours, reordered(bits)))
 }
@@ -211,4 +242,44 @@ fn skip_reference_decoder(bits: &mut Bits<'_>) -> Option<()> {
         bits.take(1)?;
     }
     bits.take(20).map(|_| ())
+}
+
+/// Tells the places of a stream's pictures, one after the other as they are decoded.
+#[derive(Clone, Debug, Default)]
+pub struct PictureOrder(Counter);
+
+impl PictureOrder {
+    /// The place of the picture whose first slice this is, its header of one byte included; `None` when the slice does not tell.
+    pub fn place(&mut self, slice: &[u8], sequence: &SequenceParameters) -> Option<Place> {
+        let (&header, rest) = slice.split_first()?;
+        let is_idr = header & 31 == IDR_SLICE;
+        if is_idr {
+            self.0.begin_sequence();
+        }
+        let OrderCount::Low { bits: count_bits } = sequence.order else {
+            return None;
+        };
+        let start = rest.get(..SLICE_HEADER_BYTES).unwrap_or(rest);
+        let start = without_emulation_prevention(start);
+        let bits = &mut Bits::new(&start);
+        // first_mb_in_slice, slice_type, pic_parameter_set_id.
+        for _ in 0..3 {
+            bits.unsigned()?;
+        }
+        if sequence.has_colour_planes {
+            bits.take(2)?;
+        }
+        bits.take(sequence.frame_number_bits)?;
+        if sequence.may_be_interlaced && bits.take(1)? == 1 {
+            bits.take(1)?;
+        }
+        if is_idr {
+            bits.unsigned()?;
+        }
+        Some(self.0.place(LowBits {
+            value: bits.take(count_bits)?,
+            bits: count_bits,
+            is_reference: header & 0x60 != 0,
+        }))
+    }
 }
