@@ -12,7 +12,7 @@ mod order;
 mod scan;
 
 use super::fragment::{Added, Fragment};
-use super::ticks::Ticks;
+use super::ticks::{TICKS_PER_SECOND, Ticks};
 use super::{Key, Media, NotRecordable, Stretch};
 use crate::sample::{About, UtcTime};
 use fragment::Sample;
@@ -28,12 +28,18 @@ const TRACK: u32 = 1;
 /// tell.
 const MOST_BYTES: usize = 1 << 30;
 
+/// Frames that are shown before the time at which they are decoded are said to be shown so much later, and the track to begin so much later: many readers have no
+/// use for offsets below zero, and ffmpeg moves all times of a film for them. Only where a gap within a group of pictures is longer there are some.
+const LEAD_TICKS: u32 = TICKS_PER_SECOND;
+
 /// Makes fragments.
 #[derive(Debug)]
 pub(super) struct Muxer {
     codec: codec::Codec,
     ticks: Ticks,
     order: Order,
+    /// How much later than it should each frame is said to be shown.
+    lead: u32,
     /// Fragments that are done, and wait to be written.
     done: Vec<Vec<u8>>,
     stretches: Vec<Stretch>,
@@ -73,9 +79,12 @@ impl Muxer {
         ticks: Ticks,
     ) -> Result<(Vec<u8>, Self), NotRecordable> {
         let codec = codec::Codec::of(about.format.fourcc, key_frame)?;
-        let head = head::write(about, &codec)?;
+        let order = Order::of(&codec);
+        let lead = if order.is_as_sent() { 0 } else { LEAD_TICKS };
+        let head = head::write(about, &codec, lead)?;
         let muxer = Self {
-            order: Order::of(&codec),
+            order,
+            lead,
             codec,
             ticks,
             done: Vec::new(),
@@ -155,7 +164,7 @@ impl Muxer {
         let samples: Vec<Sample> = frames
             .iter()
             .zip(next_times.chain([ends]))
-            .map(|(frame, next)| frame.sample(next))
+            .map(|(frame, next)| frame.sample(next, self.lead))
             .collect();
         let key = frames.iter().position(|frame| frame.is_key);
         let key = key.and_then(|index| Some((index, frames.get(index)?)));
@@ -234,13 +243,14 @@ impl Open {
 }
 
 impl Frame {
-    /// As a file has it: the next frame comes at `next`.
-    fn sample(&self, next: u64) -> Sample {
+    /// As a file has it, which says of all frames that they are shown `lead` later: the next frame comes at `next`.
+    fn sample(&self, next: u64, lead: u32) -> Sample {
         let duration = next.saturating_sub(self.time);
         let shown = self.shown.unwrap_or(self.time);
         let later = i64::try_from(shown)
             .unwrap_or(i64::MAX)
-            .saturating_sub_unsigned(self.time);
+            .saturating_sub_unsigned(self.time)
+            .saturating_add(lead.into());
         let most = if later < 0 { i32::MIN } else { i32::MAX };
         Sample {
             duration: u32::try_from(duration).unwrap_or(u32::MAX),

@@ -328,8 +328,13 @@ pub(crate) fn shown(path: &Path) -> Vec<i64> {
 
 /// Of seconds with six digits behind the point.
 fn micros(seconds: &str) -> i64 {
-    let (whole, parts) = seconds.split_once('.').unwrap();
-    whole.parse::<i64>().unwrap() * 1_000_000 + parts.parse::<i64>().unwrap()
+    let digits = seconds.replace(['-', '.'], "");
+    let micros: i64 = digits.parse().unwrap();
+    if seconds.starts_with('-') {
+        -micros
+    } else {
+        micros
+    }
 }
 
 /// What a program says of a file to which it finds no fault.

@@ -1,8 +1,8 @@
 //! What an MP4 file begins with: `ftyp` and `moov`.
 
 use mp4_atom::{
-    Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Mehd, Minf, Moov,
-    Mvex, Mvhd, Stbl, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd,
+    Mdia, Mehd, Minf, Moov, Mvex, Mvhd, Stbl, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
 };
 use sdvr_frame::FourCc;
 
@@ -39,7 +39,8 @@ pub(super) fn duration_places(head: &[u8]) -> impl Iterator<Item = u64> {
     })
 }
 
-pub(super) fn write(about: &About, codec: &Codec) -> Result<Vec<u8>, NotRecordable> {
+/// `lead` is how much later than it should each sample is said to be shown, in ticks: an edit takes it away again (ISO/IEC 14496-12, 8.6.6).
+pub(super) fn write(about: &About, codec: &Codec, lead: u32) -> Result<Vec<u8>, NotRecordable> {
     let size = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
     let (width, height) = (size(about.format.width), size(about.format.height));
     let entry = codec.sample_entry(Visual {
@@ -79,6 +80,7 @@ pub(super) fn write(about: &About, codec: &Codec) -> Result<Vec<u8>, NotRecordab
                 height: FixedPoint::from(height),
                 ..Tkhd::default()
             },
+            edts: (lead > 0).then(|| begins_at(lead)),
             mdia: media(about, entry, created),
             ..Trak::default()
         }],
@@ -93,6 +95,19 @@ pub(super) fn write(about: &About, codec: &Codec) -> Result<Vec<u8>, NotRecordab
     body.extend(user_data(about));
     bytes.extend(boxed(b"moov", &body));
     Ok(bytes)
+}
+
+fn begins_at(lead: u32) -> Edts {
+    Edts {
+        elst: Some(Elst {
+            entries: vec![ElstEntry {
+                // All that is there, of a film in fragments.
+                segment_duration: 0,
+                media_time: Some(lead.into()),
+                media_rate: FixedPoint::from(1_i16),
+            }],
+        }),
+    }
 }
 
 fn media(about: &About, entry: mp4_atom::Codec, created: u64) -> Mdia {

@@ -66,6 +66,11 @@ impl Order {
         }
     }
 
+    /// Whether nothing is known of frames that wait for others.
+    pub(super) const fn is_as_sent(&self) -> bool {
+        self.depth == 0
+    }
+
     /// Takes the next frame, as the camera sent it, and gives those of which it is settled now when they are shown.
     pub(super) fn push(&mut self, frame: &[u8], time: u64) -> Vec<Shown> {
         // One that does not tell is taken as sent.
