@@ -4,6 +4,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many clips were begun by this program.
+static MAKING: AtomicU32 = AtomicU32::new(0);
 
 /// Where `cargo xtask test` puts the footage: beside what cargo builds.
 #[must_use]
@@ -113,7 +117,9 @@ pub fn clip(extension: &str, frames: u32) -> PathBuf {
             "y4m" => &["-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe"],
             other => panic!("no format {other}"),
         };
-        let unfinished = directory().join(format!(".{}-{frames}.{extension}", std::process::id()));
+        // Tests side by side, in one program or several, may be at it at once.
+        let own = (std::process::id(), MAKING.fetch_add(1, Ordering::Relaxed));
+        let unfinished = directory().join(format!(".{}-{}-{frames}.{extension}", own.0, own.1));
         let status = Command::new("ffmpeg")
             .args(["-loglevel", "error", "-y", "-i"])
             .arg(&source)

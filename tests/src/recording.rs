@@ -60,10 +60,12 @@ pub fn times(file: &Path) -> Vec<i64> {
         .unwrap();
     assert!(output.status.success(), "{}: {output:?}", file.display());
     assert_eq!(text(&output.stderr), "", "{}", file.display());
-    let times: Vec<i64> = text(&output.stdout)
+    let mut times: Vec<i64> = text(&output.stdout)
         .lines()
         .map(|line| nanoseconds(line.trim_end_matches(',')))
         .collect();
+    // Packets come in the order in which they are decoded.
+    times.sort_unstable();
     let first = times.first().copied().unwrap_or(0);
     times.iter().map(|time| time - first).collect()
 }
@@ -75,7 +77,8 @@ fn nanoseconds(seconds: &str) -> i64 {
     whole.parse::<i64>().unwrap() * 1_000_000_000 + part.parse::<i64>().unwrap()
 }
 
-/// Decodes all of a file by ffmpeg.
+/// Decodes all of a file by ffmpeg. (Before version 6 it rounds times to what it thinks the rate is, and complains that some are equal, if it is not told to leave them as
+/// they are: a camera on a busy machine has frames that follow each other quickly.)
 ///
 /// # Panics
 ///
@@ -84,7 +87,8 @@ pub fn decode(file: &Path) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(file)
-        .args(["-f", "null", "-"])
+        .args(["-map", "0:v", "-fps_mode", "passthrough"])
+        .args(["-enc_time_base", "-1", "-f", "null", "-"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}: {output:?}", file.display());
