@@ -1,10 +1,12 @@
 //! One camera: from its frames to its files.
 
+mod recording;
+
 use std::time::{Duration, Instant};
 
 use sdvr_frame::InstanceId;
 
-use super::clock::Dates;
+use self::recording::{Cut, Recording};
 use super::history::History;
 use super::missing::{Gaps, Losses};
 use super::pause::Pause;
@@ -62,23 +64,13 @@ enum State {
     Paused(Pause),
 }
 
-/// A file that is being written.
-struct Recording {
-    writer: SegmentWriter,
-    id: SegmentId,
-    dates: Dates,
-    instance: InstanceId,
-}
-
-/// Why a file ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    /// It cannot hold the next frame.
-    Fit,
-    /// It is long enough.
-    Length,
-    /// The host's clock was set.
-    Clock,
+impl State {
+    const fn awaits_key() -> Self {
+        Self::AwaitsKey {
+            since: None,
+            is_said: false,
+        }
+    }
 }
 
 impl<'a> CameraRecorder<'a> {
@@ -145,9 +137,7 @@ impl<'a> CameraRecorder<'a> {
         if passed == Passed::Written {
             let id = recording.id;
             self.count_missing(frame);
-            for gap in self.gaps.take(captured) {
-                self.seat.note_gap(id, &gap);
-            }
+            self.gaps.note(&mut self.seat, id, captured);
             self.has_written(Written { frames: 1, bytes });
         }
         passed
@@ -246,10 +236,8 @@ impl<'a> CameraRecorder<'a> {
             self.seat
                 .say(format_args!("{lost} frames were not recorded"));
         }
-        if let Some(last) = self.seat.last_recorded() {
-            for gap in self.gaps.take(last) {
-                self.seat.note_last_gap(&gap);
-            }
+        if let (Some(last), Some(id)) = (self.seat.last_recorded(), self.seat.last_file()) {
+            self.gaps.note(&mut self.seat, id, last);
         }
         self.seat.tell(RecordingState::Gone);
     }
@@ -315,9 +303,7 @@ impl<'a> CameraRecorder<'a> {
             return;
         };
         let captured = recording.dates.date(frame.captured);
-        for gap in self.gaps.take(captured) {
-            self.seat.note_gap(recording.id, &gap);
-        }
+        self.gaps.note(&mut self.seat, recording.id, captured);
         let (number, instance) = (frame.number, frame.instance);
         match recording.writer.add(captured, frame.is_key, frame.bytes) {
             Added::Taken => {}
@@ -557,42 +543,5 @@ impl<'a> CameraRecorder<'a> {
         };
         pause.lost = pause.lost.saturating_add(lost);
         self.state = State::Paused(pause);
-    }
-}
-
-impl State {
-    const fn awaits_key() -> Self {
-        Self::AwaitsKey {
-            since: None,
-            is_said: false,
-        }
-    }
-}
-
-impl Recording {
-    /// Whether the file ends before this frame, and why.
-    fn ends_before(&self, frame: &Taken, length: Duration) -> Option<Cut> {
-        let captured = self.dates.date(frame.captured);
-        let sample = Sample {
-            captured,
-            is_key: frame.is_key,
-            bytes: &frame.bytes,
-        };
-        if self.instance != frame.instance
-            || !self
-                .writer
-                .fits(&frame.format, &sample, frame.plain.as_ref())
-        {
-            return Some(Cut::Fit);
-        }
-        if !frame.is_key {
-            return None;
-        }
-        if self.dates.step_to(frame.dates).is_some() {
-            return Some(Cut::Clock);
-        }
-        let lasted_ns = captured.0.saturating_sub(self.writer.begins().0);
-        let is_long = u128::try_from(lasted_ns).is_ok_and(|lasted| lasted >= length.as_nanos());
-        is_long.then_some(Cut::Length)
     }
 }
