@@ -1,6 +1,8 @@
 //! One camera: from its frames to its files.
 
 mod recording;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -58,6 +60,8 @@ enum State {
     AwaitsKey {
         since: Option<Instant>,
         is_said: bool,
+        /// Whether frames that come meanwhile are missing in what is recorded, if anything is yet.
+        is_gap: bool,
     },
     Recording(Box<Recording>),
     /// Nothing can be written.
@@ -65,20 +69,23 @@ enum State {
 }
 
 impl State {
-    const fn awaits_key() -> Self {
+    const fn awaits_key(is_gap: bool) -> Self {
         Self::AwaitsKey {
             since: None,
             is_said: false,
+            is_gap,
         }
     }
 }
 
 impl<'a> CameraRecorder<'a> {
     pub(super) fn new(shared: &'a Shared, seat: Seat) -> Self {
+        let history = shared.new_history();
         Self {
             shared,
-            state: State::awaits_key(),
-            history: shared.new_history(),
+            // It may have gone, and be back.
+            state: State::awaits_key(history.is_none()),
+            history,
             events: shared.events.count(),
             gaps: Gaps::default(),
             losses: Losses::default(),
@@ -106,9 +113,15 @@ impl<'a> CameraRecorder<'a> {
             ));
         }
         self.end_segment();
-        if matches!(self.state, State::Paused(_)) {
-            // Nobody wants anything written.
-            self.state = State::awaits_key();
+        self.await_event();
+    }
+
+    /// Nobody wants anything written.
+    fn await_event(&mut self) {
+        match &mut self.state {
+            State::AwaitsKey { is_gap, .. } => *is_gap = false,
+            State::Paused(_) => self.state = State::awaits_key(false),
+            State::Recording(_) => {}
         }
     }
 
@@ -167,6 +180,7 @@ impl<'a> CameraRecorder<'a> {
         if let State::AwaitsKey {
             since: Some(since),
             is_said,
+            ..
         } = &mut self.state
             && !*is_said
             && since.elapsed() > KEY_AWAITED_MOST
@@ -220,6 +234,7 @@ impl<'a> CameraRecorder<'a> {
         self.is_first = true;
         if let Some(history) = &mut self.history {
             history.take();
+            self.await_event();
         }
     }
 
@@ -349,7 +364,7 @@ impl<'a> CameraRecorder<'a> {
             && !frame.is_key
         {
             since.get_or_insert_with(Instant::now);
-            return false;
+            return self.pass_over(frame);
         }
         if std::mem::take(&mut self.has_unfinished) {
             self.has_unfinished = !self.seat.recover_unfinished();
@@ -369,7 +384,7 @@ impl<'a> CameraRecorder<'a> {
                 if self.said.unrecordable.replace(frame.instance) != Some(frame.instance) {
                     self.seat.say(format_args!("cannot be recorded: {why}"));
                 }
-                false
+                self.pass_over(frame)
             }
             Err(error) => {
                 let not_taken = error.is_disk_full().then_some(frame.bytes.len() as u64);
@@ -377,6 +392,16 @@ impl<'a> CameraRecorder<'a> {
                 false
             }
         }
+    }
+
+    /// No file can begin with this frame.
+    fn pass_over(&mut self, frame: &Taken) -> bool {
+        if matches!(self.state, State::AwaitsKey { is_gap: true, .. })
+            && self.seat.last_recorded().is_some()
+        {
+            self.miss(frame, 1, GapReason::NoKey);
+        }
+        false
     }
 
     /// This frame is not recorded.
@@ -504,7 +529,7 @@ impl<'a> CameraRecorder<'a> {
             return;
         };
         let (id, is_empty) = (recording.id, recording.writer.written().frames == 0);
-        let awaits_key = State::awaits_key();
+        let awaits_key = State::awaits_key(true);
         let State::Recording(recording) = std::mem::replace(&mut self.state, awaits_key) else {
             return;
         };
@@ -523,7 +548,7 @@ impl<'a> CameraRecorder<'a> {
     fn pause(&mut self, why: &str, not_taken: Option<u64>, since: UtcTime, lost: u64) {
         self.seat.count_lost(lost);
         self.gaps.add(since, lost, GapReason::DiskFull);
-        let awaits_key = State::awaits_key();
+        let awaits_key = State::awaits_key(true);
         let before = match std::mem::replace(&mut self.state, awaits_key) {
             State::Paused(pause) => Some(pause),
             _ => self.resumed.take(),
