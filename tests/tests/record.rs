@@ -195,6 +195,32 @@ fn an_event_is_recorded_from_before_it_happened() {
 }
 
 #[test]
+fn a_name_in_the_pipe_that_no_camera_has_is_told_once() {
+    let system = System::with_daemon();
+    let folder = tempfile::tempdir().unwrap();
+    let _client = system.start_client("door", "test:?format=MJPG&size=160x120&fps=20", &[]);
+    system.wait_for_state("door", "live");
+    let (alarm, place) = (folder.path().join("alarm"), folder.path().join("video"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &alarm, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let options = ["--for", "1s", "--on-trigger", alarm.to_str().unwrap()];
+    let mut recorder = system.start_recorder(&place, &options);
+    // The recorder has the pipe open for reading: nobody waits.
+    for _ in 0..3 {
+        std::fs::write(&alarm, b"dor\n\xff\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    wait_until("it is told", || recorder.log().contains("\"dor\""));
+    std::fs::write(&alarm, b"door\n").unwrap();
+    wait_until("the event is recorded", || files(&place, "door").len() == 1);
+    assert!(recorder.terminate().success(), "{}", recorder.log());
+    let told = "no camera is called \"dor\"; there are door";
+    assert_eq!(recorder.times_said(told), 1, "{}", recorder.log());
+    let log = recorder.log();
+    assert_eq!(recorder.times_said("no camera is called"), 2, "{log}");
+}
+
+#[test]
 fn a_full_disk_pauses_recording_and_says_so_once() {
     pauses_once("test:?format=YUYV&size=320x240&fps=20", 8 << 20);
 }

@@ -95,6 +95,9 @@ pub fn run(
     while !is_to_end() {
         if let Some(triggers) = &mut triggers {
             triggers.look(&shared.events);
+            for notice in shared.events.take_notices() {
+                shared.say(format_args!("{notice}"));
+            }
         }
         teller.turn();
         std::thread::sleep(EVENT_INTERVAL);
@@ -113,6 +116,7 @@ fn record(shared: &Arc<Shared>, camera: Camera) {
     let fingerprint = camera.info().and_then(|info| info.origin.fingerprint());
     let names = camera.label().to_owned();
     let seat = Seat::new(shared, &place, fingerprint, names);
+    shared.events.meet(&seat.names());
     let mut recorder = CameraRecorder::new(shared, seat);
     let mut input = Input::new(camera, shared.options.form);
     let mut pace = Pace::default();
