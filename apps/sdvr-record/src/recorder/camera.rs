@@ -219,7 +219,7 @@ impl<'a> CameraRecorder<'a> {
         self.say_unrecordable(why);
     }
 
-    /// Nothing of this camera can be recorded.
+    /// Nothing of this camera can be recorded. The same is not said twice in a row.
     pub(super) fn say_unrecordable(&mut self, why: &str) {
         if self.said.never.as_deref() != Some(why) {
             self.seat.say(format_args!("cannot be recorded: {why}"));

@@ -1,0 +1,127 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use sdvr::{FourCc, FrameRate, PublishOptions, Published, Publisher};
+
+use super::*;
+
+/// Where the length of a ring's first frame is: crates/sdvr-ring/LAYOUT.md.
+const LENGTH: u64 = 0x1000 + 2 * 8;
+
+fn ring_in(directory: &Path) -> PathBuf {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    let is_ring = |path: &PathBuf| {
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+        name.and_then(sdvr_ring::RingName::parse).is_some()
+    };
+    paths.find(is_ring).unwrap()
+}
+
+/// Overwrites four bytes of a file.
+fn put(file: &File, place: u64, value: u32) {
+    file.write_all_at(&value.to_ne_bytes(), place).unwrap();
+}
+
+#[test]
+fn a_ring_that_cannot_be_used_is_tried_less_and_less_until_it_can() {
+    let rings = tempfile::tempdir().unwrap();
+    let options = PublishOptions::metadata(FourCc(*b"TEXT"), FrameRate::from_whole(1));
+    let mut publisher = Publisher::create_in(rings.path(), "door/people", options).unwrap();
+    publisher.publish(b"three", &Published::now()).unwrap();
+    let path = ring_in(rings.path());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    put(&file, LENGTH, 0);
+
+    let directory = tempfile::tempdir().unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let tell = move |line: fmt::Arguments<'_>| heard.lock().unwrap().push(line.to_string());
+    let options = RecordOptions::new(directory.path().to_owned());
+    let shared = Arc::new(Shared::new(options, tell));
+    let camera = Camera::open_in(rings.path(), "door/people", Start::Oldest).unwrap();
+    let place = wait_for_place(&shared, &camera).unwrap();
+    let seat = Seat::new(&shared, &place, None, "door/people".to_owned());
+    let mut recorder = CameraRecorder::new(&shared, seat);
+    let mut input = Input::new(camera, shared.options.form);
+    let (mut pace, mut retries) = (Pace::default(), Retries::default());
+    // Tried at once, after one second, and after two more.
+    let mut waits = Vec::new();
+    let began = Instant::now();
+    while waits.len() < 3 {
+        let is_due = retries.due_in(Instant::now()).is_zero();
+        assert!(record_what_is_there(
+            &mut input,
+            &mut recorder,
+            &mut pace,
+            &mut retries
+        ));
+        if is_due {
+            waits.push(retries.due_in(Instant::now()).as_secs_f64().ceil());
+        }
+    }
+    assert_eq!(waits, [1.0, 2.0, 4.0]);
+    assert!(began.elapsed() >= Duration::from_secs(3));
+    let unusable =
+        "door/people: cannot be recorded: the frames cannot be used: the ring is corrupt";
+    assert_eq!(*said.lock().unwrap(), [unusable]);
+
+    put(&file, LENGTH, 5);
+    let is_recorded = || shared.status().cameras[0].frames == 1;
+    while !is_recorded() {
+        record_what_is_there(&mut input, &mut recorder, &mut pace, &mut retries);
+        recorder.turn();
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+    assert_eq!(*said.lock().unwrap(), [unusable]);
+}
+
+/// Another recorder that has the folder ends at last, long after it was asked for first.
+#[test]
+fn a_folder_that_others_leave_is_soon_taken() {
+    let rings = tempfile::tempdir().unwrap();
+    let options = PublishOptions::metadata(FourCc(*b"TEXT"), FrameRate::from_whole(1));
+    let _publisher = Publisher::create_in(rings.path(), "door/people", options).unwrap();
+    let camera = Camera::open_in(rings.path(), "door/people", Start::Oldest).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let label = camera.info().unwrap().label.clone();
+    let other = crate::index::Index::open_to_record(directory.path(), &label, &mut |_| ());
+    let shared = Shared::new(RecordOptions::new(directory.path().to_owned()), |_| ());
+    let waited = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_for_place(&shared, &camera).is_some());
+        std::thread::sleep(Duration::from_millis(3500));
+        drop(other.unwrap());
+        let left = Instant::now();
+        assert!(waiting.join().unwrap());
+        left.elapsed()
+    });
+    // With the fourth try a failure that lasts would have been looked at after seven seconds.
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[test]
+fn why_there_is_no_place_is_said_once() {
+    let rings = tempfile::tempdir().unwrap();
+    let options = PublishOptions::metadata(FourCc(*b"TEXT"), FrameRate::from_whole(1));
+    let _publisher = Publisher::create_in(rings.path(), "door/people", options).unwrap();
+    let camera = Camera::open_in(rings.path(), "door/people", Start::Oldest).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("door,people");
+    fs::write(&file, "no folder").unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let tell = move |line: fmt::Arguments<'_>| heard.lock().unwrap().push(line.to_string());
+    let shared = Shared::new(RecordOptions::new(directory.path().to_owned()), tell);
+    let place = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_for_place(&shared, &camera).is_some());
+        // Tried twice by then.
+        std::thread::sleep(Duration::from_millis(1500));
+        fs::remove_file(&file).unwrap();
+        waiting.join().unwrap()
+    });
+    assert!(place);
+    assert_eq!(said.lock().unwrap().len(), 1, "{said:?}");
+}
