@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use sdvr::{FourCc, FrameRate, PublishOptions, Published, Publisher};
+use sdvr_frame::StreamFormat;
 
 use super::*;
+use crate::options::Form;
 
 /// Where the length of a ring's first frame is: crates/sdvr-ring/LAYOUT.md.
 const LENGTH: u64 = 0x1000 + 2 * 8;
@@ -124,4 +126,63 @@ fn why_there_is_no_place_is_said_once() {
     });
     assert!(place);
     assert_eq!(said.lock().unwrap().len(), 1, "{said:?}");
+}
+
+/// What a list says of the planes of a picture, and how many bytes of it are written.
+fn planes_of(fourcc: &[u8; 4], (width, height): (u32, u32), bytes: &[u8]) -> (String, Vec<u8>) {
+    let rings = tempfile::tempdir().unwrap();
+    let options = PublishOptions::new(StreamFormat {
+        fourcc: FourCc(*fourcc),
+        width,
+        height,
+        rate: FrameRate::from_whole(25),
+    });
+    let mut publisher = Publisher::create_in(rings.path(), "door/small", options).unwrap();
+    publisher.publish(bytes, &Published::now()).unwrap();
+    let camera = Camera::open_in(rings.path(), "door/small", Start::Oldest).unwrap();
+    let mut input = Input::new(camera, Form::Planes);
+    match input.next(Duration::from_secs(10)).unwrap() {
+        Got::Frame(taken) => (taken.plain.unwrap().planes, taken.bytes),
+        Got::Damaged(error) => panic!("{error}"),
+        Got::NeverAPicture(why) => panic!("{why}"),
+        _ => panic!("no frame"),
+    }
+}
+
+#[test]
+fn how_planes_lie_is_told_as_they_are_written() {
+    // Two pixels and one that fills up, in each row: colour is put apart.
+    let packed: Vec<u8> = (0..16).collect();
+    let (told, written) = planes_of(b"YUYV", (3, 2), &packed);
+    assert_eq!(
+        told,
+        "3x2 pixels, 422P, yuv422p for ffmpeg, 14 bytes a frame\n\
+         Y at 0: 2 rows of 3 bytes\n\
+         Cb at 6: 2 rows of 2 bytes\n\
+         Cr at 10: 2 rows of 2 bytes\n\
+         ffplay -f rawvideo -pixel_format yuv422p -video_size 3x2 FILE"
+    );
+    assert_eq!(written, [0, 2, 4, 8, 10, 12, 1, 5, 9, 13, 3, 7, 11, 15]);
+    let (told, written) = planes_of(b"NV21", (2, 2), &[1, 2, 3, 4, 30, 20]);
+    assert_eq!(
+        told,
+        "2x2 pixels, YU12, yuv420p for ffmpeg, 6 bytes a frame\n\
+         Y at 0: 2 rows of 2 bytes\n\
+         Cb at 4: 1 rows of 1 bytes\n\
+         Cr at 5: 1 rows of 1 bytes\n\
+         ffplay -f rawvideo -pixel_format yuv420p -video_size 2x2 FILE"
+    );
+    assert_eq!(written, [1, 2, 3, 4, 20, 30]);
+    let lines = |told: &str| told.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (told, written) = planes_of(b"RGB3", (1, 2), &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        lines(&told)[..2],
+        [
+            "1x2 pixels, RGB3, rgb24 for ffmpeg, 6 bytes a frame",
+            "red, green, blue at 0: 2 rows of 3 bytes"
+        ]
+    );
+    assert_eq!(written.len(), 6);
+    let (told, _) = planes_of(b"Y16 ", (2, 1), &[1, 2, 3, 4]);
+    assert_eq!(lines(&told)[1], "Y at 0: 1 rows of 4 bytes");
 }
