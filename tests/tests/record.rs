@@ -195,6 +195,85 @@ fn an_event_is_recorded_from_before_it_happened() {
 }
 
 #[test]
+fn the_list_beside_planes_says_how_they_lie() {
+    let system = System::with_daemon();
+    let folder = tempfile::tempdir().unwrap();
+    let _client = system.start_client("door", "test:?format=YUYV&size=162x120&fps=20", &[]);
+    let mut recorder = system.start_recorder(folder.path(), &["--raw"]);
+    let raw = || {
+        let all = files(folder.path(), "door").into_iter();
+        all.filter(|file| file.extension().unwrap() == "raw")
+            .collect::<Vec<_>>()
+    };
+    wait_until("planes are written", || {
+        raw()
+            .iter()
+            .any(|file| file.metadata().unwrap().len() > 20 * 38_880)
+    });
+    assert!(recorder.terminate().success(), "{}", recorder.log());
+    let [file] = <[_; 1]>::try_from(raw()).unwrap();
+    let list = std::fs::read_to_string(file.with_extension("times.csv")).unwrap();
+    let (about, times): (Vec<&str>, Vec<&str>) =
+        list.lines().partition(|line| line.starts_with('#'));
+    assert_eq!(
+        about,
+        [
+            "# 162x120 pixels, 422P, yuv422p for ffmpeg, 38880 bytes a frame",
+            "# Y at 0: 120 rows of 162 bytes",
+            "# Cb at 19440: 120 rows of 81 bytes",
+            "# Cr at 29160: 120 rows of 81 bytes",
+            "# ffplay -f rawvideo -pixel_format yuv422p -video_size 162x120 FILE",
+        ]
+    );
+    assert_eq!(times[0], "frame,captured");
+    let frames = times.len() as u64 - 1;
+    assert_eq!(file.metadata().unwrap().len(), frames * 38_880);
+    // ffmpeg takes them by what is said.
+    let decoded = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "rawvideo", "-pixel_format", "yuv422p"])
+        .args(["-video_size", "162x120", "-i"])
+        .arg(&file)
+        .args(["-f", "framecrc", "-"])
+        .output()
+        .unwrap();
+    let lines = text(&decoded.stdout);
+    let decoded = lines.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(decoded.count() as u64, frames, "{lines}");
+    // An index that is made anew has them all.
+    let place = folder.path().to_str().unwrap();
+    std::fs::remove_file(folder.path().join("door/index.sqlite")).unwrap();
+    let shown = system.sdvr(&["recordings", "show", "-o", place, "door", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown[0]["frames"].as_u64(), Some(frames), "{shown}");
+}
+
+#[test]
+fn a_name_in_the_pipe_that_no_camera_has_is_told_once() {
+    let system = System::with_daemon();
+    let folder = tempfile::tempdir().unwrap();
+    let _client = system.start_client("door", "test:?format=MJPG&size=160x120&fps=20", &[]);
+    system.wait_for_state("door", "live");
+    let (alarm, place) = (folder.path().join("alarm"), folder.path().join("video"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &alarm, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let options = ["--for", "1s", "--on-trigger", alarm.to_str().unwrap()];
+    let mut recorder = system.start_recorder(&place, &options);
+    // The recorder has the pipe open for reading: nobody waits.
+    for _ in 0..3 {
+        std::fs::write(&alarm, b"dor\n\xff\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    wait_until("it is told", || recorder.log().contains("\"dor\""));
+    std::fs::write(&alarm, b"door\n").unwrap();
+    wait_until("the event is recorded", || files(&place, "door").len() == 1);
+    assert!(recorder.terminate().success(), "{}", recorder.log());
+    let told = "no camera is called \"dor\"; there are door";
+    assert_eq!(recorder.times_said(told), 1, "{}", recorder.log());
+    let log = recorder.log();
+    assert_eq!(recorder.times_said("no camera is called"), 2, "{log}");
+}
+
+#[test]
 fn a_full_disk_pauses_recording_and_says_so_once() {
     pauses_once("test:?format=YUYV&size=320x240&fps=20", 8 << 20);
 }

@@ -31,6 +31,12 @@ written when an event comes, with what comes in the time of --for after it. --on
 event. --on-trigger: a file that is made or touched is one; of a pipe (mkfifo) each line is
 one, of the camera that it names, or of all if it is empty.
 
+--raw writes decoded planes, frame after frame, and nothing else: without padding, Y, then Cb,
+then Cr, where the camera has them otherwise, too; RGB and Bayer pixels as they lie. The list beside
+the file begins with lines that say how: width, height, FourCC, ffmpeg's name, and where each
+plane begins, with the number and the bytes of its rows. Then it has a line a frame, its number
+and when it was taken. A .y4m file says the first of itself, and has such a list, too.
+
 Times are 90s, 15m, 12h, 7d; sizes are 500M, 20G, 4T.
 
 Examples:

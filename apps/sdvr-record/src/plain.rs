@@ -1,8 +1,13 @@
 //! Decoded pictures one behind the other: planes, or YUV4MPEG2.
 //!
-//! Such files do not say when frames were taken: a list beside them does, a line a frame.
+//! Such files do not say when frames were taken, and those of planes not even what they are: a list beside them does, of a line a frame after some that begin with `#`.
 //!
 //! ```text
+//! # 640x480 pixels, YU12, yuv420p for ffmpeg, 460800 bytes a frame
+//! # Y at 0: 480 rows of 640 bytes
+//! # Cb at 307200: 240 rows of 320 bytes
+//! # Cr at 384000: 240 rows of 320 bytes
+//! # ffplay -f rawvideo -pixel_format yuv420p -video_size 640x480 FILE
 //! frame,captured
 //! 0,2026-11-23T14:05:00.123456789Z
 //! ```
@@ -22,6 +27,8 @@ pub(crate) struct PlainForm {
     pub(crate) head: Vec<u8>,
     /// What all of its frames are, in words.
     pub(crate) description: String,
+    /// How their planes lie, in lines, where no head says so.
+    pub(crate) planes: String,
 }
 
 /// Puts frames one behind the other.
@@ -36,10 +43,15 @@ pub(crate) struct PlainMuxer {
 
 impl PlainMuxer {
     pub(crate) fn new(form: PlainForm) -> Self {
+        let mut lines = String::new();
+        for line in form.planes.lines() {
+            lines.extend(["# ", line, "\n"]);
+        }
+        lines.push_str("frame,captured\n");
         Self {
             form,
             pending: Vec::new(),
-            lines: "frame,captured\n".to_owned(),
+            lines,
             frames: 0,
         }
     }
@@ -87,13 +99,14 @@ mod tests {
             extension: "raw",
             head: Vec::new(),
             description: String::new(),
+            planes: "2x1 pixels\nY at 0".to_owned(),
         });
         muxer.add(UtcTime(0), vec![1, 2]);
         muxer.add(UtcTime(1_500_000_000), vec![3]);
         assert_eq!(muxer.take_fragment().to_vec(), [1, 2, 3]);
         assert_eq!(
             muxer.take_lines(),
-            "frame,captured\n0,1970-01-01T00:00:00.000000000Z\n1,1970-01-01T00:00:01.500000000Z\n"
+            "# 2x1 pixels\n# Y at 0\nframe,captured\n0,1970-01-01T00:00:00.000000000Z\n1,1970-01-01T00:00:01.500000000Z\n"
         );
         muxer.add(UtcTime(2_000_000_000), vec![4]);
         assert_eq!(muxer.take_lines(), "2,1970-01-01T00:00:02.000000000Z\n");

@@ -10,9 +10,12 @@ mod missing;
 mod pace;
 mod pause;
 mod places;
+mod retries;
 mod seat;
 mod shared;
 mod taken;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use self::housekeeping::{Remover, Teller};
 use self::input::{Got, Input};
 use self::pace::{Depth, Pace};
 use self::places::{NoPlace, Place};
+use self::retries::Retries;
 use self::seat::Seat;
 use self::shared::Shared;
 use crate::options::RecordOptions;
@@ -35,8 +39,6 @@ use crate::status::StatusPage;
 
 /// How long a frame is waited for before other things are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// How soon it is tried again what could not be done.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked for events, and whether to end.
 const EVENT_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -95,6 +97,9 @@ pub fn run(
     while !is_to_end() {
         if let Some(triggers) = &mut triggers {
             triggers.look(&shared.events);
+            for notice in shared.events.take_notices() {
+                shared.say(format_args!("{notice}"));
+            }
         }
         teller.turn();
         std::thread::sleep(EVENT_INTERVAL);
@@ -113,10 +118,11 @@ fn record(shared: &Arc<Shared>, camera: Camera) {
     let fingerprint = camera.info().and_then(|info| info.origin.fingerprint());
     let names = camera.label().to_owned();
     let seat = Seat::new(shared, &place, fingerprint, names);
+    shared.events.meet(&seat.names());
     let mut recorder = CameraRecorder::new(shared, seat);
     let mut input = Input::new(camera, shared.options.form);
-    let mut pace = Pace::default();
-    while record_what_is_there(&mut input, &mut recorder, &mut pace) {
+    let (mut pace, mut retries) = (Pace::default(), Retries::default());
+    while record_what_is_there(&mut input, &mut recorder, &mut pace, &mut retries) {
         recorder.turn();
         let depth = input.camera().info().map(|info| Depth {
             slots: info.slots,
@@ -130,22 +136,31 @@ fn record(shared: &Arc<Shared>, camera: Camera) {
     recorder.leave(input.missing_at_end());
 }
 
-/// Where a camera is recorded; waits while there is no such place, and says once why. `None` when the camera goes meanwhile.
+/// Where a camera is recorded; waits while there is no such place, and says why. `None` when the camera goes meanwhile.
 fn wait_for_place<'a>(shared: &'a Shared, camera: &Camera) -> Option<Place<'a>> {
     let info = camera.info()?;
-    let mut is_said = false;
+    let mut retries = Retries::default();
     while !camera.has_gone() {
+        let rest = retries.due_in(Instant::now());
+        if !rest.is_zero() {
+            std::thread::sleep(rest.min(LOOK_INTERVAL));
+            continue;
+        }
         let error = match shared.place_for(&info.label, info.origin.fingerprint(), info.stream) {
             Ok(place) => return Some(place),
             Err(error) => error,
         };
-        if !std::mem::replace(&mut is_said, true) {
+        // To open a folder takes long, which is not done each second for ever; to see that somebody has it does not.
+        if error.is_anothers() {
+            retries.begin_anew();
+        }
+        if retries.fail(Instant::now(), &error.to_string()) {
             let label = &info.label;
             shared.say(format_args!("{label}: cannot be recorded: {error}"));
         }
         let is_full = matches!(&error, NoPlace::Index(error) if error.is_disk_full());
-        if !is_full || !shared.make_room(&shared.options.directory) {
-            std::thread::sleep(TRY_AGAIN);
+        if is_full && shared.make_room(&shared.options.directory) {
+            retries.begin_anew();
         }
     }
     None
@@ -176,12 +191,22 @@ fn record_what_is_there(
     input: &mut Input,
     recorder: &mut CameraRecorder<'_>,
     pace: &mut Pace,
+    retries: &mut Retries,
 ) -> bool {
     let began = Instant::now();
+    let rest = retries.due_in(began);
+    if !rest.is_zero() {
+        std::thread::sleep(rest.min(LOOK_INTERVAL));
+        return !input.camera().has_gone();
+    }
     let mut timeout = LOOK_INTERVAL.min(recorder.due_in().unwrap_or(LOOK_INTERVAL));
     // Who never catches up has other things to do, too.
     while began.elapsed() <= LOOK_INTERVAL {
-        match input.next(timeout) {
+        let next = input.next(timeout);
+        if !matches!(next, Ok(Got::Nothing) | Err(_)) {
+            retries.begin_anew();
+        }
+        match next {
             Ok(Got::Frame(frame)) => {
                 pace.count(frame.bytes.len(), frame.published);
                 recorder.take(frame);
@@ -195,8 +220,10 @@ fn record_what_is_there(
             Ok(Got::NeverAPicture(why)) => recorder.count_unrecordable(&why),
             Err(Error::Ended) => recorder.end(),
             Err(error) => {
-                recorder.say_unrecordable(&error.to_string());
-                std::thread::sleep(TRY_AGAIN);
+                let why = error.to_string();
+                if retries.fail(Instant::now(), &why) {
+                    recorder.say_unrecordable(&why);
+                }
                 return !input.camera().has_gone();
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sdvr::{Camera, DecodeError, Decoded, Error, Frame, FrameFlags, Pictures, Pixels, Policy};
 
+use crate::planes::Planes;
 use crate::shape::{Form, Shape};
 use crate::y4m;
 
@@ -153,6 +154,16 @@ impl Feed {
         match &self.source {
             Source::AsTheyCame { frame, .. } => frame.as_ref(),
             Source::Pictures { decoded, .. } => decoded.as_ref().map(Decoded::frame),
+        }
+    }
+
+    /// How the planes of the frame that was taken last are written, where that is without a header; `None` where it is not.
+    pub fn planes(&self) -> Option<Planes> {
+        match (&self.source, self.wanted) {
+            (Source::Pictures { decoded, .. }, Some(Format::Planes)) => {
+                Planes::of(decoded.as_ref()?.picture())
+            }
+            _ => None,
         }
     }
 

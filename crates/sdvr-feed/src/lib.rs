@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod feed;
+mod planes;
 mod shape;
 mod y4m;
 
 pub use feed::{Feed, Format, NoPicture, Taken};
+pub use planes::Planes;
 pub use shape::{Form, Shape, fraction};

@@ -51,7 +51,7 @@ pub(crate) fn look_at(folder: &Path, path: &str) -> io::Result<Pictures> {
         list => BufReader::new(list?),
     };
     for line in list.split(b'\n') {
-        // The first says what the columns are, and the last may have been cut off.
+        // The first ones say how planes lie, and what the columns are, and the last may have been cut off.
         let line = line?;
         let Some(time) = std::str::from_utf8(&line).ok().and_then(time_of_line) else {
             continue;
@@ -136,7 +136,7 @@ mod tests {
             },
         };
         assert_eq!(look_at(place.path(), path).unwrap(), expected);
-        let list = "frame,captured\n0,2026-11-23T14:05:00.5Z\n1,2026-11-23T14:05:01.000000001Z\n2,2026-11-23T14:0";
+        let list = "# 64x48 pixels, YU12, 4608 bytes a frame\n# 1,2\nframe,captured\n0,2026-11-23T14:05:00.5Z\n1,2026-11-23T14:05:01.000000001Z\n2,2026-11-23T14:0";
         std::fs::write(day.join("14-05-00.times.csv"), list).unwrap();
         expected.frames = 2;
         expected.begins = UtcTime(BEGIN + 500_000_000);

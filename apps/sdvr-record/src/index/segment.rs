@@ -137,17 +137,23 @@ pub enum GapReason {
     Source,
     /// There was no room on the disk.
     DiskFull,
+    /// They came before a key frame with which a file could begin.
+    NoKey,
     /// The clock was set: nothing need be missing, but times do not go on from one another.
     Clock,
+    /// A later version of this program knows why.
+    Unknown,
 }
 
 impl GapReason {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Link,
         Self::SlowDisk,
         Self::Source,
         Self::DiskFull,
+        Self::NoKey,
         Self::Clock,
+        Self::Unknown,
     ];
 
     /// As it stands in the index and is printed.
@@ -158,12 +164,15 @@ impl GapReason {
             Self::SlowDisk => "slow disk",
             Self::Source => "source",
             Self::DiskFull => "disk full",
+            Self::NoKey => "no key frame",
             Self::Clock => "clock",
+            Self::Unknown => "unknown",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    fn parse(text: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.unwrap_or(Self::Unknown)
     }
 }
 
@@ -229,9 +238,10 @@ pub(super) fn read_gap(row: &Row<'_>) -> rusqlite::Result<(SegmentId, Gap)> {
         begins: UtcTime(row.get(1)?),
         ends: UtcTime(row.get(2)?),
         frames: count(row.get(3)?)?,
-        reason: GapReason::parse(&reason).ok_or_else(damage)?,
+        reason: GapReason::parse(&reason),
     };
-    if row.get::<_, i64>(5)? != gap.seal(segment) {
+    // By the word that stands there: one that this version does not know is no damage.
+    if row.get::<_, i64>(5)? != gap.seal_as(segment, &reason) {
         return Err(damage());
     }
     Ok((segment, gap))
@@ -269,18 +279,19 @@ impl Segment {
 impl Gap {
     /// See [`Segment::seal`].
     pub(super) fn seal(&self, segment: SegmentId) -> i64 {
+        self.seal_as(segment, self.reason.as_str())
+    }
+
+    fn seal_as(&self, segment: SegmentId, reason: &str) -> i64 {
         let Self {
             begins,
             ends,
             frames,
-            reason,
+            reason: _,
         } = self;
         seal(&format!(
-            "{}\0{}\0{}\0{frames}\0{}",
-            segment.0,
-            begins.0,
-            ends.0,
-            reason.as_str()
+            "{}\0{}\0{}\0{frames}\0{reason}",
+            segment.0, begins.0, ends.0
         ))
     }
 }

@@ -201,6 +201,32 @@ fn segments_are_found_by_any_of_their_frames() {
     assert_eq!(begins(599, 9999), [540]);
 }
 
+/// What another version of this program entered is as good as what this one does.
+#[test]
+fn a_reason_of_a_later_version_is_no_damage() {
+    let place = tempfile::tempdir().unwrap();
+    let mut index = open(place.path(), "door");
+    let segment = record(&mut index, BEGIN, 10);
+    let text = format!("{}\x000\x001\x007\0full moon", segment.id.0);
+    let sql = "INSERT INTO gaps (segment, begins, ends, frames, reason, seal) \
+               VALUES (?1, 0, 1, 7, 'full moon', ?2)";
+    let values = (segment.id.0, super::segment::seal(&text));
+    index.connection.execute(sql, values).unwrap();
+    drop(index);
+    let mut said = Vec::new();
+    let index = Index::open_to_read(place.path(), &label("door"), &mut |line| {
+        said.push(line.to_owned())
+    });
+    let gap = Gap {
+        begins: UtcTime(0),
+        ends: UtcTime(1),
+        frames: 7,
+        reason: GapReason::Unknown,
+    };
+    assert_eq!(index.unwrap().gaps(segment.id).unwrap(), [gap]);
+    assert!(said.is_empty(), "{said:?}");
+}
+
 #[test]
 fn a_removed_segment_takes_its_file_its_gaps_and_the_empty_folder_with_it() {
     let place = tempfile::tempdir().unwrap();

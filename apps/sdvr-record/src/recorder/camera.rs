@@ -1,10 +1,14 @@
 //! One camera: from its frames to its files.
 
+mod recording;
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use sdvr_frame::InstanceId;
 
-use super::clock::Dates;
+use self::recording::{Cut, Recording};
 use super::history::History;
 use super::missing::{Gaps, Losses};
 use super::pause::Pause;
@@ -56,37 +60,32 @@ enum State {
     AwaitsKey {
         since: Option<Instant>,
         is_said: bool,
+        /// Whether frames that come meanwhile are missing in what is recorded, if anything is yet.
+        is_gap: bool,
     },
     Recording(Box<Recording>),
     /// Nothing can be written.
     Paused(Pause),
 }
 
-/// A file that is being written.
-struct Recording {
-    writer: SegmentWriter,
-    id: SegmentId,
-    dates: Dates,
-    instance: InstanceId,
-}
-
-/// Why a file ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    /// It cannot hold the next frame.
-    Fit,
-    /// It is long enough.
-    Length,
-    /// The host's clock was set.
-    Clock,
+impl State {
+    const fn awaits_key(is_gap: bool) -> Self {
+        Self::AwaitsKey {
+            since: None,
+            is_said: false,
+            is_gap,
+        }
+    }
 }
 
 impl<'a> CameraRecorder<'a> {
     pub(super) fn new(shared: &'a Shared, seat: Seat) -> Self {
+        let history = shared.new_history();
         Self {
             shared,
-            state: State::awaits_key(),
-            history: shared.new_history(),
+            // It may have gone, and be back.
+            state: State::awaits_key(history.is_none()),
+            history,
             events: shared.events.count(),
             gaps: Gaps::default(),
             losses: Losses::default(),
@@ -114,9 +113,15 @@ impl<'a> CameraRecorder<'a> {
             ));
         }
         self.end_segment();
-        if matches!(self.state, State::Paused(_)) {
-            // Nobody wants anything written.
-            self.state = State::awaits_key();
+        self.await_event();
+    }
+
+    /// Nobody wants anything written.
+    fn await_event(&mut self) {
+        match &mut self.state {
+            State::AwaitsKey { is_gap, .. } => *is_gap = false,
+            State::Paused(_) => self.state = State::awaits_key(false),
+            State::Recording(_) => {}
         }
     }
 
@@ -145,9 +150,7 @@ impl<'a> CameraRecorder<'a> {
         if passed == Passed::Written {
             let id = recording.id;
             self.count_missing(frame);
-            for gap in self.gaps.take(captured) {
-                self.seat.note_gap(id, &gap);
-            }
+            self.gaps.note(&mut self.seat, id, captured);
             self.has_written(Written { frames: 1, bytes });
         }
         passed
@@ -177,6 +180,7 @@ impl<'a> CameraRecorder<'a> {
         if let State::AwaitsKey {
             since: Some(since),
             is_said,
+            ..
         } = &mut self.state
             && !*is_said
             && since.elapsed() > KEY_AWAITED_MOST
@@ -215,7 +219,7 @@ impl<'a> CameraRecorder<'a> {
         self.say_unrecordable(why);
     }
 
-    /// Nothing of this camera can be recorded.
+    /// Nothing of this camera can be recorded. The same is not said twice in a row.
     pub(super) fn say_unrecordable(&mut self, why: &str) {
         if self.said.never.as_deref() != Some(why) {
             self.seat.say(format_args!("cannot be recorded: {why}"));
@@ -230,6 +234,7 @@ impl<'a> CameraRecorder<'a> {
         self.is_first = true;
         if let Some(history) = &mut self.history {
             history.take();
+            self.await_event();
         }
     }
 
@@ -246,10 +251,8 @@ impl<'a> CameraRecorder<'a> {
             self.seat
                 .say(format_args!("{lost} frames were not recorded"));
         }
-        if let Some(last) = self.seat.last_recorded() {
-            for gap in self.gaps.take(last) {
-                self.seat.note_last_gap(&gap);
-            }
+        if let (Some(last), Some(id)) = (self.seat.last_recorded(), self.seat.last_file()) {
+            self.gaps.note(&mut self.seat, id, last);
         }
         self.seat.tell(RecordingState::Gone);
     }
@@ -315,9 +318,7 @@ impl<'a> CameraRecorder<'a> {
             return;
         };
         let captured = recording.dates.date(frame.captured);
-        for gap in self.gaps.take(captured) {
-            self.seat.note_gap(recording.id, &gap);
-        }
+        self.gaps.note(&mut self.seat, recording.id, captured);
         let (number, instance) = (frame.number, frame.instance);
         match recording.writer.add(captured, frame.is_key, frame.bytes) {
             Added::Taken => {}
@@ -363,7 +364,7 @@ impl<'a> CameraRecorder<'a> {
             && !frame.is_key
         {
             since.get_or_insert_with(Instant::now);
-            return false;
+            return self.pass_over(frame);
         }
         if std::mem::take(&mut self.has_unfinished) {
             self.has_unfinished = !self.seat.recover_unfinished();
@@ -383,7 +384,7 @@ impl<'a> CameraRecorder<'a> {
                 if self.said.unrecordable.replace(frame.instance) != Some(frame.instance) {
                     self.seat.say(format_args!("cannot be recorded: {why}"));
                 }
-                false
+                self.pass_over(frame)
             }
             Err(error) => {
                 let not_taken = error.is_disk_full().then_some(frame.bytes.len() as u64);
@@ -391,6 +392,16 @@ impl<'a> CameraRecorder<'a> {
                 false
             }
         }
+    }
+
+    /// No file can begin with this frame.
+    fn pass_over(&mut self, frame: &Taken) -> bool {
+        if matches!(self.state, State::AwaitsKey { is_gap: true, .. })
+            && self.seat.last_recorded().is_some()
+        {
+            self.miss(frame, 1, GapReason::NoKey);
+        }
+        false
     }
 
     /// This frame is not recorded.
@@ -518,7 +529,7 @@ impl<'a> CameraRecorder<'a> {
             return;
         };
         let (id, is_empty) = (recording.id, recording.writer.written().frames == 0);
-        let awaits_key = State::awaits_key();
+        let awaits_key = State::awaits_key(true);
         let State::Recording(recording) = std::mem::replace(&mut self.state, awaits_key) else {
             return;
         };
@@ -537,7 +548,7 @@ impl<'a> CameraRecorder<'a> {
     fn pause(&mut self, why: &str, not_taken: Option<u64>, since: UtcTime, lost: u64) {
         self.seat.count_lost(lost);
         self.gaps.add(since, lost, GapReason::DiskFull);
-        let awaits_key = State::awaits_key();
+        let awaits_key = State::awaits_key(true);
         let before = match std::mem::replace(&mut self.state, awaits_key) {
             State::Paused(pause) => Some(pause),
             _ => self.resumed.take(),
@@ -557,42 +568,5 @@ impl<'a> CameraRecorder<'a> {
         };
         pause.lost = pause.lost.saturating_add(lost);
         self.state = State::Paused(pause);
-    }
-}
-
-impl State {
-    const fn awaits_key() -> Self {
-        Self::AwaitsKey {
-            since: None,
-            is_said: false,
-        }
-    }
-}
-
-impl Recording {
-    /// Whether the file ends before this frame, and why.
-    fn ends_before(&self, frame: &Taken, length: Duration) -> Option<Cut> {
-        let captured = self.dates.date(frame.captured);
-        let sample = Sample {
-            captured,
-            is_key: frame.is_key,
-            bytes: &frame.bytes,
-        };
-        if self.instance != frame.instance
-            || !self
-                .writer
-                .fits(&frame.format, &sample, frame.plain.as_ref())
-        {
-            return Some(Cut::Fit);
-        }
-        if !frame.is_key {
-            return None;
-        }
-        if self.dates.step_to(frame.dates).is_some() {
-            return Some(Cut::Clock);
-        }
-        let lasted_ns = captured.0.saturating_sub(self.writer.begins().0);
-        let is_long = u128::try_from(lasted_ns).is_ok_and(|lasted| lasted >= length.as_nanos());
-        is_long.then_some(Cut::Length)
     }
 }

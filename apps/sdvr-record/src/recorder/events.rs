@@ -1,5 +1,6 @@
 //! What begins a recording where not everything is recorded: a signal, a file that is touched, a line in a pipe.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -15,6 +16,12 @@ use sdvr_frame::Timestamp;
 const READS_MOST: usize = 16;
 /// A line in the pipe that is longer is not a camera's name.
 const LINE_BYTES_MOST: usize = 1024;
+/// Of so many events those of cameras that nobody knows are not kept: who writes nonsense into the pipe does not fill the memory.
+const KEPT_MOST: usize = 256;
+/// So many names that no camera has are told; of so many letters each, and with so many that there are.
+const TOLD_MOST: usize = 64;
+const TOLD_LETTERS_MOST: usize = 64;
+const LISTED_MOST: usize = 8;
 
 /// What has happened, and until when it is recorded.
 #[derive(Debug)]
@@ -29,6 +36,20 @@ struct Happened {
     count: u64,
     /// The last of all cameras, and the last of each that was named.
     last: Vec<Event>,
+    met: Met,
+}
+
+/// The cameras that there are, or were, by their names.
+#[derive(Debug, Default)]
+struct Met {
+    /// Whatever one may be called.
+    names: BTreeSet<String>,
+    /// What each is called in the first place.
+    labels: BTreeSet<String>,
+    /// Names that events had and no camera has.
+    unknown: Vec<String>,
+    /// How many of them were told.
+    told: usize,
 }
 
 #[derive(Debug)]
@@ -55,10 +76,28 @@ impl Events {
         }
     }
 
+    /// A camera with these names, the best known first, is there.
+    pub(super) fn meet(&self, names: &[&str]) {
+        let met = &mut self.happened().met;
+        met.names
+            .extend(names.iter().map(|name| (*name).to_owned()));
+        met.labels
+            .extend(names.first().map(|label| (*label).to_owned()));
+    }
+
     /// An event of all cameras, or of one that is called so.
     pub(super) fn happen(&self, camera: Option<&str>) {
         let now = Timestamp::now();
         let mut happened = self.happened();
+        if let Some(name) = camera
+            && !happened.met.names.contains(name)
+        {
+            happened.met.hear_unknown(name);
+            // It may come while the event lasts.
+            if happened.last.len() >= KEPT_MOST {
+                return;
+            }
+        }
         happened.count = happened.count.saturating_add(1);
         let event = Event {
             camera: camera.map(str::to_owned),
@@ -69,6 +108,11 @@ impl Events {
             .last
             .retain(|other| other.camera != event.camera && other.until > now);
         happened.last.push(event);
+    }
+
+    /// What people should know of events that no camera was meant by. Once of each name.
+    pub(super) fn take_notices(&self) -> Vec<String> {
+        self.happened().met.take_notices()
     }
 
     /// How many have happened.
@@ -92,6 +136,41 @@ impl Events {
 
     fn happened(&self) -> MutexGuard<'_, Happened> {
         self.happened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Met {
+    fn hear_unknown(&mut self, name: &str) {
+        let mut letters = name.chars();
+        let mut name: String = letters.by_ref().take(TOLD_LETTERS_MOST).collect();
+        if letters.next().is_some() {
+            name.push('…');
+        }
+        if self.unknown.len() < TOLD_MOST && !self.unknown.contains(&name) {
+            self.unknown.push(name);
+        }
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        let untold = self.unknown.get(self.told..).unwrap_or_default();
+        if untold.is_empty() {
+            return Vec::new();
+        }
+        let listed: Vec<&str> = self
+            .labels
+            .iter()
+            .take(LISTED_MOST)
+            .map(String::as_str)
+            .collect();
+        let there = match self.labels.len().checked_sub(LISTED_MOST) {
+            _ if listed.is_empty() => "none is there yet".to_owned(),
+            None | Some(0) => format!("there are {}", listed.join(", ")),
+            Some(more) => format!("there are {} and {more} more", listed.join(", ")),
+        };
+        let tell = |name| format!("--on-trigger: no camera is called {name:?}; {there}");
+        let notices = untold.iter().map(tell).collect();
+        self.told = self.unknown.len();
+        notices
     }
 }
 
@@ -278,6 +357,60 @@ mod tests {
         std::fs::write(&path, "\n").unwrap();
         triggers.look(&events);
         assert!(events.is_on(&["yard"], Timestamp::now()));
+    }
+
+    #[test]
+    fn names_that_no_camera_has_are_told_once_with_those_that_there_are() {
+        let (line, events) = (&mut Vec::new(), Events::new(LONG));
+        let mut write = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .for_each(|byte| take_byte(line, *byte, &events));
+            events.take_notices()
+        };
+        assert_eq!(
+            write(b"door\n"),
+            ["--on-trigger: no camera is called \"door\"; none is there yet"]
+        );
+        events.meet(&["door", "SHA256:x"]);
+        events.meet(&["yard"]);
+        assert!(events.is_on(&["door"], Timestamp::now()), "it came in time");
+        assert!(write(b"door\n\nSHA256:x\n yard \n").is_empty());
+        assert_eq!(
+            write(b"dor\nyrd\ndor\n\xff\x1b[2J\ndor\n"),
+            ["dor", "yrd", "\u{fffd}\u{1b}[2J"].map(|name| format!(
+                "--on-trigger: no camera is called {name:?}; there are door, yard"
+            ))
+        );
+        for n in 0..10 {
+            events.meet(&[&format!("gate-{n}")]);
+        }
+        let told = write(&[&[b'x'; 1 << 20][..], b"\n"].concat());
+        assert_eq!(
+            told,
+            [format!(
+                "--on-trigger: no camera is called \"{}…\"; there are door, {}, gate-6 and 4 more",
+                "x".repeat(64),
+                (0..6)
+                    .map(|n| format!("gate-{n}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )]
+        );
+    }
+
+    #[test]
+    fn nonsense_takes_little_memory_and_keeps_no_event_from_happening() {
+        let events = Events::new(LONG);
+        events.meet(&["door"]);
+        for n in 0..10_000 {
+            events.happen(Some(&n.to_string()));
+        }
+        assert_eq!(events.happened().last.len(), KEPT_MOST);
+        assert_eq!(events.take_notices().len(), TOLD_MOST);
+        events.happen(Some("door"));
+        assert!(events.is_on(&["door"], Timestamp::now()));
+        assert!(!events.is_on(&["yard"], Timestamp::now()));
     }
 
     #[test]

@@ -166,6 +166,7 @@ fn decoded(feed: &Feed, shape: &Shape, planes: &mut Vec<u8>) -> Option<Taken> {
         extension: if head.is_empty() { "raw" } else { "y4m" },
         head,
         description: shape.to_string(),
+        planes: feed.planes().map(|it| it.to_string()).unwrap_or_default(),
     };
     Some(Taken::of_picture(frame, feed.missed(), form, bytes))
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::seat::Seat;
-use crate::index::{Gap, GapReason};
+use crate::index::{Gap, GapReason, SegmentId};
 use crate::sample::UtcTime;
 
 /// How often losses are spoken of.
@@ -30,8 +30,14 @@ impl Gaps {
         }
     }
 
-    /// All of them, which end with a frame of that time.
-    pub(super) fn take(&mut self, ends: UtcTime) -> impl Iterator<Item = Gap> + use<> {
+    /// Notes all of them in a file: they end with a frame of that time.
+    pub(super) fn note(&mut self, seat: &mut Seat, id: SegmentId, ends: UtcTime) {
+        for gap in self.take(ends) {
+            seat.note_gap(id, &gap);
+        }
+    }
+
+    fn take(&mut self, ends: UtcTime) -> impl Iterator<Item = Gap> + use<> {
         let gaps = std::mem::take(&mut self.open);
         gaps.into_iter().map(move |gap| Gap { ends, ..gap })
     }

@@ -35,6 +35,13 @@ pub(super) enum NoPlace {
     Taken,
 }
 
+impl NoPlace {
+    /// Whether another camera or recorder has the place, and may leave it at any moment.
+    pub(super) const fn is_anothers(&self) -> bool {
+        matches!(self, Self::Taken | Self::Index(IndexError::InUse(_)))
+    }
+}
+
 /// Folders of cameras, by the labels as which they are recorded.
 #[derive(Debug, Default)]
 pub(super) struct Places(BTreeMap<StreamLabel, Folder>);

@@ -165,11 +165,9 @@ impl Seat {
         self.say_problem(noted);
     }
 
-    /// Notes a gap behind the last frame that was recorded.
-    pub(super) fn note_last_gap(&mut self, gap: &Gap) {
-        if let Some(id) = self.last {
-            self.note_gap(id, gap);
-        }
+    /// The file that was begun last.
+    pub(super) const fn last_file(&self) -> Option<SegmentId> {
+        self.last
     }
 
     /// Enters what a file has. Whether that is done.

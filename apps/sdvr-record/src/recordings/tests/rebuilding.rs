@@ -376,7 +376,8 @@ fn lost_frames_are_those_that_arrived_and_were_not_recorded() {
         (GapReason::SlowDisk, 2),
         (GapReason::Source, 4),
         (GapReason::DiskFull, 8),
-        (GapReason::Clock, 16),
+        (GapReason::NoKey, 16),
+        (GapReason::Clock, 32),
     ];
     for (reason, frames) in reasons {
         let gap = Gap {
