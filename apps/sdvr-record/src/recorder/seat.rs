@@ -67,6 +67,8 @@ pub(super) struct Seat {
     figures: Arc<Figures>,
     /// The file that was begun last.
     last: Option<SegmentId>,
+    /// The one before it, which is the last again if it is forgotten.
+    before: Option<SegmentId>,
     /// Frames that are missing in the file that is being written.
     lost: u64,
     is_index_problem_said: bool,
@@ -92,6 +94,7 @@ impl Seat {
             folder,
             index,
             last: None,
+            before: None,
             lost: 0,
             is_index_problem_said: false,
         }
@@ -143,7 +146,7 @@ impl Seat {
         let begun = self.index().begin_segment(about, extension);
         self.say_notices();
         let begun = begun?;
-        self.last = Some(begun.id);
+        self.before = self.last.replace(begun.id);
         Ok(begun)
     }
 
@@ -155,6 +158,9 @@ impl Seat {
 
     /// No file could be made at this place.
     pub(super) fn forget_segment(&mut self, id: SegmentId) {
+        if self.last == Some(id) {
+            self.last = self.before.take();
+        }
         let forgotten = self.index().forget_segment(id);
         self.say_problem(forgotten);
     }
