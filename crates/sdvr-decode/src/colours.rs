@@ -76,20 +76,6 @@ impl Colours {
         }
     }
 
-    /// As the parameter set says, or as of video that does not.
-    #[cfg(feature = "h264")]
-    pub(crate) fn of_sequence(sequence: &sdvr_frame::h264::SequenceParameters) -> Self {
-        let mut colours = Self::of_unmarked_video(sequence.height);
-        if let Some(said) = sequence.colours {
-            if said.is_full_range {
-                colours.range = Range::Full;
-            }
-            let matrix = said.matrix.and_then(Matrix::of_code);
-            colours.matrix = matrix.unwrap_or(colours.matrix);
-        }
-        colours
-    }
-
     pub(crate) const fn yuv(self) -> (yuv::YuvRange, yuv::YuvStandardMatrix) {
         let range = match self.range {
             Range::Limited => yuv::YuvRange::Limited,

@@ -10,7 +10,7 @@ use sdvr_frame::FourCc;
 use sdvr_frame::h264::SequenceParameters;
 use sdvr_frame::picture_order::Place;
 
-use crate::colours::Colours;
+use crate::colours::{Colours, Matrix, Range};
 use crate::convert::{Converter, Source, Strided};
 use crate::decoder::Coded;
 use crate::error::DecodeError;
@@ -147,7 +147,7 @@ impl H264 {
         };
         let sequence = self.sequence.as_ref();
         let place = sequence.and_then(|sequence| self.order.place(slice, sequence));
-        let colours = sequence.map_or_else(Colours::default, Colours::of_sequence);
+        let colours = sequence.map_or_else(Colours::default, colours_of);
         let reordered = sequence.and_then(|sequence| sequence.reordered);
         let is_next = place.is_none() || reordered == Some(0);
         if is_next && self.order.is_empty() {
@@ -298,6 +298,19 @@ fn hand_out(
     converter.convert(&source, pixels, picture)?;
     picture.number = decoded.number;
     Ok(())
+}
+
+/// As the parameter set says, or as of video that does not.
+fn colours_of(sequence: &SequenceParameters) -> Colours {
+    let mut colours = Colours::of_unmarked_video(sequence.height);
+    if let Some(said) = sequence.colours {
+        if said.is_full_range {
+            colours.range = Range::Full;
+        }
+        let matrix = said.matrix.and_then(Matrix::of_code);
+        colours.matrix = matrix.unwrap_or(colours.matrix);
+    }
+    colours
 }
 
 /// Refuses what the decoder cannot do, which it does not tell apart from damage.
