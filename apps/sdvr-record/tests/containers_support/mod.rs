@@ -286,44 +286,34 @@ pub(crate) fn open(path: &Path) -> File {
 
 /// What ffprobe says of a packet: when it is decoded, in microseconds, and whether it is a key frame.
 pub(crate) fn packets(path: &Path) -> Vec<(i64, bool)> {
-    let text = said(
-        "ffprobe",
-        &[
-            "-select_streams",
-            "v:0",
-            "-of",
-            "csv=p=0",
-            "-show_entries",
-            "packet=dts_time,flags",
-        ],
-        path,
-    );
-    text.lines()
-        .map(|line| {
-            let (time, flags) = line.split_once(',').unwrap();
-            (micros(time), flags.starts_with('K'))
-        })
-        .collect()
+    let packet = |line: &str| {
+        let (time, flags) = line.split_once(',').unwrap();
+        (micros(time), flags.starts_with('K'))
+    };
+    let text = probed(path, "packet=dts_time,flags");
+    text.lines().map(packet).collect()
 }
 
 /// When each picture of a file is shown, in the order in which ffprobe decodes them: microseconds.
 pub(crate) fn shown(path: &Path) -> Vec<i64> {
-    let text = said(
-        "ffprobe",
-        &[
-            "-select_streams",
-            "v:0",
-            "-of",
-            "csv=p=0",
-            "-show_entries",
-            "frame=pts_time",
-        ],
-        path,
-    );
+    let text = probed(path, "frame=pts_time");
     let times = text.lines().filter(|line| !line.is_empty());
     times
         .map(|line| micros(line.split(',').next().unwrap()))
         .collect()
+}
+
+/// What ffprobe says of the film in a file, a line for each of what there are several of.
+fn probed(path: &Path, entries: &str) -> String {
+    let arguments = [
+        "-select_streams",
+        "v:0",
+        "-of",
+        "csv=p=0",
+        "-show_entries",
+        entries,
+    ];
+    said("ffprobe", &arguments, path)
 }
 
 /// Of seconds with six digits behind the point.
