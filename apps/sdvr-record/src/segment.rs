@@ -501,6 +501,11 @@ impl SegmentWriter {
         remove(&self.path);
     }
 
+    /// When the last frame was captured that waits to be written.
+    pub(crate) fn last_waiting(&self) -> Option<UtcTime> {
+        self.waiting.frames.back().map(|(captured, _)| *captured)
+    }
+
     /// What was taken and is not written.
     pub(crate) fn waiting(&self) -> Written {
         Written {

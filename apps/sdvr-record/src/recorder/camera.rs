@@ -240,7 +240,7 @@ impl<'a> CameraRecorder<'a> {
 
     /// As [`Self::end`], for ever. So much is missing behind the last frame.
     pub(super) fn leave(mut self, missing: Missing) {
-        if let Some(last) = self.seat.last_recorded()
+        if let Some(last) = self.last_taken()
             && self.history.is_none()
         {
             self.count_missing_since(last, missing);
@@ -269,12 +269,21 @@ impl<'a> CameraRecorder<'a> {
     fn count_missing(&mut self, frame: &Taken) {
         let missing = frame.missing;
         let date = frame.dates.date(frame.captured);
-        self.count_missing_since(self.seat.last_recorded().unwrap_or(date), missing);
+        self.count_missing_since(self.last_taken().unwrap_or(date), missing);
         // Between events nothing is recorded, which is no gap.
         let is_first = std::mem::take(&mut self.is_first) || missing.between_runs > 0;
         if is_first && self.history.is_none() && self.seat.last_recorded().is_some() {
             self.miss(frame, missing.between_runs, GapReason::Source);
         }
+    }
+
+    /// When the last frame was captured that was recorded, or is to be.
+    fn last_taken(&self) -> Option<UtcTime> {
+        let waiting = match &self.state {
+            State::Recording(recording) => recording.writer.last_waiting(),
+            _ => None,
+        };
+        waiting.or_else(|| self.seat.last_recorded())
     }
 
     /// Frames are missing in a run.
@@ -292,7 +301,7 @@ impl<'a> CameraRecorder<'a> {
     /// Frames are missing before this one; or this one is.
     fn miss(&mut self, frame: &Taken, frames: u64, reason: GapReason) {
         let date = frame.dates.date(frame.captured);
-        let begins = self.seat.last_recorded().unwrap_or(date);
+        let begins = self.last_taken().unwrap_or(date);
         self.gaps.add(begins, frames, reason);
     }
 

@@ -110,6 +110,21 @@ fn so_are_those_of_a_camera_that_is_back() {
 }
 
 #[test]
+fn a_gap_begins_with_the_last_frame_that_was_taken_be_it_written_or_not() {
+    let bench = Bench::new(None);
+    let mut all = group(0..2, 640);
+    all.extend(frames(5..6, false, 640));
+    all[2].missing.unread = 3;
+    bench.record(all);
+    assert_eq!(bench.files(), [(3, vec![(GapReason::SlowDisk, 3)])]);
+    let index = Index::open_to_read(bench.directory.path(), &label(), &mut |_| ()).unwrap();
+    let file = index.segments(UtcTime(0), UtcTime(i64::MAX)).unwrap()[0].clone();
+    let gap = index.gaps(file.id).unwrap()[0];
+    let since_begin = [gap.begins, gap.ends].map(|time| (time.0 - file.begins.0) / 1_000_000_000);
+    assert_eq!(since_begin, [1, 5]);
+}
+
+#[test]
 fn a_key_frame_with_which_no_file_can_begin_is_missing_like_those_after_it() {
     let bench = Bench::new(None);
     let mut all = group(0..2, 640);
