@@ -45,27 +45,42 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.map(|entry| entry.unwrap().path())
 }
 
-/// When each frame of a file is shown, in nanoseconds since its first, by ffprobe.
+/// When each frame of a file is decoded, in nanoseconds since its first, by ffprobe. The same times, in the same order, are those at which they are shown.
 ///
 /// # Panics
 ///
 /// When ffprobe says that something is wrong with the file.
 #[must_use]
 pub fn times(file: &Path) -> Vec<i64> {
+    since_first(file, "packet=dts_time")
+}
+
+/// When each picture of a file is shown, in nanoseconds since the first, in the order in which ffprobe decodes them.
+///
+/// # Panics
+///
+/// As [`times`]; and when one is shown before the one before it.
+#[must_use]
+pub fn shown(file: &Path) -> Vec<i64> {
+    since_first(file, "frame=pts_time")
+}
+
+fn since_first(file: &Path, entries: &str) -> Vec<i64> {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", "v:0", "-show_entries"])
-        .args(["packet=pts_time", "-of", "csv=p=0"])
+        .args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"])
+        .args(["-show_entries", entries])
         .arg(file)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}: {output:?}", file.display());
     assert_eq!(text(&output.stderr), "", "{}", file.display());
-    let mut times: Vec<i64> = text(&output.stdout)
+    let times: Vec<i64> = text(&output.stdout)
         .lines()
-        .map(|line| nanoseconds(line.trim_end_matches(',')))
+        .filter_map(|line| line.split(',').next())
+        .filter(|time| !time.is_empty())
+        .map(nanoseconds)
         .collect();
-    // Packets come in the order in which they are decoded.
-    times.sort_unstable();
+    assert!(times.is_sorted(), "{}: {times:?}", file.display());
     let first = times.first().copied().unwrap_or(0);
     times.iter().map(|time| time - first).collect()
 }
@@ -73,8 +88,13 @@ pub fn times(file: &Path) -> Vec<i64> {
 /// `1.234567` as nanoseconds.
 fn nanoseconds(seconds: &str) -> i64 {
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let part: String = format!("{part:0<9}").chars().take(9).collect();
-    whole.parse::<i64>().unwrap() * 1_000_000_000 + part.parse::<i64>().unwrap()
+    let digits = format!("{}{part:0<9.9}", whole.trim_start_matches('-'));
+    let nanoseconds: i64 = digits.parse().unwrap();
+    if whole.starts_with('-') {
+        -nanoseconds
+    } else {
+        nanoseconds
+    }
 }
 
 /// Decodes all of a file by ffmpeg. (Before version 6 it rounds times to what it thinks the rate is, and complains that some are equal, if it is not told to leave them as

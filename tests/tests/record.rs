@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use sdvr::{Camera, Policy, Start};
-use sdvr_tests::recording::{decode, files, probe, times};
+use sdvr_tests::recording::{decode, files, probe, shown, times};
 use sdvr_tests::small_disk::SmallDisk;
 use sdvr_tests::{PATIENCE, System, footage, text, wait_until};
 
@@ -27,20 +27,24 @@ fn recorded(folder: &Path, label: &str) -> u64 {
 #[test]
 fn a_film_is_recorded_frame_for_frame_and_with_its_times() {
     let system = System::with_daemon();
-    for (label, extension, container, codec) in [
-        ("still", "mjpeg", "mkv", "mjpeg"),
-        ("avc", "live.h264", "mp4", "h264"),
-        ("hevc", "live.hevc", "mp4", "hevc"),
+    for (label, extension, container, codec, rate, frames) in [
+        ("still", "mjpeg", "mkv", "mjpeg", "50", FRAMES),
+        ("avc", "live.h264", "mp4", "h264", "50", FRAMES),
+        ("hevc", "live.hevc", "mp4", "hevc", "50", FRAMES),
+        // Shown in another order than they are sent; the last one so slowly that a frame waits for others over many writes.
+        ("avc-b", "h264", "mp4", "h264", "50", FRAMES),
+        ("hevc-b", "hevc", "mp4", "hevc", "50", FRAMES),
+        ("slow-b", "h264", "mp4", "h264", "4", 30),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = system.start_recorder(folder.path(), &[label, "--segment", "1h"]);
         // The recorder waits for it: not one frame is missed.
         let mut camera = Camera::wait_for_in(&system.shm(), label);
-        let film = footage::clip(extension, FRAMES);
-        let _client = system.start_client(label, film.to_str().unwrap(), &["-r", "50"]);
+        let film = footage::clip(extension, frames);
+        let _client = system.start_client(label, film.to_str().unwrap(), &["-r", rate]);
         let mut captured = Vec::new();
         let mut bytes = 0;
-        while captured.len() < FRAMES as usize {
+        while captured.len() < frames as usize {
             let frame = camera.next(Policy::Every, PATIENCE).unwrap().unwrap();
             captured.push(frame.captured().as_nanoseconds());
             bytes += frame.bytes().len() as u64;
@@ -59,7 +63,8 @@ fn a_film_is_recorded_frame_for_frame_and_with_its_times() {
         assert_eq!(about["streams"][0]["codec_name"], codec, "{about}");
         // To what the container can say: microseconds, and tenths of a millisecond in Matroska.
         let seen = times(file);
-        assert_eq!(seen.len(), FRAMES as usize, "{}", recorder.log());
+        assert_eq!(seen.len(), frames as usize, "{}", recorder.log());
+        assert_eq!(shown(file), seen, "{label}");
         for (seen, real) in seen.iter().zip(&captured) {
             let real = real - captured[0];
             assert!((seen - real).abs() <= 100_000, "{label}: {seen} for {real}");

@@ -112,6 +112,9 @@ pub fn run(
 
 /// Records one camera until it goes.
 fn record(shared: &Arc<Shared>, camera: Camera) {
+    if let Some(info) = camera.info() {
+        shared.events.meet(&[info.label.as_str(), camera.label()]);
+    }
     let Some(place) = wait_for_place(shared, &camera) else {
         return;
     };
@@ -150,15 +153,15 @@ fn wait_for_place<'a>(shared: &'a Shared, camera: &Camera) -> Option<Place<'a>> 
             Ok(place) => return Some(place),
             Err(error) => error,
         };
-        // To open a folder takes long, which is not done each second for ever; to see that somebody has it does not.
-        if error.is_anothers() {
+        let is_full = matches!(&error, NoPlace::Index(error) if error.is_disk_full());
+        // To open a folder takes long, which is not done each second for ever; to see that somebody has it, or that there is no room, does not.
+        if error.is_anothers() || is_full {
             retries.begin_anew();
         }
         if retries.fail(Instant::now(), &error.to_string()) {
             let label = &info.label;
             shared.say(format_args!("{label}: cannot be recorded: {error}"));
         }
-        let is_full = matches!(&error, NoPlace::Index(error) if error.is_disk_full());
         if is_full && shared.make_room(&shared.options.directory) {
             retries.begin_anew();
         }

@@ -21,8 +21,12 @@ use crate::options::Sync;
 use crate::plain::{PlainForm, PlainMuxer, times_path};
 use crate::sample::{About, Sample, UtcTime};
 
-/// What a crash may cost at most.
+/// What a crash may cost at most; of a stream with B frames besides those that waited at the last write for others to come.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon it is looked again whether frames that wait for others are settled, when none is.
+const UNSETTLED_INTERVAL: Duration = Duration::from_millis(100);
+/// Frames wait no longer for others of a camera that sends nothing.
+const SILENCE_MOST: Duration = Duration::from_secs(2);
 /// No more waits to be written, however little time has passed.
 const WAITING_BYTES_MOST: u64 = 8 << 20;
 
@@ -48,8 +52,9 @@ pub(crate) struct SegmentWriter {
     begins: UtcTime,
     /// When the newest frame was captured that is in the file.
     written_ends: UtcTime,
-    /// `None` before the first one: a file plays as soon as it is there.
-    last_write: Option<Instant>,
+    /// At once in the beginning: a file plays as soon as it is there.
+    next_write: Instant,
+    last_added: Instant,
 }
 
 /// What puts frames together.
@@ -143,12 +148,14 @@ pub(crate) struct Written {
 struct Waiting {
     frames: VecDeque<(UtcTime, u64)>,
     bytes: u64,
+    /// Of those that waited on when there was a write.
+    unsettled_bytes: u64,
 }
 
 /// Which of the frames that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those that are ready, or all if none is: see [`Muxer::take_fragment`].
+    /// Those that are ready; all, if none comes any more by which others could be: see [`Muxer::take_fragment`].
     Ready,
     /// None follows.
     All,
@@ -272,7 +279,8 @@ impl SegmentWriter {
             written: Written::default(),
             begins,
             written_ends: begins,
-            last_write: None,
+            next_write: Instant::now(),
+            last_added: Instant::now(),
         })
     }
 
@@ -296,6 +304,7 @@ impl SegmentWriter {
         if !matches!(added, Added::Taken) {
             return added;
         }
+        self.last_added = Instant::now();
         self.waiting.frames.push_back((captured, length));
         self.waiting.bytes = self.waiting.bytes.saturating_add(length);
         added
@@ -303,7 +312,11 @@ impl SegmentWriter {
 
     /// Whether so many bytes wait that they have to be written at once.
     pub(crate) const fn is_full(&self) -> bool {
-        self.waiting.bytes >= WAITING_BYTES_MOST
+        let new_bytes = self
+            .waiting
+            .bytes
+            .saturating_sub(self.waiting.unsettled_bytes);
+        new_bytes >= WAITING_BYTES_MOST
     }
 
     /// Memory of a frame that was written.
@@ -319,26 +332,23 @@ impl SegmentWriter {
         if self.is_full() {
             return Some(Duration::ZERO);
         }
-        let since = self.last_write.map(|last| last.elapsed());
-        Some(since.map_or(Duration::ZERO, |since| WRITE_INTERVAL.saturating_sub(since)))
+        Some(self.next_write.saturating_duration_since(Instant::now()))
     }
 
     /// Writes what waits, and tells how much that was; after a failure that which could not be written, and no more. Blocks for as long as the disk does. What could not be written waits on, and the file is as it was before.
     pub(crate) fn write(&mut self, which: Which) -> io::Result<Written> {
-        self.last_write = Some(Instant::now());
+        let is_silent = self.last_added.elapsed() >= SILENCE_MOST;
         let fragment = match self.stuck.take() {
             Some(fragment) => fragment,
-            None if self.waiting.frames.is_empty() => return Ok(Written::default()),
-            None => {
-                let fragment = self.muxer.take(which);
-                if fragment.is_empty() {
-                    // Nothing has come since the last time that tells more of them.
-                    self.muxer.take(Which::All)
-                } else {
-                    fragment
-                }
-            }
+            None if is_silent => self.muxer.take(Which::All),
+            None => self.muxer.take(which),
         };
+        self.waiting.unsettled_bytes = self.waiting.bytes;
+        if fragment.is_empty() {
+            self.next_write = Instant::now() + UNSETTLED_INTERVAL;
+            return Ok(Written::default());
+        }
+        self.next_write = Instant::now() + WRITE_INTERVAL;
         if let Err(error) = self.append(&fragment) {
             self.stuck = Some(fragment);
             return Err(error);
@@ -349,6 +359,7 @@ impl SegmentWriter {
             written += Written { frames: 1, bytes };
             self.written_ends = self.written_ends.max(captured);
         }
+        self.waiting.unsettled_bytes = self.waiting.bytes;
         self.written += written;
         self.unused = fragment.into_buffers();
         self.unused.retain(|memory| memory.capacity() > 4096);
@@ -397,7 +408,7 @@ impl SegmentWriter {
             let _ = self.file.set_len(self.written_bytes);
             return written.map(|()| Passed::Overwritten);
         }
-        self.last_write = Some(Instant::now());
+        self.next_write = Instant::now() + WRITE_INTERVAL;
         self.written_bytes = end;
         self.muxer.wrote(announced);
         self.written += Written {

@@ -50,6 +50,8 @@ fn is_recorded_whole(name: &str) {
         let (found, first) = (packets(file), packets(file)[0].0);
         let since_first: Vec<_> = found.iter().map(|(at, key)| (at - first, *key)).collect();
         assert_eq!(since_first, expected, "{name}");
+        let is_reordered = name.starts_with("reordered") || name.starts_with("open");
+        assert_eq!(first == 0, !is_reordered, "{name}: {first}");
         let source = if fourcc.is_raw() {
             Vec::new()
         } else {
@@ -66,6 +68,7 @@ fn is_recorded_whole(name: &str) {
         let shown = shown(file);
         let since_first: Vec<i64> = shown.iter().map(|time| time - shown[0]).collect();
         assert_eq!(since_first, ticks(&frames), "{name}");
+        assert_eq!(shown[0] == 0, !is_reordered, "{name}: {}", shown[0]);
         decode(file);
     }
     let (stream, _) = stream(name);

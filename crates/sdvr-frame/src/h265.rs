@@ -39,10 +39,8 @@ pub struct SequenceParameters {
     pub width: u32,
     /// As [`Self::width`].
     pub height: u32,
-    /// Bits of a sample of brightness, more than 8.
-    pub extra_luma_depth: u32,
-    /// … of colour.
-    pub extra_chroma_depth: u32,
+    /// Bits of a sample of brightness and of colour, more than 8, where the set goes so far.
+    pub extra_depths: Option<(u32, u32)>,
     /// How the order is told, where the set goes so far.
     pub order: Option<Order>,
 }
@@ -57,7 +55,7 @@ pub struct Order {
 }
 
 impl SequenceParameters {
-    /// Of a NAL unit, its header of two bytes included; `None` when it does not parse up to the depth of samples.
+    /// Of a NAL unit, its header of two bytes included; `None` when it does not parse up to the size.
     #[must_use]
     pub fn parse(nal: &[u8]) -> Option<Self> {
         let payload = without_emulation_prevention(nal.get(2..)?);
@@ -76,7 +74,7 @@ impl SequenceParameters {
             _ => (1, 1),
         };
         let (left_right, top_bottom) = bits.cropped(unit_x, unit_y)?;
-        let (extra_luma_depth, extra_chroma_depth) = (bits.unsigned()?, bits.unsigned()?);
+        let extra_depths = bits.unsigned().zip(bits.unsigned());
         Some(Self {
             extra_sub_layers,
             is_nested,
@@ -84,8 +82,7 @@ impl SequenceParameters {
             has_colour_planes,
             width: width.checked_sub(left_right)?,
             height: height.checked_sub(top_bottom)?,
-            extra_luma_depth,
-            extra_chroma_depth,
+            extra_depths,
             order: order(bits, extra_sub_layers),
         })
     }
@@ -173,7 +170,7 @@ impl PictureOrder {
         let kind = unit_type(slice)?;
         let is_key = (KEY_FIRST..=KEY_LAST).contains(&kind);
         let reaches_back_to_nothing = kind <= BROKEN_LAST || IDR.contains(&kind);
-        // A clean random access picture begins a sequence only where the stream begins.
+        // A clean random access picture begins one where the stream begins. (Behind the end of a sequence, too, which cameras do not send.)
         if is_key && (reaches_back_to_nothing || !self.has_begun) {
             self.counter.begin_sequence();
         }
@@ -190,7 +187,8 @@ impl PictureOrder {
             bits.take(1)?;
         }
         let id = bits.unsigned()?;
-        let picture = pictures.iter().find(|picture| picture.id == id)?;
+        // The last of an id is the one that counts.
+        let picture = pictures.iter().rev().find(|picture| picture.id == id)?;
         bits.take(picture.extra_bits)?;
         bits.unsigned()?;
         if picture.has_output_flag {

@@ -29,7 +29,8 @@ const TRACK: u32 = 1;
 const MOST_BYTES: usize = 1 << 30;
 
 /// Frames that are shown before the time at which they are decoded are said to be shown so much later, and the track to begin so much later: many readers have no
-/// use for offsets below zero, and ffmpeg moves all times of a film for them. Only where a gap within a group of pictures is longer there are some.
+/// use for offsets below zero, and ffmpeg moves all times of a film for them. There are some only where a gap within a group of pictures is longer, and in streams
+/// of which it shows late that they have such frames, as they do not say so in the beginning.
 const LEAD_TICKS: u32 = TICKS_PER_SECOND;
 
 /// Makes fragments.
@@ -157,7 +158,10 @@ impl Muxer {
         };
         let ends = match self.open.frames.first() {
             Some(next) => next.time,
-            None => last.time.saturating_add(self.ticks.interval()),
+            None => {
+                let interval = self.ticks.interval().min(u32::MAX.into());
+                last.time.saturating_add(interval)
+            }
         };
         self.ends = Some((last.time, ends));
         let next_times = frames.iter().skip(1).map(|frame| frame.time);

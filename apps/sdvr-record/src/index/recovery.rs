@@ -142,7 +142,10 @@ impl Index {
     fn lost_of(&self, id: SegmentId) -> Result<u64, IndexError> {
         let lost = self.gaps(id)?.into_iter().filter(|gap| {
             // The same as of segments that the recorder completes itself: what did not arrive is not lost here.
-            matches!(gap.reason, GapReason::SlowDisk | GapReason::DiskFull)
+            matches!(
+                gap.reason,
+                GapReason::SlowDisk | GapReason::DiskFull | GapReason::NoKey
+            )
         });
         Ok(lost.map(|gap| gap.frames).fold(0, u64::saturating_add))
     }

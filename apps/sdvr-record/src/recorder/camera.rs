@@ -123,6 +123,7 @@ impl<'a> CameraRecorder<'a> {
             State::Paused(_) => self.state = State::awaits_key(false),
             State::Recording(_) => {}
         }
+        self.note_last_gaps();
     }
 
     /// Writes a frame that lies elsewhere as `read` gives its parts to its argument, if it is large and the file that is being written can take it so. `frame` is all but its
@@ -251,10 +252,15 @@ impl<'a> CameraRecorder<'a> {
             self.seat
                 .say(format_args!("{lost} frames were not recorded"));
         }
+        self.note_last_gaps();
+        self.seat.tell(RecordingState::Gone);
+    }
+
+    /// Behind the last file nothing follows for now.
+    fn note_last_gaps(&mut self) {
         if let (Some(last), Some(id)) = (self.seat.last_recorded(), self.seat.last_file()) {
             self.gaps.note(&mut self.seat, id, last);
         }
-        self.seat.tell(RecordingState::Gone);
     }
 
     fn status(&self) -> RecordingState {
@@ -389,9 +395,11 @@ impl<'a> CameraRecorder<'a> {
                 true
             }
             Err(CreateError::NotRecordable(why)) => {
-                self.seat.count_lost(1);
                 if self.said.unrecordable.replace(frame.instance) != Some(frame.instance) {
                     self.seat.say(format_args!("cannot be recorded: {why}"));
+                }
+                if matches!(self.state, State::Paused(_)) {
+                    return self.lose(frame);
                 }
                 self.pass_over(frame)
             }
@@ -408,6 +416,7 @@ impl<'a> CameraRecorder<'a> {
         if matches!(self.state, State::AwaitsKey { is_gap: true, .. })
             && self.seat.last_recorded().is_some()
         {
+            self.seat.count_lost(1);
             self.miss(frame, 1, GapReason::NoKey);
         }
         false

@@ -18,6 +18,8 @@ const READS_MOST: usize = 16;
 const LINE_BYTES_MOST: usize = 1024;
 /// Of so many events those of cameras that nobody knows are not kept: who writes nonsense into the pipe does not fill the memory.
 const KEPT_MOST: usize = 256;
+/// So many names of cameras are remembered: whose labels change for ever does not fill it either.
+const MET_MOST: usize = 100_000;
 /// So many names that no camera has are told; of so many letters each, and with so many that there are.
 const TOLD_MOST: usize = 64;
 const TOLD_LETTERS_MOST: usize = 64;
@@ -79,6 +81,9 @@ impl Events {
     /// A camera with these names, the best known first, is there.
     pub(super) fn meet(&self, names: &[&str]) {
         let met = &mut self.happened().met;
+        if met.names.len() > MET_MOST {
+            return;
+        }
         met.names
             .extend(names.iter().map(|name| (*name).to_owned()));
         met.labels
@@ -89,6 +94,7 @@ impl Events {
     pub(super) fn happen(&self, camera: Option<&str>) {
         let now = Timestamp::now();
         let mut happened = self.happened();
+        happened.last.retain(|other| other.until > now);
         if let Some(name) = camera
             && !happened.met.names.contains(name)
         {
@@ -104,9 +110,7 @@ impl Events {
             number: happened.count,
             until: now + self.length,
         };
-        happened
-            .last
-            .retain(|other| other.camera != event.camera && other.until > now);
+        happened.last.retain(|other| other.camera != event.camera);
         happened.last.push(event);
     }
 
@@ -411,6 +415,19 @@ mod tests {
         events.happen(Some("door"));
         assert!(events.is_on(&["door"], Timestamp::now()));
         assert!(!events.is_on(&["yard"], Timestamp::now()));
+    }
+
+    #[test]
+    fn nonsense_is_forgotten_when_its_time_is_over() {
+        let events = Events::new(Duration::from_millis(1));
+        for n in 0..KEPT_MOST {
+            events.happen(Some(&n.to_string()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        let before = events.count();
+        events.happen(Some("door"));
+        assert_eq!(events.count(), before + 1);
+        assert_eq!(events.happened().last.len(), 1);
     }
 
     #[test]

@@ -348,7 +348,9 @@ impl AnnexB {
         let size = match self.codec {
             Codec::H264 => {
                 let sequence = h264::SequenceParameters::parse(sps);
-                self.field_syntax = sequence.as_ref().and_then(FieldSyntax::of);
+                if let Some(sequence) = &sequence {
+                    self.field_syntax = FieldSyntax::of(sequence);
+                }
                 sequence.map(|sequence| (sequence.width, sequence.height))
             }
             Codec::H265 => h265::SequenceParameters::parse(sps)

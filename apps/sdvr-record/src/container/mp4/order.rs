@@ -18,6 +18,8 @@ use super::codec::Codec;
 
 /// No stream may keep back more pictures than that (H.264, A.3.1; H.265, A.4.2).
 const WAITING_MOST: usize = 16;
+/// A frame is shown when so many have come after it, whatever they say: one whose count is wrong would hold up all others.
+const LATE_MOST: u64 = 2 * WAITING_MOST as u64;
 
 /// Tells when frames are shown.
 #[derive(Debug)]
@@ -103,6 +105,10 @@ impl Order {
         while self.waiting.len() > self.depth {
             shown.extend(self.settle_first());
         }
+        let is_late = |(_, number): &(Place, u64)| number.saturating_add(LATE_MOST) < self.count;
+        if let Some(at) = self.waiting.iter().position(is_late) {
+            shown.extend(self.settle(at));
+        }
         shown
     }
 
@@ -115,6 +121,10 @@ impl Order {
         let places = self.waiting.iter().enumerate();
         // The first of equal ones came first.
         let (at, _) = places.min_by_key(|(_, waiting)| **waiting)?;
+        self.settle(at)
+    }
+
+    fn settle(&mut self, at: usize) -> Option<Shown> {
         let (_, number) = self.waiting.remove(at);
         Some((number, self.times.pop_front()?))
     }
@@ -139,6 +149,10 @@ impl Counting {
             .iter()
             .filter(|set| super::nal::set(FourCc::H264, set) == Some(super::nal::Set::Sequence));
         let sequence = h264::SequenceParameters::parse(sequences.next()?)?;
+        if sequences.next().is_some() {
+            // Which of them a slice is of is not looked for: cameras have one.
+            return None;
+        }
         matches!(sequence.order, h264::OrderCount::Low { .. }).then(|| {
             let depth = sequence.reordered.unwrap_or(0);
             (Self::H264(sequence, h264::PictureOrder::default()), depth)
@@ -150,8 +164,11 @@ impl Counting {
             sets.iter()
                 .filter(move |set| super::nal::set(FourCc::HEVC, set) == Some(kind))
         };
-        let sequence = of_kind(super::nal::Set::Sequence).next()?;
-        let sequence = h265::SequenceParameters::parse(sequence)?;
+        let mut sequences = of_kind(super::nal::Set::Sequence);
+        let sequence = h265::SequenceParameters::parse(sequences.next()?)?;
+        if sequences.next().is_some() {
+            return None;
+        }
         let depth = sequence.order?.reordered;
         let pictures = of_kind(super::nal::Set::Picture)
             .filter_map(|set| h265::PictureParameters::parse(set))
@@ -234,6 +251,21 @@ mod tests {
                 [0, 160, 80, 40, 120, 200, 240]
             );
         }
+    }
+
+    #[test]
+    fn a_frame_with_a_wrong_count_holds_up_others_for_a_while_only() {
+        let (mut order, mut held_up) = (order(1), 0);
+        for number in 0..100 {
+            let count = if number == 3 { 1_000_000 } else { number };
+            let place = Place { sequence: 1, count };
+            let shown = order.push_at(place, number.unsigned_abs());
+            if shown.iter().any(|(number, _)| *number == 3) {
+                held_up = number - 3;
+            }
+        }
+        assert_eq!(held_up, 32);
+        assert!(order.waiting.len() <= WAITING_MOST && order.times.len() <= WAITING_MOST);
     }
 
     #[test]

@@ -388,7 +388,7 @@ fn lost_frames_are_those_that_arrived_and_were_not_recorded() {
         index.note_gap(begun.id, &gap).unwrap();
     }
     index.recover_unfinished().unwrap();
-    assert_eq!(all(&index)[0].lost, 10);
+    assert_eq!(all(&index)[0].lost, 2 + 8 + 16);
 }
 
 #[test]
