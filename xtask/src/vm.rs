@@ -29,8 +29,8 @@ use crate::tools::{self, cargo, target};
 
 /// The files of `tests/vm/tests` for the guest of cameras.
 const CAMERA_TESTS: [&str; 5] = ["harness", "vivid", "webcams", "over_udp", "refusals"];
-/// The one for the guest of units.
-const UNIT_TESTS: [&str; 1] = ["units"];
+/// Those for the guest of units, which has all programs.
+const UNIT_TESTS: [&str; 2] = ["units", "clock"];
 /// The measurements beside them.
 const FIGURES: [&str; 1] = ["figures"];
 
