@@ -170,8 +170,7 @@ impl Muxer {
             .zip(next_times.chain([ends]))
             .map(|(frame, next)| frame.sample(next, self.lead))
             .collect();
-        let key = frames.iter().position(|frame| frame.is_key);
-        let key = key.and_then(|index| Some((index, frames.get(index)?)));
+        let key = frames.iter().enumerate().find(|(_, frame)| frame.is_key);
         self.sequence = self.sequence.wrapping_add(1);
         let padding = fragment::padding(self.end, &samples);
         let head = fragment::write(self.sequence, first.time, &samples, payload.len());

@@ -52,12 +52,7 @@ impl Codec {
                 sets.push(unit.to_vec());
             }
         }
-        let count = |kind| {
-            let of_kind = sets
-                .iter()
-                .filter(|set| nal::set(fourcc, set) == Some(kind));
-            of_kind.count()
-        };
+        let count = |kind| of_kind(fourcc, &sets, kind).count();
         let wanted = [
             (Set::Video, "video parameter set"),
             (Set::Sequence, "sequence parameter set"),
@@ -133,7 +128,7 @@ impl Codec {
                 let of_kind = |kind, nal_unit_type| HvcCArray {
                     completeness: true,
                     nal_unit_type,
-                    nalus: of_kind(*fourcc, sets, kind),
+                    nalus: of_kind(*fourcc, sets, kind).cloned().collect(),
                 };
                 hvcc.arrays = vec![
                     of_kind(Set::Video, 32),
@@ -150,8 +145,10 @@ impl Codec {
                 let sequence = self.first(Set::Sequence);
                 let damaged = || NotRecordable::WrongParameters(*fourcc, "sequence parameter set");
                 let mut avcc = Avcc::new(sequence, &[]).map_err(|_| damaged())?;
-                avcc.sequence_parameter_sets = of_kind(*fourcc, sets, Set::Sequence);
-                avcc.picture_parameter_sets = of_kind(*fourcc, sets, Set::Picture);
+                avcc.sequence_parameter_sets =
+                    of_kind(*fourcc, sets, Set::Sequence).cloned().collect();
+                avcc.picture_parameter_sets =
+                    of_kind(*fourcc, sets, Set::Picture).cloned().collect();
                 avcc.ext = h264_chroma(sequence).ok_or_else(damaged)?;
                 Ok(mp4_atom::Codec::Avc1(Avc1 {
                     visual,
@@ -177,20 +174,22 @@ impl Codec {
 
     fn first(&self, kind: Set) -> &[u8] {
         match self {
-            Self::Nal { fourcc, sets } => sets
-                .iter()
-                .find(|set| nal::set(*fourcc, set) == Some(kind))
+            Self::Nal { fourcc, sets } => of_kind(*fourcc, sets, kind)
+                .next()
                 .map_or(&[], Vec::as_slice),
             Self::Av1 { sequence } => sequence,
         }
     }
 }
 
-fn of_kind(fourcc: FourCc, sets: &[Vec<u8>], kind: Set) -> Vec<Vec<u8>> {
-    let of_kind = sets
-        .iter()
-        .filter(|set| nal::set(fourcc, set) == Some(kind));
-    of_kind.cloned().collect()
+/// The parameter sets of a kind, in their order.
+pub(super) fn of_kind(
+    fourcc: FourCc,
+    sets: &[Vec<u8>],
+    kind: Set,
+) -> impl Iterator<Item = &Vec<u8>> {
+    sets.iter()
+        .filter(move |set| nal::set(fourcc, set) == Some(kind))
 }
 
 /// What `avcC` says more of the higher profiles (H.264, 7.3.2.1.1); `Some(None)` of others.

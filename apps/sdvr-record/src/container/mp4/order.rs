@@ -14,7 +14,8 @@ use sdvr_frame::annex_b::units;
 use sdvr_frame::picture_order::Place;
 use sdvr_frame::{FourCc, h264, h265};
 
-use super::codec::Codec;
+use super::codec::{Codec, of_kind};
+use super::nal::Set;
 
 /// No stream may keep back more pictures than that (H.264, A.3.1; H.265, A.4.2).
 const WAITING_MOST: usize = 16;
@@ -145,9 +146,7 @@ impl Counting {
     }
 
     fn h264(sets: &[Vec<u8>]) -> Option<(Self, u32)> {
-        let mut sequences = sets
-            .iter()
-            .filter(|set| super::nal::set(FourCc::H264, set) == Some(super::nal::Set::Sequence));
+        let mut sequences = of_kind(FourCc::H264, sets, Set::Sequence);
         let sequence = h264::SequenceParameters::parse(sequences.next()?)?;
         if sequences.next().is_some() {
             // Which of them a slice is of is not looked for: cameras have one.
@@ -160,17 +159,13 @@ impl Counting {
     }
 
     fn h265(sets: &[Vec<u8>]) -> Option<(Self, u32)> {
-        let of_kind = |kind| {
-            sets.iter()
-                .filter(move |set| super::nal::set(FourCc::HEVC, set) == Some(kind))
-        };
-        let mut sequences = of_kind(super::nal::Set::Sequence);
+        let mut sequences = of_kind(FourCc::HEVC, sets, Set::Sequence);
         let sequence = h265::SequenceParameters::parse(sequences.next()?)?;
         if sequences.next().is_some() {
             return None;
         }
         let depth = sequence.order?.reordered;
-        let pictures = of_kind(super::nal::Set::Picture)
+        let pictures = of_kind(FourCc::HEVC, sets, Set::Picture)
             .filter_map(|set| h265::PictureParameters::parse(set))
             .collect();
         let order = h265::PictureOrder::default();
